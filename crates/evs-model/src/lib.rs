@@ -15,6 +15,7 @@
 extern crate alloc;
 
 mod configuration;
+mod cost;
 mod event;
 mod group;
 mod identity;
@@ -22,6 +23,7 @@ mod members;
 mod time;
 
 pub use configuration::{Configuration, Guarantee, UnknownGuarantee};
+pub use cost::{SEND_OVERHEAD, send_cost};
 pub use event::{ClientId, ConfigurationChange, DisconnectReason, Event, Message, MessageId};
 pub use group::{Group, Groups, GroupsError};
 pub use identity::{NodeId, Processor, RingId};
