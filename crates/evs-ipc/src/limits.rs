@@ -1,0 +1,42 @@
+//! Every limit of the protocol, by name.
+
+use evs_model::{Group, Groups};
+
+use crate::wire::{FRAME_HEAD_BYTES, MESSAGE_HEAD_BYTES, SEND_HEAD_BYTES};
+
+/// The version that this crate speaks. Both ends name theirs when they differ.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// Where a daemon listens unless told otherwise.
+pub const SOCKET_PATH: &str = "/run/evs/evsd.sock";
+
+/// The environment variable that names another socket.
+pub const SOCKET_ENV: &str = "EVS_SOCKET";
+
+/// Longest name that a client gives itself in its Hello, in bytes of UTF-8.
+pub const CLIENT_NAME_BYTES_MAX: usize = 64;
+
+/// Longest status report, in bytes.
+pub const STATUS_BYTES_MAX: usize = 1 << 20;
+
+/// Largest `message_bytes_max` that a daemon can be configured to, in bytes.
+pub const MESSAGE_BYTES_CEILING: usize = 16 << 20;
+
+/// Longest frame before a client's Hello has been read, in bytes, the length field included. It
+/// leaves room for what later versions may add to the Hello.
+pub const HELLO_FRAME_BYTES_MAX: usize = 1 << 10;
+
+/// Longest frame from the daemon on the control socket, in bytes, the length field included.
+pub const SERVER_FRAME_BYTES_MAX: usize = STATUS_BYTES_MAX + 64;
+
+/// Longest frame from a client, in bytes, the length field included.
+#[must_use]
+pub const fn client_frame_bytes_max(message_bytes_max: usize) -> usize {
+    FRAME_HEAD_BYTES + SEND_HEAD_BYTES + Groups::MAX * Group::LEN + message_bytes_max
+}
+
+/// Longest frame on the event socket, in bytes, the length field included.
+#[must_use]
+pub const fn event_frame_bytes_max(message_bytes_max: usize) -> usize {
+    FRAME_HEAD_BYTES + MESSAGE_HEAD_BYTES + Groups::MAX * Group::LEN + message_bytes_max
+}

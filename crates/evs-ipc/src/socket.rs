@@ -1,0 +1,206 @@
+//! The socket calls of both ends: none blocks, none raises `SIGPIPE`, every descriptor is
+//! close-on-exec.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::net::{
+    self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
+
+use crate::ReadOutcome;
+
+/// Connects to a listening Unix stream socket. The result does not block.
+///
+/// # Errors
+/// What the system says: `ENOENT` and `ECONNREFUSED` if nobody listens, `EACCES` if the file's
+/// mode forbids it, `EAGAIN` if the listener's queue is full, `ENAMETOOLONG`.
+pub fn connect(path: &Path) -> io::Result<OwnedFd> {
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    net::connect(&socket, &address)?;
+    Ok(socket)
+}
+
+/// A pair of connected stream sockets that do not block: the event socket's two ends.
+///
+/// # Errors
+/// What the system says: `EMFILE`, `ENFILE`, `ENOMEM`.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
+}
+
+/// Asks for room of `bytes` in the kernel for what this end writes. The system grants what it
+/// allows (`net.core.wmem_max`); less only means more system calls, so a failure is no error.
+pub fn grow_send_buffer(socket: impl AsFd, bytes: usize) {
+    let granted = net::sockopt::socket_send_buffer_size(&socket).unwrap_or(0);
+    if granted < bytes {
+        let _ = net::sockopt::set_socket_send_buffer_size(&socket, bytes);
+    }
+}
+
+/// Writes bytes with a descriptor attached to the first of them. Returns how many were written,
+/// or `None` if the socket takes none now. The descriptor can be closed afterwards.
+///
+/// # Errors
+/// What the system says; `EPIPE` or `ECONNRESET` if the other end is gone.
+pub fn send_with_fd(
+    socket: impl AsFd,
+    bytes: &[u8],
+    fd: BorrowedFd<'_>,
+) -> io::Result<Option<usize>> {
+    let fds = [fd];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fits = control.push(SendAncillaryMessage::ScmRights(&fds));
+    assert!(fits, "the space was made for one descriptor");
+    let slices = [IoSlice::new(bytes)];
+    unless_blocked(|| net::sendmsg(&socket, &slices, &mut control, SEND_FLAGS))
+}
+
+/// Writes from several places. Returns how many bytes were written, or `None` if the socket takes
+/// none now.
+///
+/// # Errors
+/// What the system says; `EPIPE` or `ECONNRESET` if the other end is gone.
+pub fn write_vectored(socket: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    let mut control = SendAncillaryBuffer::default();
+    unless_blocked(|| net::sendmsg(&socket, slices, &mut control, SEND_FLAGS))
+}
+
+/// Reads once.
+///
+/// # Errors
+/// What the system says, besides those that [`ReadOutcome`] covers.
+pub(crate) fn read(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
+    outcome(unless_blocked(|| {
+        net::recv(&socket, &mut *buffer, RecvFlags::DONTWAIT).map(|(count, _)| count)
+    }))
+}
+
+/// Reads once, and takes the first descriptor that comes along; others are closed.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_with_fd(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+    fd: &mut Option<OwnedFd>,
+) -> io::Result<ReadOutcome> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let read = unless_blocked(|| {
+        let mut slices = [IoSliceMut::new(buffer)];
+        net::recvmsg(&socket, &mut slices, &mut control, flags).map(|message| message.bytes)
+    });
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            for right in rights {
+                fd.get_or_insert(right);
+            }
+        }
+    }
+    outcome(read)
+}
+
+fn outcome(read: io::Result<Option<usize>>) -> io::Result<ReadOutcome> {
+    match read {
+        Ok(Some(0)) => Ok(ReadOutcome::Closed),
+        Ok(Some(count)) => Ok(ReadOutcome::Bytes(count)),
+        Ok(None) => Ok(ReadOutcome::Blocked),
+        // The other end closed without having read everything: what it wrote has been read.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(ReadOutcome::Closed),
+        Err(error) => Err(error),
+    }
+}
+
+/// Retries what a signal interrupted; `None` if the call would block.
+fn unless_blocked(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<Option<usize>> {
+    loop {
+        match call() {
+            Ok(count) => return Ok(Some(count)),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Who is at the other end of a Unix socket, as the kernel saw it at `connect`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PeerCredentials {
+    /// Process id; for logs only, it may long be somebody else's.
+    pub pid: i32,
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// Supplementary group ids.
+    pub groups: Vec<u32>,
+}
+
+impl PeerCredentials {
+    /// Whether the process had this group, effective or supplementary.
+    #[must_use]
+    pub fn has_group(&self, gid: u32) -> bool {
+        self.gid == gid || self.groups.contains(&gid)
+    }
+}
+
+/// Asks the kernel who connected (`SO_PEERCRED`, `SO_PEERGROUPS`).
+///
+/// # Errors
+/// What the system says; not a connected Unix socket.
+pub fn peer_credentials(socket: impl AsFd) -> io::Result<PeerCredentials> {
+    let credentials = net::sockopt::socket_peercred(&socket)?;
+    Ok(PeerCredentials {
+        pid: credentials.pid.as_raw_pid(),
+        uid: credentials.uid.as_raw(),
+        gid: credentials.gid.as_raw(),
+        groups: peer_groups(socket.as_fd())?,
+    })
+}
+
+/// The supplementary groups: a member of group `evs` usually has it as one of these.
+fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let mut groups: Vec<u32> = vec![0; PEER_GROUPS_FIRST];
+    loop {
+        let mut bytes = libc::socklen_t::try_from(size_of_val(groups.as_slice()))
+            .expect("the kernel's groups are at most 65,536");
+        // SAFETY: the pointers are to a live buffer of `bytes` bytes and to its length; the kernel
+        // writes at most that many and any bytes are valid u32s.
+        #[allow(unsafe_code)]
+        let status = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut bytes,
+            )
+        };
+        let count = bytes as usize / size_of::<u32>();
+        if status == 0 {
+            groups.truncate(count);
+            return Ok(groups);
+        }
+        let error = io::Error::last_os_error();
+        // Too small a buffer: the kernel has said how many there are.
+        if error.raw_os_error() != Some(libc::ERANGE) || count <= groups.len() {
+            return Err(error);
+        }
+        groups.resize(count, 0);
+    }
+}
+
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+
+/// Few processes have more groups.
+const PEER_GROUPS_FIRST: usize = 64;
