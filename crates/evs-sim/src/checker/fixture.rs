@@ -1,0 +1,127 @@
+//! Hand-made histories for the checkers' own tests.
+//!
+//! A letter names a message: `a` is number 1 of client 1 of its sender. A view is written as a
+//! list of entries, top to bottom, as a reader of the contract would on paper.
+
+use bytes::Bytes;
+use evs_model::{
+    ClientId, Configuration, Group, Groups, Guarantee, Members, Message, MessageId, NodeId,
+    Processor, RingId,
+};
+
+use super::{Property, check, violations};
+use crate::history::{End, Entry, History, Scope, Start, Submission, View};
+
+/// The only incarnation of a node.
+pub(super) fn p(node: u32) -> Processor {
+    Processor::new(NodeId::new(node).expect("tests use no 0"), u64::from(node))
+}
+
+/// The ring of this sequence, formed by node 1.
+pub(super) fn ring(seq: u64) -> RingId {
+    RingId { seq, rep: p(1) }
+}
+
+pub(super) fn members(nodes: &[u32]) -> Members {
+    Members::new(nodes.iter().map(|n| p(*n)).collect()).expect("tests list a node once")
+}
+
+pub(super) fn regular(seq: u64, nodes: &[u32]) -> Entry {
+    Entry::Configuration(Configuration::Regular { ring: ring(seq), members: members(nodes) })
+}
+
+pub(super) fn transitional(from: u64, to: u64, nodes: &[u32]) -> Entry {
+    let members = members(nodes);
+    Entry::Configuration(Configuration::Transitional { from: ring(from), to: ring(to), members })
+}
+
+/// A message of the fixture: its sender and number name it, ring and seq are its place.
+#[derive(Clone, Copy)]
+pub(super) struct Letter {
+    pub(super) sender: u32,
+    pub(super) number: u64,
+    pub(super) guarantee: Guarantee,
+    pub(super) ring: u64,
+    pub(super) seq: u64,
+}
+
+pub(super) fn agreed(sender: u32, number: u64, ring: u64, seq: u64) -> Letter {
+    Letter { sender, number, guarantee: Guarantee::Agreed, ring, seq }
+}
+
+impl Letter {
+    pub(super) fn with(self, guarantee: Guarantee) -> Self {
+        Self { guarantee, ..self }
+    }
+
+    fn id(self) -> MessageId {
+        MessageId { sender: p(self.sender), client: ClientId(1), number: self.number }
+    }
+
+    fn body(self) -> Bytes {
+        crate::body::body(u64::from(self.sender) << 32 | self.number, 40)
+    }
+
+    /// Handed over by a client of the sender.
+    pub(super) fn accepted(self) -> Entry {
+        let (id, guarantee) = (self.id(), self.guarantee);
+        Entry::Accepted(Submission { id, guarantee, groups: groups(), body: self.body() })
+    }
+
+    pub(super) fn message(self) -> Message {
+        Message {
+            id: self.id(),
+            groups: groups(),
+            guarantee: self.guarantee,
+            ring: ring(self.ring),
+            seq: self.seq,
+            body: self.body(),
+        }
+    }
+
+    pub(super) fn delivered(self) -> Entry {
+        Entry::Delivered(self.message())
+    }
+}
+
+pub(super) fn group(name: &str) -> Group {
+    Group::named(name).expect("tests use short names")
+}
+
+pub(super) fn groups() -> Groups {
+    Groups::new(&[group("g")]).expect("one is no more than the limit")
+}
+
+/// A complete view of a processor that was still up when the recording ended.
+pub(super) fn view(node: u32, entries: Vec<Entry>) -> View {
+    View {
+        processor: p(node),
+        scope: Scope::All,
+        start: Start::Birth { stored_by: None },
+        entries,
+        end: End::Running,
+        settled: None,
+    }
+}
+
+pub(super) fn history(views: Vec<View>) -> History {
+    History { views, clients: Vec::new(), every_send: true }
+}
+
+/// The history is legal.
+#[track_caller]
+pub(super) fn holds(history: &History) {
+    if let Err(violation) = check(history) {
+        panic!("a legal history was refused: {violation}");
+    }
+}
+
+/// The history breaks this property, and the text says so.
+#[track_caller]
+pub(super) fn breaks(history: &History, property: Property, text: &str) {
+    let found = violations(history);
+    let Some(violation) = found.iter().find(|violation| violation.property == property) else {
+        panic!("{property} was not noticed, only {found:?}");
+    };
+    assert!(violation.text.contains(text), "{violation} does not say {text:?}");
+}

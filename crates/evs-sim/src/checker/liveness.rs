@@ -1,0 +1,215 @@
+//! LIVE-1 and LIVE-2 as the simulation's last phase shows them: the faults have stopped, everybody
+//! hears everybody, a bound has passed ([`View::settled`](crate::history::View::settled)). Then all
+//! that are up are in one regular configuration, nothing changes any more, and what was accepted
+//! has been delivered. An orderly leave told how many it dropped.
+
+use std::collections::BTreeMap;
+
+use evs_model::{Members, MessageId, Processor, RingId};
+
+use super::index::{Index, Track};
+use super::{Violation, violates};
+use crate::history::{End, Entry, View};
+
+pub(super) fn check(index: &Index<'_>) -> Result<(), Violation> {
+    one_configuration(index)?;
+    nothing_changes(index)?;
+    accepted_is_delivered(index)?;
+    all_have_the_same(index)?;
+    leavers_told_what_they_dropped(index)
+}
+
+/// The views of processors that were up through the last phase, each with its last epoch's index.
+fn settled<'i, 'a>(index: &'i Index<'a>) -> impl Iterator<Item = (&'i Track<'a>, usize)> {
+    index
+        .tracks
+        .iter()
+        .filter(|track| track.view.end == End::Running)
+        .filter_map(|track| Some((track, track.view.settled?)))
+}
+
+fn one_configuration(index: &Index<'_>) -> Result<(), Violation> {
+    let mut agreed: Option<(RingId, &Members)> = None;
+    let up: Vec<Processor> = settled(index).map(|(track, _)| track.view.processor).collect();
+    for (track, bound) in settled(index) {
+        let name = track.name();
+        let last = track.epochs.iter().take_while(|epoch| epoch.place < bound).last();
+        let Some(last) = last else {
+            return Err(violates!(Live1, "{name} has delivered no configuration"));
+        };
+        let (ring, members) = *agreed.get_or_insert((last.ring, last.members));
+        if last.ring != ring {
+            let found = last.ring;
+            return Err(violates!(Live1, "{name} settled in {found}, others in {ring} {members}"));
+        }
+        if let Some(missing) = up.iter().find(|processor| !members.contains(**processor)) {
+            return Err(violates!(Live1, "{name} settled in {members} without {missing}"));
+        }
+        let dead = members.iter().find(|member| is_dead(index, *member));
+        if let Some(dead) = dead {
+            return Err(violates!(Live1, "{name} settled in {members} with {dead}, which is dead"));
+        }
+    }
+    Ok(())
+}
+
+fn is_dead(index: &Index<'_>, processor: Processor) -> bool {
+    let mut views = index.history.views.iter().filter(|v| v.processor == processor).peekable();
+    views.peek().is_some() && views.all(|view| view.end != End::Running)
+}
+
+fn nothing_changes(index: &Index<'_>) -> Result<(), Violation> {
+    for (track, bound) in settled(index) {
+        let later = track.view.entries.iter().skip(bound);
+        let change = later.filter_map(|entry| match entry {
+            Entry::Configuration(configuration) => Some(configuration),
+            Entry::Accepted(_) | Entry::Delivered(_) => None,
+        });
+        if let Some(change) = change.into_iter().next() {
+            let name = track.name();
+            return Err(violates!(Live1, "{name} had settled and then delivered {change:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn accepted_is_delivered(index: &Index<'_>) -> Result<(), Violation> {
+    for (track, _) in settled(index) {
+        if let Some(lost) = undelivered(track.view).next() {
+            let name = track.name();
+            return Err(violates!(Live2, "{name} accepted {lost} and never delivered it"));
+        }
+    }
+    Ok(())
+}
+
+/// Accepted messages that their own processor's view should show, but does not.
+fn undelivered(view: &View) -> impl Iterator<Item = MessageId> {
+    let mut delivered: Vec<MessageId> = view
+        .entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Delivered(message) => Some(message.id),
+            Entry::Accepted(_) | Entry::Configuration(_) => None,
+        })
+        .collect();
+    delivered.sort_unstable();
+    view.entries.iter().filter_map(move |entry| match entry {
+        Entry::Accepted(submission)
+            if view.scope.covers(&submission.groups)
+                && delivered.binary_search(&submission.id).is_err() =>
+        {
+            Some(submission.id)
+        }
+        Entry::Accepted(_) | Entry::Configuration(_) | Entry::Delivered(_) => None,
+    })
+}
+
+/// Whatever one delivered in the last configuration, all delivered.
+fn all_have_the_same(index: &Index<'_>) -> Result<(), Violation> {
+    let last = |track: &Track<'_>| track.epochs.len().checked_sub(1);
+    let mut sent = BTreeMap::new();
+    for (track, _) in settled(index) {
+        let Some(epoch) = last(track).map(|i| &track.epochs[i]) else { continue };
+        for delivery in epoch.deliveries() {
+            sent.insert(delivery.message.id, delivery.message);
+        }
+    }
+    for (track, _) in settled(index) {
+        let Some(epoch) = last(track).map(|i| &track.epochs[i]) else { continue };
+        let lost = sent
+            .values()
+            .find(|m| epoch.whole && m.ring == epoch.ring && track.covers(m) && !epoch.has(m.id));
+        if let Some(lost) = lost {
+            let (name, lost, ring) = (track.name(), lost.id, epoch.ring);
+            return Err(violates!(Live2, "{name} never delivered {lost} of {ring}, others did"));
+        }
+    }
+    Ok(())
+}
+
+fn leavers_told_what_they_dropped(index: &Index<'_>) -> Result<(), Violation> {
+    for track in &index.tracks {
+        let End::Left { dropped } = track.view.end else { continue };
+        let lost = undelivered(track.view).count();
+        if u64::try_from(lost).is_ok_and(|lost| lost > dropped) {
+            let name = track.name();
+            return Err(violates!(Live2, "{name} left, told of {dropped} dropped and lost {lost}"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Property::{Live1, Live2};
+    use super::super::fixture::*;
+    use crate::history::{End, Entry, History, View};
+
+    fn settled(node: u32, entries: Vec<Entry>) -> View {
+        let bound = entries.len();
+        View { settled: Some(bound), ..view(node, entries) }
+    }
+
+    fn pair() -> History {
+        history(vec![settled(1, vec![regular(1, &[1, 2])]), settled(2, vec![regular(1, &[1, 2])])])
+    }
+
+    #[test]
+    fn two_in_one_configuration_are_settled() {
+        let a = agreed(1, 1, 1, 1);
+        let mut history = pair();
+        history.views[0].entries.extend([a.accepted(), a.delivered()]);
+        history.views[1].entries.push(a.delivered());
+        holds(&history);
+    }
+
+    #[test]
+    fn two_configurations_are_noticed() {
+        let views = vec![settled(1, vec![regular(1, &[1])]), settled(2, vec![regular(2, &[2])])];
+        breaks(&history(views), Live1, "settled in");
+    }
+
+    #[test]
+    fn none_is_noticed() {
+        breaks(&history(vec![settled(1, vec![])]), Live1, "no configuration");
+    }
+
+    #[test]
+    fn a_dead_member_is_noticed() {
+        let mut history = pair();
+        history.views[1].end = End::Crashed;
+        breaks(&history, Live1, "2/0002, which is dead");
+    }
+
+    #[test]
+    fn a_change_after_the_bound_is_noticed() {
+        let mut history = pair();
+        history.views[0].entries.push(transitional(1, 2, &[1, 2]));
+        breaks(&history, Live1, "had settled and then");
+    }
+
+    #[test]
+    fn a_lost_message_is_noticed() {
+        let mut history = pair();
+        history.views[0].entries.push(agreed(1, 1, 1, 1).accepted());
+        breaks(&history, Live2, "never delivered it");
+    }
+
+    #[test]
+    fn a_message_that_one_of_two_lacks_is_noticed() {
+        let a = agreed(1, 1, 1, 1);
+        let mut history = pair();
+        history.views[0].entries.extend([a.accepted(), a.delivered()]);
+        breaks(&history, Live2, "2/0002 never delivered");
+    }
+
+    #[test]
+    fn a_leaver_owes_only_what_it_named() {
+        let mut leaver = view(1, vec![regular(1, &[1]), agreed(1, 1, 1, 1).accepted()]);
+        leaver.end = End::Left { dropped: 1 };
+        holds(&history(vec![leaver.clone()]));
+        leaver.end = End::Left { dropped: 0 };
+        breaks(&history(vec![leaver]), Live2, "lost 1");
+    }
+}
