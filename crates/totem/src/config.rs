@@ -1,0 +1,216 @@
+//! Every timeout and limit of the protocol, in one place.
+
+use core::fmt;
+use core::time::Duration;
+
+/// Largest packet that is accepted from a peer, in bytes: what one UDP datagram can carry.
+pub const PACKET_BYTES_CAP: usize = 65_000;
+/// Most packets that a window can be configured to hold in flight.
+pub const WINDOW_PACKETS_CAP: u32 = 4_096;
+/// Most bytes that a window can be configured to hold in flight.
+pub const WINDOW_BYTES_CAP: u32 = 64 << 20;
+/// Most ranges in a token's retransmission request list (`rtr_max`).
+pub const RTR_MAX: usize = 32;
+/// Most rows of "who hears whom" that a processor keeps (`rows_max`).
+pub const ROWS_MAX: usize = 256;
+
+/// The settings of one processor. The representative's values are in force in a ring: they travel
+/// in its commit token as [`Terms`], so that mixed settings cannot split it (P33).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// The detection target: how long a processor may be silent before it is excluded. Every
+    /// other time derives from it. 50 ms to 60 s; default 1 s.
+    pub detection: Duration,
+    /// Largest encoded packet that this processor multicasts as data, in bytes: what the path
+    /// carries without fragments. 256 to [`PACKET_BYTES_CAP`]; default 1,400.
+    pub packet_bytes_max: usize,
+    /// Most packets sent on the ring in one rotation. 16 to [`WINDOW_PACKETS_CAP`]; default 256.
+    pub window_packets: u32,
+    /// Most bytes sent on the ring in one rotation. 64 KiB to [`WINDOW_BYTES_CAP`]; default 2 MiB.
+    pub window_bytes: u32,
+    /// Most packets that wait to be sequenced (`backlog_packets_max`). 1 to 65,536; default 256.
+    pub backlog_packets_max: usize,
+    /// How many of a visit's packets are sent after the token was passed on (the accelerated
+    /// ring, `docs/protocol.md` §4). 0 to [`WINDOW_PACKETS_CAP`]; default 32.
+    pub accelerated_packets: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            detection: Duration::from_secs(1),
+            packet_bytes_max: 1_400,
+            window_packets: 256,
+            window_bytes: 2 << 20,
+            backlog_packets_max: 256,
+            accelerated_packets: 32,
+        }
+    }
+}
+
+/// A setting that is out of its range.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ConfigError {
+    /// The field of [`Config`].
+    pub key: &'static str,
+    /// The smallest value allowed, in the field's unit (milliseconds for times).
+    pub min: u64,
+    /// The largest value allowed.
+    pub max: u64,
+    /// The value given.
+    pub value: u64,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, allowed are {} to {}", self.key, self.value, self.min, self.max)
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+impl Config {
+    /// Checks every setting against its range.
+    ///
+    /// # Errors
+    /// The first setting that is out of range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let ms = u64::try_from(self.detection.as_millis()).unwrap_or(u64::MAX);
+        let ranges = [
+            ("detection", ms, 50, 60_000),
+            ("packet_bytes_max", self.packet_bytes_max as u64, 256, PACKET_BYTES_CAP as u64),
+            ("window_packets", self.window_packets.into(), 16, WINDOW_PACKETS_CAP.into()),
+            ("window_bytes", self.window_bytes.into(), 64 << 10, WINDOW_BYTES_CAP.into()),
+            ("backlog_packets_max", self.backlog_packets_max as u64, 1, 65_536),
+            ("accelerated_packets", self.accelerated_packets.into(), 0, WINDOW_PACKETS_CAP.into()),
+        ];
+        for (key, value, min, max) in ranges {
+            if value < min || value > max {
+                return Err(ConfigError { key, min, max, value });
+            }
+        }
+        Ok(())
+    }
+
+    /// What this processor demands of the rings that it represents.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        Terms {
+            detection: self.detection,
+            window_packets: self.window_packets,
+            window_bytes: self.window_bytes,
+        }
+    }
+}
+
+/// The values in force in one ring: its representative's (`docs/protocol.md` §3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Terms {
+    /// The detection target.
+    pub detection: Duration,
+    /// Most packets sent in one rotation.
+    pub window_packets: u32,
+    /// Most bytes sent in one rotation.
+    pub window_bytes: u32,
+}
+
+impl Terms {
+    /// Whether this build can take part in a ring with these values.
+    #[must_use]
+    pub fn acceptable(&self) -> bool {
+        let config = Config {
+            detection: self.detection,
+            window_packets: self.window_packets,
+            window_bytes: self.window_bytes,
+            ..Config::default()
+        };
+        config.validate().is_ok()
+    }
+
+    /// How long the token may be out of sight before the ring is given up.
+    pub(crate) fn token_loss(&self) -> Duration {
+        self.detection
+    }
+
+    /// How long the token's next hop may stay silent before it is sent again, as long as no
+    /// rotation has been measured.
+    pub(crate) fn token_retransmit(&self) -> Duration {
+        self.detection / 20
+    }
+
+    /// The bounds of the measured retransmission time.
+    pub(crate) fn token_retransmit_bounds(&self) -> (Duration, Duration) {
+        (self.detection / 200, self.detection / 8)
+    }
+
+    /// How long an idle token is parked: a token loss must still mean something (§5).
+    pub(crate) fn token_park(&self) -> Duration {
+        self.detection / 4
+    }
+
+    /// How often a wake request is repeated until the token is seen.
+    pub(crate) fn wake(&self) -> Duration {
+        self.detection / 100
+    }
+
+    /// How often a join is repeated.
+    pub(crate) fn join(&self) -> Duration {
+        self.detection / 20
+    }
+
+    /// How close two joins of one processor may follow each other when its view changes.
+    pub(crate) fn join_spacing(&self) -> Duration {
+        self.detection / 500
+    }
+
+    /// How long the members of a proposal have to join before the silent ones are given up.
+    pub(crate) fn consensus(&self) -> Duration {
+        self.detection / 2
+    }
+
+    /// How long a growing proposal must be unchanged before its ring is formed.
+    pub(crate) fn settle(&self) -> Duration {
+        self.detection / 20
+    }
+
+    /// How long a processor waits before it parts with companions whom it still hears.
+    pub(crate) fn part(&self) -> Duration {
+        self.detection / 4
+    }
+
+    /// How long a starting processor listens for others before it forms a ring alone.
+    pub(crate) fn listen(&self) -> Duration {
+        self.detection
+    }
+
+    /// How often a ring tells those outside, and itself, who hears whom.
+    pub(crate) fn merge_detect(&self) -> Duration {
+        self.detection / 2
+    }
+
+    /// How often, and at which distance, a leaver repeats that it leaves.
+    pub(crate) fn leave(&self) -> Duration {
+        self.detection / 100
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        assert!(Config::default().terms().acceptable());
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_named_with_its_range() {
+        let config = Config { window_packets: 15, ..Config::default() };
+        let error = config.validate().expect_err("too small");
+        assert_eq!((error.key, error.min, error.max), ("window_packets", 16, 4_096));
+        let slow = Config { detection: Duration::from_secs(61), ..Config::default() };
+        assert_eq!(slow.validate().expect_err("too long").key, "detection");
+        assert!(!slow.terms().acceptable());
+    }
+}

@@ -1,0 +1,246 @@
+//! What outlives the states: who this processor is, whom it hears, what waits to be sent.
+
+use alloc::collections::VecDeque;
+
+use bytes::Bytes;
+use evs_model::{Guarantee, Instant, Members, Processor, RingId};
+
+use crate::config::Config;
+use crate::graph::{Graph, Merge};
+use crate::output::{Destination, Output};
+use crate::ring::Next;
+use crate::stats::{Discard, Stats};
+use crate::wire::{MergeDetect, Packet, Row};
+
+/// A join's ring sequence that is this much above all that is known is no ring's (P21): the
+/// sequence grows by one at each change, and by a block at each start.
+const SEQ_JUMP_MAX: u64 = 1 << 32;
+
+/// The three ring sequences, never one (P22).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RingSeqs {
+    /// The highest used, accepted or seen anywhere.
+    pub(crate) seen: u64,
+    /// The highest of a ring that this processor proposed or agreed to.
+    pub(crate) accepted: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) me: Processor,
+    pub(crate) now: Instant,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) stats: Stats,
+    pub(crate) graph: Graph,
+    pub(crate) seqs: RingSeqs,
+    /// The ring that was installed last.
+    pub(crate) installed: Option<RingId>,
+    /// Packets that wait for a sequence number.
+    pub(crate) backlog: VecDeque<Submission>,
+    /// How many own packets got a sequence number.
+    pub(crate) sequenced: u64,
+    /// Whom this processor hears, by the word of `evs-net`.
+    heard: Members,
+    /// Who was silent in the attempts to form a ring, although heard; until when they are left
+    /// out of the own row.
+    given_up: VecDeque<GivenUp>,
+    version: u64,
+    joins: u64,
+    leaving: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Submission {
+    pub(crate) body: Bytes,
+    pub(crate) guarantee: Guarantee,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct GivenUp {
+    processor: Processor,
+    until: Instant,
+}
+
+impl Context {
+    pub(crate) fn new(config: Config, me: Processor, stored: u64, seed: u64, now: Instant) -> Self {
+        let mut context = Self {
+            config,
+            me,
+            now,
+            rng: fastrand::Rng::with_seed(seed),
+            outputs: VecDeque::new(),
+            stats: Stats::default(),
+            graph: Graph::default(),
+            seqs: RingSeqs { seen: stored, accepted: 0 },
+            installed: None,
+            backlog: VecDeque::new(),
+            sequenced: 0,
+            heard: Members::default(),
+            given_up: VecDeque::new(),
+            version: 0,
+            joins: 0,
+            leaving: false,
+        };
+        context.publish_row();
+        context
+    }
+
+    /// Time never goes backwards: an older `now` is ignored.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    pub(crate) fn discard(&mut self, reason: Discard) {
+        self.stats.discard(reason);
+    }
+
+    /// Counts a packet that has no effect.
+    pub(crate) fn ignore(&mut self, reason: Discard) -> Next {
+        self.discard(reason);
+        Next::Stay
+    }
+
+    /// Takes a merge probe's rows, if its ring sequence is believable. Returns whether the graph
+    /// changed.
+    pub(crate) fn merge_probe(&mut self, merge: &MergeDetect) -> bool {
+        self.see_seq(merge.seq) && self.merge_rows(&merge.rows)
+    }
+
+    /// The number of the next join, which is never used again.
+    pub(crate) fn next_join(&mut self) -> u64 {
+        self.joins += 1;
+        self.joins
+    }
+
+    pub(crate) fn to_all(&mut self, packet: Packet) {
+        self.outputs.push_back(Output::Transmit { to: Destination::All, packet });
+    }
+
+    pub(crate) fn to(&mut self, processor: Processor, packet: Packet) {
+        assert_ne!(processor, self.me, "no packet is addressed to oneself");
+        self.outputs.push_back(Output::Transmit { to: Destination::Node(processor), packet });
+    }
+
+    /// Takes the rows that a peer sent. Returns whether the graph changed.
+    pub(crate) fn merge_rows(&mut self, rows: &[Row]) -> bool {
+        let mut changed = false;
+        for row in rows {
+            // Nobody else knows better whom this processor hears; nor which of its incarnations
+            // is alive.
+            if row.processor.node == self.me.node {
+                continue;
+            }
+            match self.graph.merge(row.clone()) {
+                Merge::Changed => changed = true,
+                Merge::Known => {}
+                Merge::Full => self.discard(Discard::TooManyRows),
+            }
+        }
+        if changed {
+            self.graph.prune(self.me);
+        }
+        changed
+    }
+
+    /// Takes a ring sequence that a peer saw. Returns whether it is believable.
+    pub(crate) fn see_seq(&mut self, seq: u64) -> bool {
+        if seq > self.seqs.seen.saturating_add(SEQ_JUMP_MAX) {
+            self.discard(Discard::AbsurdSeq);
+            return false;
+        }
+        self.raise_seen(seq);
+        true
+    }
+
+    /// Agrees to a ring of this sequence.
+    pub(crate) fn accept_seq(&mut self, seq: u64) {
+        assert!(seq > self.seqs.accepted, "a sequence is used once");
+        self.seqs.accepted = seq;
+        self.raise_seen(seq);
+    }
+
+    fn raise_seen(&mut self, seq: u64) {
+        if seq > self.seqs.seen {
+            self.seqs.seen = seq;
+            self.outputs.push_back(Output::Persist(seq));
+        }
+    }
+
+    /// Takes over whom `evs-net` hears. Returns whether the own row changed.
+    pub(crate) fn hear(&mut self, heard: Members) -> bool {
+        self.heard = heard;
+        self.heard.retain(|p| p.node != self.me.node);
+        self.given_up.retain(|g| self.heard.contains(g.processor));
+        self.publish_row()
+    }
+
+    /// Leaves a processor, which is heard but does not join, out of the own row for a while.
+    pub(crate) fn give_up(&mut self, processor: Processor) -> bool {
+        let until = self.now + self.config.detection * 4;
+        self.given_up.retain(|g| g.processor != processor);
+        self.given_up.push_back(GivenUp { processor, until });
+        self.publish_row()
+    }
+
+    /// A sign of life from a processor that had been given up.
+    pub(crate) fn take_back(&mut self, processor: Processor) -> bool {
+        self.given_up.retain(|g| g.processor != processor);
+        self.publish_row()
+    }
+
+    /// Takes back those whose time is over.
+    pub(crate) fn take_back_due(&mut self) -> bool {
+        let now = self.now;
+        self.given_up.retain(|g| g.until > now);
+        self.publish_row()
+    }
+
+    /// When the first of those given up is taken back.
+    pub(crate) fn take_back_at(&self) -> Instant {
+        self.given_up.iter().map(|g| g.until).min().unwrap_or(Instant::NEVER)
+    }
+
+    /// Notes the ring that was just installed.
+    pub(crate) fn install(&mut self, ring: RingId) {
+        self.installed = Some(ring);
+        self.stats.installs += 1;
+        self.publish_row();
+    }
+
+    /// Hears nobody any more.
+    pub(crate) fn leave(&mut self) {
+        self.leaving = true;
+        self.publish_row();
+    }
+
+    /// Whom the own row says that this processor hears.
+    fn hears(&self) -> Members {
+        if self.leaving {
+            return Members::default();
+        }
+        let mut hears = self.heard.clone();
+        hears.retain(|p| self.given_up.iter().all(|g| g.processor != p));
+        hears
+    }
+
+    fn publish_row(&mut self) -> bool {
+        let row = Row {
+            processor: self.me,
+            version: self.version + 1,
+            hears: self.hears(),
+            ring: self.installed,
+            leaving: self.leaving,
+        };
+        if let Some(mine) = self.graph.row(self.me) {
+            if mine.hears == row.hears && mine.ring == row.ring && mine.leaving == row.leaving {
+                return false;
+            }
+        }
+        self.version += 1;
+        self.graph.replace(row);
+        self.graph.prune(self.me);
+        true
+    }
+}

@@ -1,0 +1,148 @@
+//! Who hears whom, and which sets of processors should therefore form rings
+//! (`docs/protocol.md` §3).
+//!
+//! There is an edge between two processors exactly when the rows of both say that they hear the
+//! other. The graph need not be agreed upon; the configuration is (`gather.rs`).
+
+mod clique;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use evs_model::{MEMBERS_MAX, Members, Processor, RingId};
+
+use crate::config::ROWS_MAX;
+use crate::wire::Row;
+
+/// The rows that this processor knows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Graph {
+    rows: BTreeMap<Processor, Row>,
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Merge {
+    Changed,
+    Known,
+    Full,
+}
+
+impl Graph {
+    /// Takes a row if it is newer than the one that is known.
+    pub(crate) fn merge(&mut self, row: Row) -> Merge {
+        match self.rows.get(&row.processor) {
+            Some(known) if known.version >= row.version => Merge::Known,
+            None if self.rows.len() >= ROWS_MAX => Merge::Full,
+            _ => {
+                self.rows.insert(row.processor, row);
+                Merge::Changed
+            }
+        }
+    }
+
+    /// Puts in the own row, whose version only its owner counts.
+    pub(crate) fn replace(&mut self, row: Row) {
+        self.rows.insert(row.processor, row);
+    }
+
+    /// Drops the rows of processors that neither this one nor anybody whom it hears can hear:
+    /// they are dead or out of reach, and would be learnt again.
+    pub(crate) fn prune(&mut self, me: Processor) {
+        let Some(mine) = self.rows.get(&me) else { return };
+        let mut near = mine.hears.clone();
+        for peer in &mine.hears {
+            let Some(row) = self.rows.get(&peer) else { continue };
+            for other in &row.hears {
+                if near.find(other.node).is_none() && near.insert(other).is_err() {
+                    break;
+                }
+            }
+        }
+        self.rows.retain(|processor, _| *processor == me || near.contains(*processor));
+    }
+
+    pub(crate) fn row(&self, processor: Processor) -> Option<&Row> {
+        self.rows.get(&processor)
+    }
+
+    /// All rows, in order of their processors.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.rows.values().cloned().collect()
+    }
+
+    /// Whether the two hear each other.
+    pub(crate) fn edge(&self, p: Processor, q: Processor) -> bool {
+        let hears = |a, b| self.rows.get(&a).is_some_and(|row| row.hears.contains(b));
+        p == q || (p.node != q.node && hears(p, q) && hears(q, p))
+    }
+
+    /// A pair of these that do not hear each other.
+    pub(crate) fn broken_pair(&self, members: &Members) -> Option<(Processor, Processor)> {
+        let list = members.as_slice();
+        list.iter()
+            .enumerate()
+            .find_map(|(i, p)| list[i + 1..].iter().find(|q| !self.edge(*p, **q)).map(|q| (*p, *q)))
+    }
+
+    /// The rule f: the sets into which all known processors should fall. The largest clique first;
+    /// ties: most members of one current ring (highest ring id first), then lowest ids; then the
+    /// same among those that are left.
+    pub(crate) fn partition(&self) -> Vec<Members> {
+        let mut left: Vec<Processor> =
+            self.rows.values().filter(|row| !row.leaving).map(|row| row.processor).collect();
+        left.truncate(MEMBERS_MAX);
+        let mut sets = Vec::new();
+        while !left.is_empty() {
+            let set = self.largest_clique(&left);
+            left.retain(|p| !set.contains(*p));
+            sets.push(set);
+        }
+        sets
+    }
+
+    /// The set of the partition that holds this processor.
+    pub(crate) fn part_of(&self, me: Processor) -> Members {
+        let part = self.partition().into_iter().find(|set| set.contains(me));
+        part.unwrap_or_else(|| Members::singleton(me))
+    }
+
+    /// The part that this processor should change to, if its ring should change: the sorted sizes
+    /// of the sets must strictly grow, so that a graph that stands still is soon left alone.
+    pub(crate) fn better_part(&self, me: Processor, members: &Members) -> Option<Members> {
+        let sets = self.partition();
+        let part = sets.iter().find(|set| set.contains(me))?;
+        if part == members {
+            return None;
+        }
+        let mut target: Vec<usize> = sets.iter().map(Members::len).collect();
+        target.sort_unstable_by(|a, b| b.cmp(a));
+        let mut current = self.ring_sizes();
+        current.sort_unstable_by(|a, b| b.cmp(a));
+        (target > current).then(|| part.clone())
+    }
+
+    /// How many known processors are in each current ring.
+    fn ring_sizes(&self) -> Vec<usize> {
+        let mut rings: BTreeMap<RingId, usize> = BTreeMap::new();
+        for ring in self.rows.values().filter(|row| !row.leaving).filter_map(|row| row.ring) {
+            *rings.entry(ring).or_default() += 1;
+        }
+        rings.into_values().collect()
+    }
+
+    fn largest_clique(&self, among: &[Processor]) -> Members {
+        let adjacent = among.iter().map(|p| {
+            let others = among.iter().enumerate().filter(|(_, q)| p != *q && self.edge(*p, **q));
+            others.fold(0u128, |bits, (i, _)| bits | 1 << i)
+        });
+        let rings: Vec<_> =
+            among.iter().map(|p| self.rows.get(p).and_then(|row| row.ring)).collect();
+        let best = clique::largest(&adjacent.collect::<Vec<_>>(), &rings);
+        let list = among.iter().enumerate().filter(|(i, _)| best >> i & 1 == 1).map(|(_, p)| *p);
+        Members::new(list.collect()).expect("two incarnations of a node have no edge")
+    }
+}

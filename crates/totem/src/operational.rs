@@ -1,0 +1,575 @@
+//! Operational (Totem §4): the token goes round, messages are sent, ordered and delivered.
+//!
+//! A visit of the token is one function of named steps, in the order of the paper: [`visit`]
+//! retransmits what others miss, originates what waits, lowers or raises the aru, requests what is
+//! missing, passes the token on, then delivers and releases. An idle token is parked
+//! (`docs/protocol.md` §5).
+//!
+//! [`visit`]: Operational::visit
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use evs_model::{Instant, Members, Processor, RingId};
+
+use crate::config::Terms;
+use crate::context::Context;
+use crate::flow::{self, Contribution};
+use crate::old::OldRing;
+use crate::order::Order;
+use crate::output::{Cause, Timer};
+use crate::resend::Resend;
+use crate::ring::Next;
+use crate::stats::Discard;
+use crate::wire::{Join, Mcast, MergeDetect, Packet, Parked, Token, Wake};
+
+/// A ring of this many sequence numbers is formed anew, long before a number can wrap (P13).
+const SEQ_MAX: u64 = u64::MAX / 2;
+
+#[derive(Debug)]
+pub(crate) struct Operational {
+    order: Order,
+    terms: Terms,
+    next: Processor,
+    /// The last token accepted.
+    token_seq: u64,
+    /// The token's seq at the last visit: only what it announced is requested (§4), since data of
+    /// the present rotation may still be under way.
+    previous_seq: u64,
+    /// The arus as sent on at the last two visits.
+    arus: [u64; 2],
+    contribution: Contribution,
+    holding: Holding,
+    loss_at: Instant,
+    merge_at: Instant,
+    rotation: Rotation,
+}
+
+/// Where the token is.
+#[derive(Debug)]
+enum Holding {
+    /// Passed on, and not known to have arrived. `idle`: it is, or is about to be, parked.
+    Sent { resend: Resend, token: TokenMark },
+    /// Passed on, and known to have arrived.
+    Away { token: TokenMark },
+    /// Parked here.
+    Parked { token: Token, release_at: Instant },
+}
+
+/// What is remembered of a token that was passed on.
+#[derive(Clone, Copy, Debug)]
+struct TokenMark {
+    token_seq: u64,
+    seq: u64,
+    /// Who parks it, if it is so idle that it will be parked.
+    parker: Option<Processor>,
+    /// When to ask the parker for it again.
+    wake_at: Instant,
+    /// Somebody asked for it before it came.
+    woken: bool,
+}
+
+/// The time of one rotation, measured while the token is not parked.
+#[derive(Debug, Default)]
+struct Rotation {
+    visit_at: Option<Instant>,
+    smoothed: Duration,
+}
+
+impl Operational {
+    /// Begins with the ring's order as recovery leaves it, at a visit of the token at which
+    /// everybody is known to have recovered.
+    pub(crate) fn enter(
+        cx: &mut Context,
+        order: Order,
+        terms: Terms,
+        next: Processor,
+        token: Token,
+    ) -> Self {
+        let mark = TokenMark::away(&token);
+        let mut state = Self {
+            order,
+            terms,
+            next,
+            token_seq: token.token_seq,
+            previous_seq: 0,
+            arus: [0, 0],
+            contribution: Contribution::default(),
+            holding: Holding::Away { token: mark },
+            loss_at: cx.now + terms.token_loss(),
+            merge_at: cx.now,
+            rotation: Rotation::default(),
+        };
+        for seq in state.order.window.held_after(0).collect::<Vec<_>>() {
+            state.order.deliver_unordered(cx, seq);
+        }
+        // The backlog is empty: what was not sequenced in the old ring is submitted again.
+        assert!(cx.backlog.is_empty(), "the backlog is dropped at install");
+        state.visit(cx, token);
+        state
+    }
+
+    pub(crate) fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// The ring broke: what there is of it becomes the old ring.
+    pub(crate) fn into_old(self) -> OldRing {
+        OldRing::new(self.order)
+    }
+
+    pub(crate) fn on_mcast(&mut self, cx: &mut Context, mcast: Mcast) -> Next {
+        let seq = mcast.seq;
+        if let Err(reason) = self.order.receive(mcast) {
+            cx.discard(reason);
+            return Next::Stay;
+        }
+        // P1: only a message above what was passed on proves that the token arrived.
+        if self.mark().is_some_and(|mark| seq > mark.seq) {
+            self.token_arrived();
+        }
+        self.order.deliver_unordered(cx, seq);
+        self.order.deliver(cx);
+        Next::Stay
+    }
+
+    pub(crate) fn on_token(&mut self, cx: &mut Context, token: Token) -> Next {
+        if token.ring != self.order.ring {
+            cx.discard(Discard::ForeignRing);
+            return Next::Stay;
+        }
+        if token.token_seq <= self.token_seq {
+            self.on_duplicate_token(cx, &token);
+            return Next::Stay;
+        }
+        if self.out_of_range(&token) {
+            return Next::Gather(Cause::OutOfRange);
+        }
+        self.token_seq = token.token_seq;
+        self.loss_at = cx.now + self.terms.token_loss();
+        self.rotation.measure(cx);
+        if self.may_park(cx, &token) {
+            self.park(cx, token);
+        } else {
+            self.visit(cx, token);
+        }
+        Next::Stay
+    }
+
+    /// A packet waits: the token is used if it is here, and asked for if it is parked elsewhere.
+    pub(crate) fn on_submit(&mut self, cx: &mut Context) {
+        match &mut self.holding {
+            Holding::Parked { .. } => self.release(cx),
+            Holding::Sent { token, .. } | Holding::Away { token } => {
+                if token.wake_at == Instant::NEVER {
+                    token.ask(cx, self.order.ring, self.terms.wake());
+                }
+            }
+        }
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Context, wake: Wake) -> Next {
+        if wake.ring != self.order.ring {
+            cx.discard(Discard::ForeignRing);
+            return Next::Stay;
+        }
+        match &mut self.holding {
+            Holding::Parked { .. } => self.release(cx),
+            Holding::Sent { token, .. } | Holding::Away { token } => token.woken = true,
+        }
+        Next::Stay
+    }
+
+    pub(crate) fn on_parked(&mut self, cx: &mut Context, parked: Parked) -> Next {
+        if parked.ring != self.order.ring {
+            cx.discard(Discard::ForeignRing);
+        } else if self.mark().is_some_and(|mark| parked.token_seq >= mark.token_seq) {
+            self.token_arrived();
+            self.loss_at = cx.now + self.terms.token_loss();
+        }
+        Next::Stay
+    }
+
+    pub(crate) fn on_join(&mut self, cx: &mut Context, from: Processor, join: &Join) -> Next {
+        if !cx.see_seq(join.seq) {
+            return Next::Stay;
+        }
+        cx.merge_rows(&join.rows);
+        cx.take_back(from);
+        // Only a join that was sent after this ring had been agreed to tells that its sender has
+        // left it (P26, P32).
+        if self.order.members.contains(from) && join.accepted >= self.order.ring.seq {
+            return Next::Gather(Cause::MemberGathers(from));
+        }
+        self.evaluate(cx)
+    }
+
+    pub(crate) fn on_merge_detect(
+        &mut self,
+        cx: &mut Context,
+        from: Processor,
+        merge: &MergeDetect,
+    ) -> Next {
+        let changed = cx.merge_probe(merge);
+        if cx.take_back(from) || changed { self.evaluate(cx) } else { Next::Stay }
+    }
+
+    /// Whom this processor hears has changed: tell the others, and see whether the ring holds.
+    pub(crate) fn on_row_change(&mut self, cx: &mut Context) -> Next {
+        self.merge_at = self.merge_at.min(cx.now + self.terms.join_spacing());
+        self.evaluate(cx)
+    }
+
+    /// Evaluate before gather (`docs/protocol.md` §3): the ring is left only if two of its members
+    /// lost each other, if one leaves, or if there is a better partition that includes this
+    /// processor. Others' troubles cost rows, never a reconfiguration.
+    fn evaluate(&self, cx: &Context) -> Next {
+        if let Some(cause) = broken(cx, &self.order.members) {
+            return Next::Gather(cause);
+        }
+        match cx.graph.better_part(cx.me, &self.order.members) {
+            Some(part) => {
+                let newcomer = part.difference(&self.order.members).rep();
+                Next::Gather(Cause::Growth(newcomer.unwrap_or(cx.me)))
+            }
+            None => Next::Stay,
+        }
+    }
+
+    pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Next {
+        match &mut self.holding {
+            Holding::Parked { release_at, .. } if cx.now >= *release_at => self.release(cx),
+            Holding::Parked { .. } => {}
+            Holding::Sent { .. } | Holding::Away { .. } if cx.now >= self.loss_at => {
+                return Next::Gather(Cause::TokenLost);
+            }
+            Holding::Sent { resend, token } => {
+                resend.on_timeout(cx);
+                token.on_timeout(cx, self.order.ring, self.terms.wake());
+            }
+            Holding::Away { token } => token.on_timeout(cx, self.order.ring, self.terms.wake()),
+        }
+        if cx.now >= self.merge_at {
+            self.merge_at = cx.now + self.terms.merge_detect();
+            let (seq, rows) = (cx.seqs.seen, cx.graph.rows());
+            cx.to_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
+        }
+        if cx.now >= cx.take_back_at() && cx.take_back_due() {
+            return self.on_row_change(cx);
+        }
+        Next::Stay
+    }
+
+    pub(crate) fn deadline(&self, cx: &Context) -> (Instant, Timer) {
+        let merge = (self.merge_at.min(cx.take_back_at()), Timer::MergeDetect);
+        let token = match &self.holding {
+            Holding::Parked { release_at, .. } => (*release_at, Timer::TokenPark),
+            Holding::Sent { resend, token } => [
+                (resend.at, Timer::TokenRetransmit),
+                (token.wake_at, Timer::Wake),
+                (self.loss_at, Timer::TokenLoss),
+            ]
+            .into_iter()
+            .min_by_key(|(at, _)| *at)
+            .expect("three of them"),
+            Holding::Away { token } if token.wake_at < self.loss_at => (token.wake_at, Timer::Wake),
+            Holding::Away { .. } => (self.loss_at, Timer::TokenLoss),
+        };
+        if merge.0 < token.0 { merge } else { token }
+    }
+
+    /// Whether a packet that is submitted now is sent at once, or fetches the token.
+    pub(crate) fn idle(&self) -> bool {
+        match &self.holding {
+            Holding::Parked { .. } => true,
+            Holding::Sent { token, .. } | Holding::Away { token } => token.parker.is_some(),
+        }
+    }
+
+    /// Whether every member is known to have received everything that was sequenced.
+    pub(crate) fn stable(&self) -> bool {
+        self.order.safe == self.order.window.high_seq()
+    }
+
+    // ── one visit of the token ──────────────────────────────────────────────────────────────
+
+    fn visit(&mut self, cx: &mut Context, mut token: Token) {
+        cx.stats.tokens += 1;
+        flow::withdraw(&mut token, self.contribution);
+        self.retransmit(cx, &mut token);
+        let announced = token.seq;
+        let late = self.originate(cx, &mut token);
+        self.update_aru(cx, &mut token);
+        self.request_missing(cx, &mut token);
+        self.previous_seq = token.seq;
+        self.count_idle(cx, &mut token);
+        self.forward(cx, token);
+        late.into_iter().for_each(|mcast| cx.to_all(Packet::Mcast(mcast)));
+        self.deliver(cx, announced);
+    }
+
+    /// Sends again what others miss and this processor holds.
+    fn retransmit(&self, cx: &mut Context, token: &mut Token) {
+        let window = &self.order.window;
+        token.rtr.serve(self.order.ring, self.terms.window_packets, |seq| {
+            let Some(mcast) = window.get(seq) else { return false };
+            cx.stats.retransmits += 1;
+            cx.to_all(Packet::Mcast(mcast.clone()));
+            true
+        });
+    }
+
+    /// Gives sequence numbers to what waits, as far as the quota allows. What a number stands for
+    /// is fixed here. The last ones are returned, to be sent once the token has been passed on
+    /// (§4): not so if everything that waits fits before.
+    fn originate(&mut self, cx: &mut Context, token: &mut Token) -> Vec<Mcast> {
+        let backlog = u32::try_from(cx.backlog.len()).unwrap_or(u32::MAX);
+        let quota = flow::quota(token, backlog, &self.terms);
+        let all_fits = quota.packets == backlog;
+        let early = if all_fits {
+            quota.packets
+        } else {
+            quota.packets.saturating_sub(cx.config.accelerated_packets)
+        };
+        let mut late = Vec::new();
+        let mut sent = Contribution::default();
+        while sent.packets < quota.packets && sent.bytes < quota.bytes {
+            let Some(submission) = cx.backlog.pop_front() else { break };
+            token.seq += 1;
+            sent.packets += 1;
+            sent.bytes += u32::try_from(submission.body.len()).expect("bodies are bounded");
+            let mcast = Mcast {
+                ring: self.order.ring,
+                seq: token.seq,
+                sender: cx.me.node,
+                guarantee: submission.guarantee,
+                body: submission.body,
+            };
+            self.order.receive(mcast.clone()).expect("a number that was not used has a slot");
+            if sent.packets <= early {
+                cx.to_all(Packet::Mcast(mcast));
+            } else {
+                late.push(mcast);
+            }
+        }
+        cx.sequenced += u64::from(sent.packets);
+        cx.stats.originated += u64::from(sent.packets);
+        cx.stats.originated_bytes += u64::from(sent.bytes);
+        if sent.packets > 0 {
+            token.originator = cx.me.node;
+        }
+        sent.backlog = u32::try_from(cx.backlog.len()).unwrap_or(u32::MAX);
+        flow::contribute(token, sent);
+        self.contribution = sent;
+        late
+    }
+
+    /// The aru is lowered by whoever has received less, and raised only by whoever lowered it.
+    fn update_aru(&mut self, cx: &Context, token: &mut Token) {
+        let aru = self.order.window.aru();
+        let mine = token.aru_by.is_none_or(|node| node == cx.me.node);
+        if aru < token.aru || mine {
+            token.aru = aru;
+            token.aru_by = (aru < token.seq).then_some(cx.me.node);
+        }
+        self.arus = [self.arus[1], token.aru];
+        // The safe line: every member had received this when it last let the token pass. Two
+        // visits, since the first may tell of an aru that somebody is about to lower.
+        self.order.safe = self.order.safe.max(self.arus[0].min(self.arus[1]));
+    }
+
+    /// Requests what was announced before this rotation and has not come.
+    fn request_missing(&self, cx: &mut Context, token: &mut Token) {
+        let window = &self.order.window;
+        token.rtr.forget(self.order.ring, token.aru);
+        for seq in window.missing(self.previous_seq.min(token.seq)) {
+            if !token.rtr.request(self.order.ring, seq) {
+                break;
+            }
+            cx.stats.requested += 1;
+        }
+    }
+
+    /// Counts the visits at which there was nothing to do for anybody.
+    fn count_idle(&self, cx: &Context, token: &mut Token) {
+        let quiet = self.contribution.packets == 0
+            && cx.backlog.is_empty()
+            && token.rtr.is_empty()
+            && token.aru == token.seq;
+        token.idle = if quiet { token.idle.saturating_add(1) } else { 0 };
+    }
+
+    fn forward(&mut self, cx: &mut Context, mut token: Token) {
+        token.token_seq += 1;
+        if self.next == cx.me {
+            // A ring of one paces itself: at once while there is something to do.
+            self.token_seq = token.token_seq;
+            let busy = !cx.backlog.is_empty() || self.order.safe < token.seq;
+            let pause = if busy { Duration::ZERO } else { self.terms.token_park() };
+            self.holding = Holding::Parked { token, release_at: cx.now + pause };
+            return;
+        }
+        let mut mark = TokenMark::away(&token);
+        mark.parker = self.parker(&token);
+        let (_, longest) = self.terms.token_retransmit_bounds();
+        let every = self.rotation.token_retransmit(&self.terms);
+        let packet = Packet::Token(token.into());
+        let resend = Resend::start(cx, self.next, packet, every, longest);
+        self.holding = Holding::Sent { resend, token: mark };
+    }
+
+    /// Delivers what this visit allows, own unordered messages among it, and drops what every
+    /// member has received.
+    fn deliver(&mut self, cx: &mut Context, announced: u64) {
+        if self.contribution.packets > 0 {
+            for seq in announced + 1..=announced + u64::from(self.contribution.packets) {
+                self.order.deliver_unordered(cx, seq);
+            }
+        }
+        self.order.deliver(cx);
+        self.order.window.release(self.order.safe.min(self.order.high_delivered));
+    }
+
+    // ── the parked token ────────────────────────────────────────────────────────────────────
+
+    /// Who parks this token: its last originator, once it went round idle for a rotation.
+    fn parker(&self, token: &Token) -> Option<Processor> {
+        let idle = token.idle as usize >= self.order.members.len();
+        idle.then(|| self.order.members.find(token.originator)).flatten()
+    }
+
+    fn may_park(&self, cx: &Context, token: &Token) -> bool {
+        let woken = self.mark().is_some_and(|mark| mark.woken);
+        token.originator == cx.me.node
+            && token.idle as usize >= 2 * self.order.members.len()
+            && cx.backlog.is_empty()
+            && !woken
+            && self.stable()
+    }
+
+    fn park(&mut self, cx: &mut Context, token: Token) {
+        self.tell_parked(cx, token.token_seq);
+        let release_at = cx.now + self.terms.token_park();
+        self.holding = Holding::Parked { token, release_at };
+        self.rotation.visit_at = None;
+    }
+
+    fn tell_parked(&self, cx: &mut Context, token_seq: u64) {
+        cx.to_all(Packet::Parked(Parked { ring: self.order.ring, token_seq }));
+    }
+
+    /// The parked token resumes its way with the visit that was delayed.
+    fn release(&mut self, cx: &mut Context) {
+        let away = Holding::Away { token: TokenMark::nowhere() };
+        if let Holding::Parked { token, .. } = core::mem::replace(&mut self.holding, away) {
+            self.loss_at = cx.now + self.terms.token_loss();
+            self.visit(cx, token);
+        }
+    }
+
+    /// The predecessor sends the token again as long as it does not know that it arrived.
+    fn on_duplicate_token(&mut self, cx: &mut Context, token: &Token) {
+        cx.discard(Discard::Duplicate);
+        let parked = matches!(self.holding, Holding::Parked { .. });
+        if parked && token.token_seq == self.token_seq && self.next != cx.me {
+            self.tell_parked(cx, token.token_seq);
+        }
+    }
+
+    fn token_arrived(&mut self) {
+        if let Holding::Sent { token, .. } = self.holding {
+            self.holding = Holding::Away { token };
+        }
+    }
+
+    fn mark(&self) -> Option<&TokenMark> {
+        match &self.holding {
+            Holding::Sent { token, .. } | Holding::Away { token } => Some(token),
+            Holding::Parked { .. } => None,
+        }
+    }
+
+    // ── sanity ──────────────────────────────────────────────────────────────────────────────
+
+    /// Whether a token says what no member of this ring can say. The ring is then given up, not
+    /// the process (P14).
+    fn out_of_range(&self, token: &Token) -> bool {
+        let window = &self.order.window;
+        let known = |node| self.order.members.find(node).is_some();
+        token.seq > window.last_slot()
+            || token.seq < window.high_seq()
+            || token.seq >= SEQ_MAX
+            || token.token_seq >= SEQ_MAX
+            || token.aru < self.order.safe
+            || !token.aru_by.is_none_or(known)
+            || token.aru_by.is_none() && token.aru != token.seq
+            || !known(token.originator)
+    }
+
+    pub(crate) fn check(&self) {
+        self.order.check();
+        if let Holding::Parked { token, .. } = &self.holding {
+            assert!(token.seq >= self.order.window.high_seq());
+        }
+    }
+}
+
+/// Why these processors can no longer be one ring, if so: a member leaves, or two do not hear
+/// each other.
+pub(crate) fn broken(cx: &Context, members: &Members) -> Option<Cause> {
+    let leaves = |p: &Processor| cx.graph.row(*p).is_some_and(|row| row.leaving);
+    if let Some(leaver) = members.iter().find(leaves) {
+        return Some(Cause::MemberLeft(leaver));
+    }
+    cx.graph.broken_pair(members).map(|(p, q)| Cause::PathLost(p, q))
+}
+
+impl TokenMark {
+    fn away(token: &Token) -> Self {
+        Self {
+            token_seq: token.token_seq,
+            seq: token.seq,
+            parker: None,
+            wake_at: Instant::NEVER,
+            woken: false,
+        }
+    }
+
+    const fn nowhere() -> Self {
+        Self { token_seq: 0, seq: 0, parker: None, wake_at: Instant::NEVER, woken: false }
+    }
+
+    /// Asks the parker for the token, and again later.
+    fn ask(&mut self, cx: &mut Context, ring: RingId, every: Duration) {
+        if let Some(parker) = self.parker.filter(|parker| *parker != cx.me) {
+            cx.to(parker, Packet::Wake(Wake { ring }));
+            self.wake_at = cx.now + every;
+        }
+    }
+
+    fn on_timeout(&mut self, cx: &mut Context, ring: RingId, every: Duration) {
+        if cx.now >= self.wake_at {
+            self.ask(cx, ring, every);
+        }
+    }
+}
+
+impl Rotation {
+    fn measure(&mut self, cx: &mut Context) {
+        if let Some(before) = self.visit_at.replace(cx.now) {
+            let sample = cx.now - before;
+            self.smoothed =
+                if self.smoothed.is_zero() { sample } else { (self.smoothed * 7 + sample) / 8 };
+            cx.stats.rotation_ns = u64::try_from(self.smoothed.as_nanos()).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// When the token is sent again: four rotations, within bounds.
+    fn token_retransmit(&self, terms: &Terms) -> Duration {
+        if self.smoothed.is_zero() {
+            return terms.token_retransmit();
+        }
+        let (shortest, longest) = terms.token_retransmit_bounds();
+        (self.smoothed * 4).clamp(shortest, longest)
+    }
+}

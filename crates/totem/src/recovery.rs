@@ -1,0 +1,226 @@
+//! Recovery (Totem §5.3): the members of the new ring exchange the messages of their old rings.
+//!
+//! The commit token told each member what every other member of its old ring holds, so each knows
+//! exactly what it must get: whatever anybody holds who comes from the same ring. It requests that
+//! on the new ring's token; the first holder whom the token visits sends it. A member that has it
+//! all takes over the obligations of all (`docs/protocol.md` §2) and only then says so on the token.
+//! Whoever sees that everybody has said so installs the new ring.
+//!
+//! In recovery the token carries no sequence number of the new ring, and a member in recovery never
+//! acknowledges one: it installs the ring first, at the same visit.
+
+mod plan;
+
+use evs_model::{Configuration, Instant, Processor};
+
+use crate::commit::{attempt_on_join, attempt_on_rows, pass_on};
+use crate::context::Context;
+use crate::old::OldRing;
+use crate::operational::Operational;
+use crate::order::Order;
+use crate::output::{Cause, Output, Timer};
+use crate::resend::Resend;
+use crate::ring::Next;
+use crate::stats::Discard;
+use crate::wire::{CommitToken, Join, Mcast, Packet, Recovered, Token};
+use plan::Plan;
+
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    /// What this processor brings along and must get; `None` for a fresh processor.
+    old: Option<(OldRing, Plan)>,
+    commit: CommitToken,
+    /// The new ring: members that installed it before may already send.
+    new: Order,
+    next: Processor,
+    /// The last token accepted; 0 before the first.
+    token_seq: u64,
+    /// The commit token, then the token.
+    resend: Option<Resend>,
+    loss_at: Instant,
+}
+
+impl Recovery {
+    /// Begins with the commit token as it shows everybody's entry.
+    pub(crate) fn enter(
+        cx: &mut Context,
+        old: Option<OldRing>,
+        mut commit: CommitToken,
+    ) -> (Self, Next) {
+        let old = old.map(|old| {
+            let plan = Plan::new(&old, &commit);
+            (old, plan)
+        });
+        let resend = pass_on(cx, &mut commit);
+        let alone = resend.is_none();
+        let mut state = Self {
+            old,
+            new: Order::new(commit.ring, commit.members.clone(), &commit.terms),
+            next: commit.members.next_after(cx.me).expect("agreed to as a member"),
+            token_seq: 0,
+            resend,
+            loss_at: cx.now + commit.terms.token_loss(),
+            commit,
+        };
+        let next = if alone { state.first_token(cx) } else { Next::Stay };
+        (state, next)
+    }
+
+    pub(crate) fn old(&self) -> Option<&OldRing> {
+        self.old.as_ref().map(|(old, _)| old)
+    }
+
+    /// The attempt failed. What was received stays, and so do the obligations.
+    pub(crate) fn into_old(self) -> Option<OldRing> {
+        self.old.map(|(old, _)| old)
+    }
+
+    /// The commit token is back from its second rotation: the representative sends the first
+    /// token, once (P4).
+    pub(crate) fn on_commit_token(&mut self, cx: &mut Context, commit: &CommitToken) -> Next {
+        let round = commit.hop as usize == 2 * self.commit.members.len();
+        let mine = commit.ring == self.commit.ring && commit.ring.rep == cx.me;
+        if !(mine && round && self.token_seq == 0) {
+            cx.discard(Discard::Duplicate);
+            return Next::Stay;
+        }
+        self.first_token(cx)
+    }
+
+    pub(crate) fn on_token(&mut self, cx: &mut Context, token: Token) -> Next {
+        if token.ring != self.new.ring {
+            cx.discard(Discard::ForeignRing);
+        } else if token.token_seq <= self.token_seq {
+            cx.discard(Discard::Duplicate);
+        } else {
+            return self.visit(cx, token);
+        }
+        Next::Stay
+    }
+
+    /// A message of the new ring, from a member that has installed it.
+    pub(crate) fn on_mcast(&mut self, cx: &mut Context, mcast: Mcast) -> Next {
+        let frozen = self.old.as_ref().is_some_and(|(old, _)| old.order.ring == mcast.ring);
+        let taken = if frozen { Err(Discard::Frozen) } else { self.new.receive(mcast) };
+        if let Err(reason) = taken {
+            cx.discard(reason);
+        }
+        Next::Stay
+    }
+
+    pub(crate) fn on_recovered(&mut self, cx: &mut Context, recovered: Recovered) -> Next {
+        let taken = match &mut self.old {
+            Some((old, _)) if recovered.ring == self.new.ring => old.order.receive(recovered.mcast),
+            _ => Err(Discard::ForeignRing),
+        };
+        if let Err(reason) = taken {
+            cx.discard(reason);
+        }
+        Next::Stay
+    }
+
+    pub(crate) fn on_join(&mut self, cx: &mut Context, from: Processor, join: &Join) -> Next {
+        attempt_on_join(cx, &self.commit, from, join)
+    }
+
+    pub(crate) fn on_row_change(&self, cx: &Context) -> Next {
+        attempt_on_rows(cx, &self.commit)
+    }
+
+    pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Next {
+        if cx.now >= self.loss_at {
+            return Next::Gather(Cause::TokenLost);
+        }
+        if let Some(resend) = &mut self.resend {
+            resend.on_timeout(cx);
+        }
+        Next::Stay
+    }
+
+    pub(crate) fn deadline(&self) -> (Instant, Timer) {
+        match &self.resend {
+            Some(resend) if resend.at < self.loss_at => (resend.at, Timer::TokenRetransmit),
+            _ => (self.loss_at, Timer::TokenLoss),
+        }
+    }
+
+    fn first_token(&mut self, cx: &mut Context) -> Next {
+        self.visit(cx, Token::first(self.commit.ring))
+    }
+
+    /// One visit of the token: send what others miss, request what is missing here, say whether
+    /// everything is here; install if everybody says so.
+    fn visit(&mut self, cx: &mut Context, mut token: Token) -> Next {
+        self.token_seq = token.token_seq;
+        self.loss_at = cx.now + self.commit.terms.token_loss();
+        self.retransmit(cx, &mut token);
+        if self.complete(&mut token) {
+            let place = self.commit.members.index_of(cx.me).expect("agreed to as a member");
+            token.complete |= 1 << place;
+        }
+        if token.complete.count_ones() as usize == self.commit.members.len() {
+            return Next::Operational(token.into());
+        }
+        // A copy of an aru that nobody may act on before the ring is installed (EVS-7).
+        token.aru = 0;
+        token.aru_by = (token.seq > 0).then_some(cx.me.node);
+        token.token_seq += 1;
+        let (_, longest) = self.commit.terms.token_retransmit_bounds();
+        let every = self.commit.terms.token_retransmit();
+        let packet = Packet::Token(token.into());
+        self.resend = Some(Resend::start(cx, self.next, packet, every, longest));
+        Next::Stay
+    }
+
+    /// Sends what others of the same old ring miss and this processor holds.
+    fn retransmit(&self, cx: &mut Context, token: &mut Token) {
+        let Some((old, _)) = &self.old else { return };
+        let window = &old.order.window;
+        token.rtr.serve(old.order.ring, self.commit.terms.window_packets, |seq| {
+            let Some(mcast) = window.get(seq) else { return false };
+            cx.stats.recovered += 1;
+            let recovered = Recovered { ring: self.commit.ring, mcast: mcast.clone() };
+            cx.to_all(Packet::Recovered(recovered));
+            true
+        });
+    }
+
+    /// Requests what is missing. If nothing is, takes over the obligations first: from here on
+    /// others may deliver on the strength of it.
+    fn complete(&mut self, token: &mut Token) -> bool {
+        let Some((old, plan)) = &mut self.old else { return true };
+        let mut complete = true;
+        for seq in plan.missing(old) {
+            complete = false;
+            if !token.rtr.request(old.order.ring, seq) {
+                break;
+            }
+        }
+        if complete {
+            old.obligations = plan.obligations.clone();
+        }
+        complete
+    }
+
+    /// Installs the new ring: one batch of outputs, in the order that EVS-2 demands, before
+    /// anything else is done at this visit.
+    pub(crate) fn install(mut self, cx: &mut Context, token: Token) -> Operational {
+        if let Some((old, plan)) = &mut self.old {
+            plan.deliver_regular(cx, &mut old.order);
+            cx.outputs.push_back(Output::Configure(Configuration::Transitional {
+                from: old.order.ring,
+                to: self.commit.ring,
+                members: plan.transitional.clone(),
+            }));
+            plan.deliver_transitional(cx, &mut old.order);
+        }
+        cx.outputs.push_back(Output::Configure(Configuration::Regular {
+            ring: self.commit.ring,
+            members: self.commit.members.clone(),
+        }));
+        cx.install(self.commit.ring);
+        // What was not sequenced is handed over again, whole, by the layer above.
+        cx.backlog.clear();
+        Operational::enter(cx, self.new, self.commit.terms, self.next, token)
+    }
+}

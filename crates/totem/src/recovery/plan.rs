@@ -1,0 +1,92 @@
+//! What one old ring's survivors owe each other, computed alike by all of them from the commit
+//! token (`docs/protocol.md` §2; EVS 1994 §4, steps 3 to 6).
+
+use alloc::vec::Vec;
+
+use evs_model::{Guarantee, Members};
+
+use crate::context::Context;
+use crate::old::{OldRing, at_places};
+use crate::order::Order;
+use crate::wire::{CommitToken, OldEntry};
+
+/// The plan for one old ring R and one attempt R'.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// T(R, R'): the members of R' whose last installed ring is R.
+    pub(crate) transitional: Members,
+    /// D: T and everybody in whose name one of T made a promise. Differs from the paper's O := O ∪ T
+    /// of a failed attempt: once a member holds all that T holds, it also holds everything that the
+    /// others' obligations name, so it takes those over as well (docs/decisions/0003).
+    pub(crate) obligations: Members,
+    /// Every member of R has received everything up to here, as far as any of T knows.
+    safe: u64,
+    /// Some member of T has delivered everything up to here in R.
+    delivered: u64,
+    entries: Vec<OldEntry>,
+    high_seq: u64,
+}
+
+impl Plan {
+    pub(crate) fn new(old: &OldRing, commit: &CommitToken) -> Self {
+        let ring = old.order.ring;
+        let old_of = |place: usize| {
+            let entry: Option<&OldEntry> = commit.entries[place].as_ref()?.old.as_ref();
+            entry.filter(|entry| entry.ring == ring)
+        };
+        let places = (0..commit.members.len()).filter(|place| old_of(*place).is_some());
+        let list: Vec<_> = places.map(|place| commit.members.as_slice()[place]).collect();
+        let transitional = Members::new(list).expect("a subset of a member list");
+        let entries: Vec<OldEntry> =
+            (0..commit.members.len()).filter_map(|place| old_of(place).cloned()).collect();
+        let mut obligations = transitional.clone();
+        for entry in &entries {
+            for processor in at_places(&old.order.members, entry.obligations) {
+                obligations.insert(processor).expect("a subset of a member list");
+            }
+        }
+        Self {
+            transitional,
+            obligations,
+            safe: entries.iter().map(|e| e.safe).max().unwrap_or(0),
+            delivered: entries.iter().map(|e| e.delivered).max().unwrap_or(0),
+            high_seq: entries.iter().map(OldEntry::high_seq).max().unwrap_or(0),
+            entries,
+        }
+    }
+
+    /// What this processor must get: whatever any of T holds.
+    pub(crate) fn missing<'a>(&'a self, old: &'a OldRing) -> impl Iterator<Item = u64> + 'a {
+        let held = |seq: &u64| self.entries.iter().any(|entry| entry.holds(*seq));
+        old.order.window.missing(self.high_seq).filter(held)
+    }
+
+    /// Step 1: in R, all unordered messages, and the others up to the first gap or the first safe
+    /// message that is not known to be held by all of R; but at least as far as any of T went.
+    pub(crate) fn deliver_regular(&self, cx: &mut Context, order: &mut Order) {
+        order.safe = order.safe.max(self.safe);
+        for seq in order.window.held_after(order.high_delivered).collect::<Vec<_>>() {
+            order.deliver_unordered(cx, seq);
+        }
+        while order.high_delivered < self.delivered {
+            order.deliver_next(cx);
+        }
+        order.deliver(cx);
+    }
+
+    /// Step 3: in T(R, R'), the rest in order. Gaps are messages that nobody of T holds; past the
+    /// first one only those of senders in D are delivered: of these there is no message missing.
+    pub(crate) fn deliver_transitional(&self, cx: &mut Context, order: &mut Order) {
+        while order.high_delivered < order.window.aru() {
+            order.deliver_next(cx);
+        }
+        for seq in order.window.held_after(order.window.aru()).collect::<Vec<_>>() {
+            let mcast = order.window.get(seq).expect("held");
+            let done = mcast.guarantee == Guarantee::Unordered;
+            let obliged = order.sender(seq).is_some_and(|p| self.obligations.contains(p));
+            if !done && obliged {
+                order.deliver_past_gap(cx, seq);
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Counters: what was sent, and what was thrown away and why.
+
+use core::fmt;
+
+use crate::output::StateKind;
+use crate::wire::PacketKind;
+
+/// Why a packet had no effect. A discard is a counter, never a log line.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Discard {
+    /// Already held, already accepted, or older than what was accepted.
+    Duplicate,
+    /// Of another ring, or of another attempt.
+    ForeignRing,
+    /// The sender is no member, or the packet says so of this processor.
+    NotMember,
+    /// A sequence number outside the window.
+    OutOfWindow,
+    /// A commit token that differs from the own proposal, or is not above all accepted.
+    Mismatch,
+    /// A join whose ring sequence jumps absurdly (P21).
+    AbsurdSeq,
+    /// An old-ring message after this processor reported what it holds (P45).
+    Frozen,
+    /// The terms of the ring cannot be met.
+    Terms,
+    /// More rows than `rows_max`.
+    TooManyRows,
+    /// Means nothing in this state.
+    WrongState,
+}
+
+impl Discard {
+    /// All reasons.
+    pub const ALL: [Self; 10] = [
+        Self::Duplicate,
+        Self::ForeignRing,
+        Self::NotMember,
+        Self::OutOfWindow,
+        Self::Mismatch,
+        Self::AbsurdSeq,
+        Self::Frozen,
+        Self::Terms,
+        Self::TooManyRows,
+        Self::WrongState,
+    ];
+
+    /// The name under which it is counted.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::ForeignRing => "foreign_ring",
+            Self::NotMember => "not_member",
+            Self::OutOfWindow => "out_of_window",
+            Self::Mismatch => "mismatch",
+            Self::AbsurdSeq => "absurd_seq",
+            Self::Frozen => "frozen",
+            Self::Terms => "terms",
+            Self::TooManyRows => "too_many_rows",
+            Self::WrongState => "wrong_state",
+        }
+    }
+}
+
+impl fmt::Display for Discard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Counters since the start of this processor.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Tokens accepted.
+    pub tokens: u64,
+    /// Tokens and commit tokens sent again.
+    pub token_retransmits: u64,
+    /// Data packets originated.
+    pub originated: u64,
+    /// Body bytes originated.
+    pub originated_bytes: u64,
+    /// Data packets sent again on request.
+    pub retransmits: u64,
+    /// Sequence numbers requested.
+    pub requested: u64,
+    /// Old-ring packets sent in recovery.
+    pub recovered: u64,
+    /// Regular configurations installed.
+    pub installs: u64,
+    /// Times that Gather was entered.
+    pub gathers: u64,
+    /// The smoothed time of one rotation, in nanoseconds; 0 if none was measured.
+    pub rotation_ns: u64,
+    discards: [u64; Discard::ALL.len()],
+    arms: [[u64; PacketKind::ALL.len()]; StateKind::ALL.len()],
+}
+
+impl Stats {
+    /// How often a packet was thrown away for this reason.
+    #[must_use]
+    pub const fn discards(&self, reason: Discard) -> u64 {
+        self.discards[reason as usize]
+    }
+
+    /// How often a packet of this kind met this state.
+    #[must_use]
+    pub const fn received(&self, state: StateKind, kind: PacketKind) -> u64 {
+        self.arms[state as usize][kind as usize]
+    }
+
+    pub(crate) fn discard(&mut self, reason: Discard) {
+        self.discards[reason as usize] += 1;
+    }
+
+    pub(crate) fn receive(&mut self, state: StateKind, kind: PacketKind) {
+        self.arms[state as usize][kind as usize] += 1;
+    }
+}

@@ -1,0 +1,149 @@
+//! Joins (Totem §5.1) and merge probes, both of which carry rows of who hears whom.
+
+use alloc::vec::Vec;
+
+use evs_model::{Members, Processor, RingId};
+
+use super::DecodeError;
+use super::codec::{Reader, put_members, put_processor, put_ring};
+use crate::config::ROWS_MAX;
+
+/// Whom one processor hears, by its own word (`docs/protocol.md` §3).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Row {
+    /// Whose row it is.
+    pub processor: Processor,
+    /// Grows with every change; the higher version of a row wins.
+    pub version: u64,
+    /// Whom it hears.
+    pub hears: Members,
+    /// The ring that it installed last.
+    pub ring: Option<RingId>,
+    /// It leaves in order and hears nobody any more.
+    pub leaving: bool,
+}
+
+/// Proposes the members of the next ring.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Join {
+    /// The sender's count of joins: an older one never overrides a newer one.
+    pub number: u64,
+    /// The highest ring sequence that the sender used, accepted or saw.
+    pub seq: u64,
+    /// The highest ring sequence that the sender agreed to: a member of a ring whose sequence is
+    /// not above has left that ring.
+    pub accepted: u64,
+    /// The members that it proposes.
+    pub proposal: Members,
+    /// The rows that it knows, its own among them.
+    pub rows: Vec<Row>,
+}
+
+/// Tells those outside a ring, and those in it, who hears whom.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MergeDetect {
+    /// The highest ring sequence that the sender used, accepted or saw.
+    pub seq: u64,
+    /// The rows that it knows, its own among them.
+    pub rows: Vec<Row>,
+}
+
+impl Join {
+    pub(super) fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            number: reader.u64()?,
+            seq: reader.u64()?,
+            accepted: reader.u64()?,
+            proposal: reader.members()?,
+            rows: decode_rows(reader)?,
+        })
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&self.seq.to_le_bytes());
+        out.extend_from_slice(&self.accepted.to_le_bytes());
+        put_members(out, &self.proposal);
+        encode_rows(&self.rows, out);
+    }
+}
+
+impl MergeDetect {
+    pub(super) fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { seq: reader.u64()?, rows: decode_rows(reader)? })
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.seq.to_le_bytes());
+        encode_rows(&self.rows, out);
+    }
+}
+
+/// Rows name the same few processors again and again: they are listed once, and each row holds a
+/// bit for each of them.
+fn encode_rows(rows: &[Row], out: &mut Vec<u8>) {
+    let mut named: Vec<Processor> = rows
+        .iter()
+        .flat_map(|row| core::iter::once(row.processor).chain(row.hears.iter()))
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    put_count(out, named.len());
+    named.iter().for_each(|processor| put_processor(out, *processor));
+    put_count(out, rows.len());
+    for row in rows {
+        let place = named.binary_search(&row.processor).expect("listed above");
+        put_count(out, place);
+        out.extend_from_slice(&row.version.to_le_bytes());
+        out.push(u8::from(row.leaving));
+        out.push(u8::from(row.ring.is_some()));
+        if let Some(ring) = row.ring {
+            put_ring(out, ring);
+        }
+        let start = out.len();
+        out.resize(start + named.len().div_ceil(8), 0);
+        for processor in &row.hears {
+            let bit = named.binary_search(&processor).expect("listed above");
+            out[start + bit / 8] |= 1 << (bit % 8);
+        }
+    }
+}
+
+fn decode_rows(reader: &mut Reader) -> Result<Vec<Row>, DecodeError> {
+    let count = usize::from(reader.u16()?);
+    if count > 2 * ROWS_MAX {
+        return Err(DecodeError::Field("processors"));
+    }
+    let named: Vec<Processor> = (0..count).map(|_| reader.processor()).collect::<Result<_, _>>()?;
+    if !named.is_sorted_by(|a, b| a < b) {
+        return Err(DecodeError::Field("processors"));
+    }
+    let count = usize::from(reader.u16()?);
+    if count > ROWS_MAX {
+        return Err(DecodeError::Field("rows"));
+    }
+    let mut rows: Vec<Row> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let place = usize::from(reader.u16()?);
+        let processor = *named.get(place).ok_or(DecodeError::Field("row"))?;
+        if rows.last().is_some_and(|row| row.processor >= processor) {
+            return Err(DecodeError::Field("rows"));
+        }
+        let version = reader.u64()?;
+        let leaving = reader.boolean("leaving")?;
+        let ring = if reader.boolean("ring")? { Some(reader.ring()?) } else { None };
+        let bits = reader.bytes(named.len().div_ceil(8))?;
+        let hears = (0..bits.len() * 8).filter(|bit| bits[bit / 8] >> (bit % 8) & 1 == 1);
+        let hears: Vec<Processor> = hears
+            .map(|bit| named.get(bit).copied().ok_or(DecodeError::Field("hears")))
+            .collect::<Result<_, _>>()?;
+        let hears = Members::new(hears).map_err(|_| DecodeError::Field("hears"))?;
+        rows.push(Row { processor, version, hears, ring, leaving });
+    }
+    Ok(rows)
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize) {
+    let count = u16::try_from(count).expect("twice ROWS_MAX fits into two bytes");
+    out.extend_from_slice(&count.to_le_bytes());
+}
