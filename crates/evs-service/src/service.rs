@@ -1,0 +1,421 @@
+//! One processor: what comes in, what goes out, and the orderly leave.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use evs_model::{
+    ClientId, Configuration, Event, Group, Groups, Guarantee, Instant, Members, Message, MessageId,
+    Processor,
+};
+use totem::{Cause, Delivery, Destination, Packet, Ring, StateKind};
+
+use crate::config::DRAIN_MAX;
+use crate::configurations::Configurations;
+use crate::pack::{Head, Record, Records};
+use crate::reassembly::Reassembly;
+use crate::sending::Sending;
+use crate::sessions::Sessions;
+use crate::{Config, ConnectError, RequestError, SendError, Stats};
+
+/// Effects, to be executed in this order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// This processor has left in order; no message is sent any more.
+    Left {
+        /// How many accepted messages were not sent.
+        dropped: u64,
+    },
+    /// As [`totem::Output::Persist`].
+    Persist(u64),
+    /// Messages of this client were sent, and its send queue has room for so many bytes more. It
+    /// follows every [`SendError::QueueFull`], unless the service leaves.
+    Room {
+        /// Whose queue.
+        client: ClientId,
+        /// Bytes freed since the last such output, by [`evs_model::send_cost`].
+        bytes: usize,
+    },
+    /// The next event of this client's stream. A client that has disconnected may still be named.
+    ToClient {
+        /// Whose stream.
+        client: ClientId,
+        /// What it sees.
+        event: Event,
+    },
+    /// As [`totem::Output::Transition`].
+    Transition {
+        /// The state that ends.
+        from: StateKind,
+        /// The state that begins.
+        to: StateKind,
+        /// Why.
+        cause: Cause,
+    },
+    /// As [`totem::Output::Transmit`].
+    Transmit {
+        /// To whom.
+        to: Destination,
+        /// What.
+        packet: Packet,
+    },
+}
+
+/// The service of one processor.
+#[derive(Debug)]
+pub struct Service {
+    config: Config,
+    me: Processor,
+    ring: Ring,
+    phase: Phase,
+    configurations: Configurations,
+    sessions: Sessions,
+    sending: Sending,
+    reassembly: Reassembly,
+    outputs: VecDeque<Output>,
+    stats: Stats,
+    /// Scratch space of `deliver`, kept for its memory.
+    recipients: Vec<ClientId>,
+}
+
+/// How far the orderly leave is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// Clients come and send.
+    Serving,
+    /// Nothing is accepted; what was accepted is sent, up to this instant.
+    Draining(Instant),
+    /// It is over.
+    Left,
+}
+
+impl Service {
+    /// A processor that is alone and looks for others. `stored` is the last value that this node
+    /// executed as [`Output::Persist`], or 0; `seed` feeds the ring's jitter.
+    ///
+    /// # Panics
+    /// If the configuration is not valid ([`Config::validate`]).
+    #[must_use]
+    pub fn new(config: Config, me: Processor, stored: u64, seed: u64, now: Instant) -> Self {
+        if let Err(error) = config.validate() {
+            panic!("the caller has validated the configuration: {error}");
+        }
+        let ring = Ring::new(config.totem.clone(), me, stored, seed, now);
+        let mut service = Self {
+            me,
+            phase: Phase::Serving,
+            configurations: Configurations::new(me),
+            sessions: Sessions::new(config.groups_per_client_max),
+            sending: Sending::new(config.client_send_bytes_max, ring.body_bytes_max()),
+            reassembly: Reassembly::default(),
+            outputs: VecDeque::new(),
+            stats: Stats::default(),
+            recipients: Vec::new(),
+            config,
+            ring,
+        };
+        service.finish(now);
+        service
+    }
+
+    /// A packet from an authenticated peer.
+    pub fn handle_packet(&mut self, now: Instant, from: Processor, packet: Packet) {
+        if matches!(packet, Packet::Token(_)) {
+            self.feed(now);
+        }
+        self.ring.handle_packet(now, from, packet);
+        self.finish(now);
+    }
+
+    /// Time has passed. Before [`Service::poll_timeout`] it has no effect.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.ring.handle_timeout(now);
+        self.finish(now);
+    }
+
+    /// Whom this node hears from now on, without itself: the full set, at every change.
+    pub fn handle_reachability(&mut self, now: Instant, heard: Members) {
+        self.ring.handle_reachability(now, heard);
+        self.finish(now);
+    }
+
+    /// Opens a session. Its first event, a copy of the current regular configuration, is queued at
+    /// once; from the next configuration on it has virtual synchrony (EVS-11).
+    ///
+    /// # Errors
+    /// No configuration is installed yet, `clients_max` are there, or this processor leaves.
+    pub fn connect(&mut self, now: Instant) -> Result<ClientId, ConnectError> {
+        if self.phase != Phase::Serving {
+            return Err(ConnectError::Leaving);
+        }
+        let first = self.configurations.first_event().ok_or(ConnectError::NotReady)?;
+        let max = self.config.clients_max;
+        if self.sending.clients() >= max {
+            return Err(ConnectError::TooManyClients { max });
+        }
+        let client = self.sessions.open();
+        self.sending.open(client);
+        self.outputs.push_back(Output::ToClient { client, event: Event::Configuration(first) });
+        self.finish(now);
+        Ok(client)
+    }
+
+    /// Ends a session. What the client sent is still sent (EVS-3). An unknown client is ignored.
+    pub fn disconnect(&mut self, now: Instant, client: ClientId) {
+        self.sessions.close(client);
+        self.sending.close(client);
+        self.finish(now);
+    }
+
+    /// Joins all these groups or none. A group that is joined twice must be left twice.
+    ///
+    /// # Errors
+    /// The client is unknown, or would be in more than `groups_per_client_max` groups.
+    pub fn join(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        groups: &[Group],
+    ) -> Result<(), RequestError> {
+        self.sessions.join(client, groups)?;
+        self.finish(now);
+        Ok(())
+    }
+
+    /// Leaves all these groups or none.
+    ///
+    /// # Errors
+    /// The client is unknown, or has not joined one of them as often as it leaves it.
+    pub fn leave_groups(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        groups: &[Group],
+    ) -> Result<(), RequestError> {
+        self.sessions.leave(client, groups)?;
+        self.finish(now);
+        Ok(())
+    }
+
+    /// Accepts a message to these groups, which the client need not have joined. The id is the one
+    /// that its delivery carries; a client's messages are numbered from 1 in the order accepted.
+    ///
+    /// # Errors
+    /// The client is unknown, the body is larger than `message_bytes_max`, the client's queue is
+    /// full (an [`Output::Room`] follows), or this processor leaves.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        guarantee: Guarantee,
+        groups: Groups,
+        body: Bytes,
+    ) -> Result<MessageId, SendError> {
+        if self.phase != Phase::Serving {
+            return Err(SendError::Leaving);
+        }
+        if !self.sessions.contains(client) {
+            return Err(SendError::UnknownClient);
+        }
+        let (bytes, max) = (body.len(), self.config.message_bytes_max);
+        if bytes > max {
+            return Err(SendError::TooBig { bytes, max });
+        }
+        let number = match self.sending.push(client, guarantee, groups, body) {
+            Ok(number) => number,
+            Err(error) => {
+                self.stats.sends_refused += 1;
+                return Err(error);
+            }
+        };
+        self.stats.messages_accepted += 1;
+        self.finish(now);
+        Ok(MessageId { sender: self.me, client, number })
+    }
+
+    /// Leaves in order: accepts nothing more, sends what was accepted, for [`DRAIN_MAX`] at most,
+    /// then leaves the ring; ends with [`Output::Left`], after which the ring tells the others for
+    /// as long as [`Service::poll_timeout`] names a time. A second call has no effect.
+    pub fn leave(&mut self, now: Instant) {
+        if self.phase == Phase::Serving {
+            self.phase = Phase::Draining(now + DRAIN_MAX);
+            self.finish(now);
+        }
+    }
+
+    /// The next effect.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Service::handle_timeout`] is due; `None`: nothing is, until another input.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let ring = self.ring.poll_timeout().map(|(due, _)| due);
+        match self.phase {
+            Phase::Draining(until) => Some(ring.map_or(until, |due| due.min(until))),
+            Phase::Serving | Phase::Left => ring,
+        }
+    }
+
+    /// The ring below.
+    #[must_use]
+    pub const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// How many sessions are open.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Bytes of this client that wait to be sent, by [`evs_model::send_cost`]; `None` for a client
+    /// that is gone and left nothing.
+    #[must_use]
+    pub fn queued(&self, client: ClientId) -> Option<usize> {
+        self.sending.queued(client)
+    }
+
+    /// Asserts what always holds, the ring's invariants included; for tests and the simulator.
+    pub fn check(&self) {
+        self.ring.check();
+        self.sending.check();
+        assert!(self.sessions.len() <= self.sending.clients(), "every session has a send queue");
+        assert!(self.sending.clients() <= self.config.clients_max, "clients are bounded");
+        assert!(!self.rouses(), "nothing waits while the ring is idle");
+    }
+
+    /// Fills the ring's backlog: the token is about to be handled. Outside operation a packet
+    /// would only be dropped at the install.
+    fn feed(&mut self, now: Instant) {
+        while self.ring.state() == StateKind::Operational
+            && self.ring.backlog() < self.ring.backlog_max()
+            && self.submit(now)
+        {}
+    }
+
+    /// Whether an idle ring must be told that something waits. One packet does that; what comes
+    /// after it is packed when the token is there.
+    fn rouses(&self) -> bool {
+        self.ring.idle() && self.ring.backlog() == 0 && self.sending.has_next()
+    }
+
+    /// Hands over the next packet, if there is one.
+    fn submit(&mut self, now: Instant) -> bool {
+        let Some((body, guarantee)) = self.sending.next_packet() else { return false };
+        self.ring
+            .submit(now, body, guarantee)
+            .expect("an operational ring takes a packet that fits while its backlog has room");
+        self.stats.packets_submitted += 1;
+        true
+    }
+
+    /// Ends every input: what the ring did becomes outputs, and nothing waits for an idle ring.
+    fn finish(&mut self, now: Instant) {
+        self.translate();
+        while self.rouses() && self.submit(now) {
+            self.translate();
+        }
+        self.drain(now);
+        while let Some((client, bytes)) = self.sending.pop_freed() {
+            self.outputs.push_back(Output::Room { client, bytes });
+        }
+    }
+
+    fn translate(&mut self) {
+        self.stats.messages_sent += self.sending.settle(self.ring.sequenced());
+        while let Some(output) = self.ring.poll_output() {
+            match output {
+                totem::Output::Configure(configuration) => self.configure(configuration),
+                totem::Output::Deliver(delivery) => self.deliver(delivery),
+                totem::Output::Persist(seq) => self.outputs.push_back(Output::Persist(seq)),
+                totem::Output::Transition { from, to, cause } => {
+                    self.outputs.push_back(Output::Transition { from, to, cause });
+                }
+                totem::Output::Transmit { to, packet } => {
+                    self.outputs.push_back(Output::Transmit { to, packet });
+                }
+            }
+        }
+    }
+
+    fn configure(&mut self, configuration: Configuration) {
+        if matches!(configuration, Configuration::Regular { .. }) {
+            self.stats.partials_ended += self.reassembly.clear() as u64;
+            let begun = self.sending.restart(self.ring.sequenced(), self.ring.body_bytes_max());
+            self.stats.messages_restarted += begun as u64;
+        }
+        let change = self.configurations.change(configuration);
+        for client in self.sessions.clients() {
+            let event = Event::Configuration(change.clone());
+            self.outputs.push_back(Output::ToClient { client, event });
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        let Delivery { seq, sender, guarantee, .. } = delivery;
+        for record in Records::new(delivery.body.clone(), guarantee) {
+            match record {
+                Ok(Record::Whole(head, content)) => self.message(&delivery, head, content, seq),
+                Ok(Record::Fragment(head, offset, piece)) => {
+                    let complete = self.reassembly.take(sender, seq, head, offset, &piece);
+                    self.stats.fragments_dropped = self.reassembly.dropped();
+                    if let Some(complete) = complete {
+                        self.message(&delivery, head, complete.content, complete.seq);
+                    }
+                }
+                Err(_) => self.stats.records_malformed += 1,
+            }
+        }
+    }
+
+    /// A whole message, at its place in the history: to each client that wants it, once (EVS-10).
+    fn message(&mut self, delivery: &Delivery, head: Head, content: Bytes, seq: u64) {
+        self.stats.messages_delivered += 1;
+        let (groups, body) = head.split(content);
+        self.sessions.recipients(&groups, &mut self.recipients);
+        self.stats.copies_delivered += self.recipients.len() as u64;
+        for client in &self.recipients {
+            let message = Message {
+                id: MessageId { sender: delivery.sender, client: head.client, number: head.number },
+                groups: groups.clone(),
+                guarantee: head.guarantee,
+                ring: delivery.ring,
+                seq,
+                body: body.clone(),
+            };
+            let event = Event::Message(message);
+            self.outputs.push_back(Output::ToClient { client: *client, event });
+        }
+    }
+
+    /// Ends the orderly leave when everything is sent and acknowledged, or its time is over.
+    fn drain(&mut self, now: Instant) {
+        let Phase::Draining(until) = self.phase else { return };
+        // Before its first configuration a processor has nothing that anybody could miss.
+        let settled = self.ring.stable() || !self.configurations.installed();
+        let sent = settled && self.sending.messages() == 0;
+        if !sent && now < until {
+            return;
+        }
+        self.phase = Phase::Left;
+        self.ring.leave(now);
+        self.translate();
+        let dropped = self.sending.messages() as u64;
+        self.stats.messages_dropped = dropped;
+        self.outputs.push_back(Output::Left { dropped });
+    }
+}

@@ -1,0 +1,183 @@
+//! The clients of this processor and the groups that they have joined.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use evs_model::{ClientId, Group, Groups};
+
+use crate::RequestError;
+use crate::groups::GroupIndex;
+
+/// The sessions that are open.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    groups_max: usize,
+    last: ClientId,
+    sessions: BTreeMap<ClientId, Session>,
+    index: GroupIndex,
+}
+
+/// How often the client has joined each of its groups; never 0.
+#[derive(Debug, Default)]
+struct Session(BTreeMap<Group, u64>);
+
+impl Sessions {
+    /// `groups_max` bounds the groups of each client.
+    pub(crate) fn new(groups_max: usize) -> Self {
+        Self {
+            groups_max,
+            last: ClientId(0),
+            sessions: BTreeMap::new(),
+            index: GroupIndex::default(),
+        }
+    }
+
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(crate) fn contains(&self, client: ClientId) -> bool {
+        self.sessions.contains_key(&client)
+    }
+
+    /// The clients, in the order in which they came.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = ClientId> + '_ {
+        self.sessions.keys().copied()
+    }
+
+    /// Opens a session, under a name that was never used.
+    pub(crate) fn open(&mut self) -> ClientId {
+        self.last.0 = self.last.0.checked_add(1).expect("no processor lives for 2^64 clients");
+        self.sessions.insert(self.last, Session::default());
+        self.last
+    }
+
+    /// Ends a session; its client is in no group any more.
+    pub(crate) fn close(&mut self, client: ClientId) {
+        if let Some(session) = self.sessions.remove(&client) {
+            session.0.keys().for_each(|group| self.index.remove(*group, client));
+        }
+    }
+
+    /// Joins all the groups, or none.
+    pub(crate) fn join(&mut self, client: ClientId, groups: &[Group]) -> Result<(), RequestError> {
+        let max = self.groups_max;
+        let session = self.sessions.get_mut(&client).ok_or(RequestError::UnknownClient)?;
+        for (i, group) in groups.iter().enumerate() {
+            if session.0.len() >= max && !session.0.contains_key(group) {
+                groups[..i].iter().for_each(|g| session.leave(&mut self.index, client, *g));
+                return Err(RequestError::TooManyGroups { max });
+            }
+            session.join(&mut self.index, client, *group);
+        }
+        Ok(())
+    }
+
+    /// Leaves all the groups, or none; what was joined twice must be left twice.
+    pub(crate) fn leave(&mut self, client: ClientId, groups: &[Group]) -> Result<(), RequestError> {
+        let session = self.sessions.get_mut(&client).ok_or(RequestError::UnknownClient)?;
+        for (i, group) in groups.iter().enumerate() {
+            if !session.0.contains_key(group) {
+                groups[..i].iter().for_each(|g| session.join(&mut self.index, client, *g));
+                return Err(RequestError::NotJoined(*group));
+            }
+            session.leave(&mut self.index, client, *group);
+        }
+        Ok(())
+    }
+
+    /// The clients that get a message for these groups, each once, ascending.
+    pub(crate) fn recipients(&self, groups: &Groups, recipients: &mut Vec<ClientId>) {
+        self.index.recipients(groups, recipients);
+    }
+}
+
+impl Session {
+    fn join(&mut self, index: &mut GroupIndex, client: ClientId, group: Group) {
+        let times = self.0.entry(group).or_insert(0);
+        *times += 1;
+        if *times == 1 {
+            index.insert(group, client);
+        }
+    }
+
+    fn leave(&mut self, index: &mut GroupIndex, client: ClientId, group: Group) {
+        let Some(times) = self.0.get_mut(&group) else { return };
+        *times -= 1;
+        if *times == 0 {
+            self.0.remove(&group);
+            index.remove(group, client);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(name: &str) -> Group {
+        Group::named(name).expect("short")
+    }
+
+    fn gets(sessions: &Sessions, name: &str) -> bool {
+        let mut clients = Vec::new();
+        sessions.recipients(&Groups::new(&[group(name)]).expect("one"), &mut clients);
+        !clients.is_empty()
+    }
+
+    #[test]
+    fn client_ids_begin_at_1_and_are_never_used_again() {
+        let mut sessions = Sessions::new(1);
+        assert_eq!(sessions.open(), ClientId(1));
+        sessions.close(ClientId(1));
+        assert_eq!(sessions.open(), ClientId(2));
+    }
+
+    #[test]
+    fn a_group_joined_twice_is_left_twice() {
+        let mut sessions = Sessions::new(1);
+        let client = sessions.open();
+        sessions.join(client, &[group("a"), group("a")]).expect("one group");
+        sessions.leave(client, &[group("a")]).expect("joined");
+        assert!(gets(&sessions, "a"));
+        sessions.leave(client, &[group("a")]).expect("joined");
+        assert!(!gets(&sessions, "a"));
+        let error = sessions.leave(client, &[group("a")]).expect_err("not joined any more");
+        assert_eq!(error, RequestError::NotJoined(group("a")));
+    }
+
+    #[test]
+    fn a_leave_that_names_one_group_too_many_leaves_none() {
+        let mut sessions = Sessions::new(8);
+        let client = sessions.open();
+        sessions.join(client, &[group("a"), group("b")]).expect("few");
+        let error = sessions.leave(client, &[group("b"), group("a"), group("b")]);
+        assert_eq!(error, Err(RequestError::NotJoined(group("b"))));
+        assert!(gets(&sessions, "a") && gets(&sessions, "b"));
+    }
+
+    #[test]
+    fn a_join_beyond_the_limit_joins_none() {
+        let mut sessions = Sessions::new(2);
+        let client = sessions.open();
+        sessions.join(client, &[group("a"), group("b"), group("a")]).expect("at the limit");
+        sessions.leave(client, &[group("b")]).expect("joined");
+        let error = sessions.join(client, &[group("c"), group("a"), group("d")]);
+        assert_eq!(error, Err(RequestError::TooManyGroups { max: 2 }));
+        assert!(!gets(&sessions, "c"));
+        sessions.leave(client, &[group("a"), group("a")]).expect("still joined twice, not thrice");
+        assert!(!gets(&sessions, "a"));
+    }
+
+    #[test]
+    fn a_session_that_ends_leaves_its_groups() {
+        let mut sessions = Sessions::new(2);
+        let client = sessions.open();
+        sessions.join(client, &[group("a"), group("a")]).expect("one group");
+        sessions.close(client);
+        assert!(!gets(&sessions, "a"));
+        assert_eq!(sessions.join(client, &[]), Err(RequestError::UnknownClient));
+        assert_eq!(sessions.leave(client, &[]), Err(RequestError::UnknownClient));
+    }
+}
