@@ -64,7 +64,7 @@ impl FrameReader {
     pub fn read_from(&mut self, socket: impl AsFd) -> io::Result<ReadOutcome> {
         self.make_room();
         let outcome = socket::read(socket, &mut self.buffer[self.filled..])?;
-        self.note(outcome)
+        Ok(self.note(outcome))
     }
 
     /// Reads once, as [`read_from`](Self::read_from), and takes a descriptor that came along. A
@@ -79,7 +79,7 @@ impl FrameReader {
     ) -> io::Result<ReadOutcome> {
         self.make_room();
         let outcome = socket::read_with_fd(socket, &mut self.buffer[self.filled..], fd)?;
-        self.note(outcome)
+        Ok(self.note(outcome))
     }
 
     /// Takes bytes that were read in another way.
@@ -120,6 +120,14 @@ impl FrameReader {
         Ok(Some(Frame { kind, fields }))
     }
 
+    /// Whether [`next_frame`](Self::next_frame) has something to say: a frame or an error.
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        self.claimed_length().is_some_and(|length| {
+            length <= self.filled || length > self.frame_bytes_max || length == LENGTH_BYTES
+        })
+    }
+
     /// Whether the stream stands inside a frame: what has been read has not all been given out.
     #[must_use]
     pub const fn is_inside_frame(&self) -> bool {
@@ -132,11 +140,11 @@ impl FrameReader {
         self.buffer.len()
     }
 
-    fn note(&mut self, outcome: ReadOutcome) -> io::Result<ReadOutcome> {
+    const fn note(&mut self, outcome: ReadOutcome) -> ReadOutcome {
         if let ReadOutcome::Bytes(count) = outcome {
             self.filled += count;
         }
-        Ok(outcome)
+        outcome
     }
 
     /// Length of the frame at the front as its sender claims, the length field included.
