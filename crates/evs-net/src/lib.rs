@@ -1,1 +1,52 @@
-//! Stub.
+//! Packets between the nodes of one cluster: links, sealing, replay windows, and who is heard.
+//!
+//! Responsible for: turning payloads into sealed datagrams and back; telling an authentic, fresh
+//! datagram of a peer from everything else, at the price of one fixed-size check and one AEAD
+//! operation; knowing which peers are heard (`docs/protocol.md` §6), in which incarnation, and how
+//! far away they are; noticing a second owner of this node's id; UDP sockets and batched system
+//! calls.
+//! Not responsible for: what a payload means (it is bytes here), retransmission, order, membership.
+//!
+//! Two halves. The sans-I/O half is [`Endpoint`] and what it is made of: no clock, no socket, no
+//! global; the same inputs give the same outputs, byte for byte, and the simulator runs this very
+//! code. The I/O half is [`Net`]: one `Endpoint` over the UDP sockets of one [`Link`].
+//!
+//! ```text
+//! datagram ─► header check ─► known sender? ─► AEAD ─► replay window ─┬─► hello: consumed here
+//!             (30 bytes)      (node id)                               └─► ring packet: handed up
+//! ```
+//!
+//! Architecture invariants: nothing of a datagram but its fixed header is looked at before it is
+//! authenticated; whatever is dropped is a counter with a reason ([`Discard`]), never a log line;
+//! memory per peer is bounded by two incarnations.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod discard;
+mod endpoint;
+mod hello;
+mod inbox;
+mod key;
+mod link;
+mod net;
+mod peer;
+mod reach;
+mod replay;
+mod seal;
+mod socket;
+mod wire;
+
+pub use discard::{Discard, EndpointStats};
+pub use endpoint::{
+    ConfigError, Destination, Endpoint, EndpointConfig, EndpointOutput, Incoming, PeerStatus,
+};
+pub use hello::{Echo, HELLO_ECHOES_MAX, Hello, HelloError, Holder};
+pub use key::{ClusterKey, KeyError, random_u64};
+pub use link::{Link, LinkError, Multicast, Transport, payload_bytes_max};
+pub use net::{Net, NetConfig, NetConfigError, NetEvent, NetStats, SendFailures};
+pub use peer::RoundTrip;
+pub use reach::{DownCause, PeerEvent};
+pub use replay::{Replay, ReplayWindow};
+pub use seal::{SealError, SealMode};
+pub use wire::{CLUSTER_NAME_BYTES_MAX, DATAGRAM_BYTES_MAX, PAYLOAD_BYTES_MAX, SEAL_OVERHEAD};

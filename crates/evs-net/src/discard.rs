@@ -1,0 +1,145 @@
+//! Why a datagram was dropped, and how often. A discard is a counter, never a log line.
+
+use std::fmt;
+
+/// Why a datagram was dropped. In the order in which the reasons are looked for; the state of the
+/// endpoint is unchanged by all of them but the last three, which still count as a sign of life.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum Discard {
+    /// Too short to hold a header and a tag, or above [`DATAGRAM_BYTES_MAX`](crate::DATAGRAM_BYTES_MAX).
+    Length,
+    /// Not ours at all: another magic number.
+    Magic,
+    /// A version of the wire format that this build does not speak.
+    Version,
+    /// Another cluster's name.
+    Cluster,
+    /// Sealed where this node has `seal = "none"`, or the other way round.
+    Seal,
+    /// A kind of datagram that does not exist, or a sender with node id 0.
+    Header,
+    /// This very incarnation's own datagram, as multicast brings it back.
+    Own,
+    /// A node id that is not in the list of peers.
+    Stranger,
+    /// A ring packet of an incarnation that has not introduced itself, or of a second owner of this
+    /// node's id.
+    UnknownIncarnation,
+    /// The seal does not fit: another key, or changed on its way.
+    Unauthenticated,
+    /// Its counter was received before.
+    Replayed,
+    /// Its counter is below the replay window, or from before the sender was verified.
+    TooOld,
+    /// A hello of a third incarnation of a node of which two are alive.
+    ThirdIncarnation,
+    /// An authentic ring packet of a processor that is not heard: not verified, or down.
+    NotHeard,
+    /// An authentic hello that cannot be decoded: a peer's defect.
+    BadHello,
+}
+
+impl Discard {
+    /// Every reason, in order.
+    pub const ALL: [Self; 15] = [
+        Self::Length,
+        Self::Magic,
+        Self::Version,
+        Self::Cluster,
+        Self::Seal,
+        Self::Header,
+        Self::Own,
+        Self::Stranger,
+        Self::UnknownIncarnation,
+        Self::Unauthenticated,
+        Self::Replayed,
+        Self::TooOld,
+        Self::ThirdIncarnation,
+        Self::NotHeard,
+        Self::BadHello,
+    ];
+
+    /// A short name for counters, in `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Magic => "magic",
+            Self::Version => "version",
+            Self::Cluster => "cluster",
+            Self::Seal => "seal",
+            Self::Header => "header",
+            Self::Own => "own",
+            Self::Stranger => "stranger",
+            Self::UnknownIncarnation => "unknown_incarnation",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Replayed => "replayed",
+            Self::TooOld => "too_old",
+            Self::ThirdIncarnation => "third_incarnation",
+            Self::NotHeard => "not_heard",
+            Self::BadHello => "bad_hello",
+        }
+    }
+}
+
+impl fmt::Display for Discard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Counters of one endpoint since it began.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct EndpointStats {
+    discards: [u64; Discard::ALL.len()],
+    /// Ring packets handed up.
+    pub packets_received: u64,
+    /// Hellos received and understood.
+    pub hellos_received: u64,
+    /// Ring packets sealed.
+    pub packets_sealed: u64,
+    /// Hellos sealed.
+    pub hellos_sealed: u64,
+    /// Own gaps so long that verdicts about peers were put off (`docs/protocol.md` §6).
+    pub pauses: u64,
+    /// Datagrams that could not be sealed: too long, or all counters used.
+    pub seals_refused: u64,
+}
+
+impl EndpointStats {
+    /// How often datagrams were dropped for this reason.
+    #[must_use]
+    pub const fn discarded(&self, reason: Discard) -> u64 {
+        self.discards[reason as usize]
+    }
+
+    /// Every reason with its count, in order.
+    pub fn discards(&self) -> impl Iterator<Item = (Discard, u64)> + '_ {
+        Discard::ALL.into_iter().zip(self.discards)
+    }
+
+    pub(crate) const fn count(&mut self, reason: Discard) {
+        self.discards[reason as usize] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_counter_and_name() {
+        let mut stats = EndpointStats::default();
+        for (place, reason) in Discard::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
+            stats.count(reason);
+            assert_eq!(stats.discarded(reason), 1);
+        }
+        assert!(stats.discards().all(|(_, count)| count == 1));
+        let mut names: Vec<_> = Discard::ALL.iter().map(|reason| reason.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Discard::ALL.len());
+    }
+}

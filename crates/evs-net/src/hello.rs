@@ -1,0 +1,202 @@
+//! Hellos: what nodes tell each other about whom they hear (`docs/protocol.md` §6).
+//!
+//! ```text
+//!  0..8   challenge: a fresh random number, to be echoed
+//!  8..16  age of the sender's incarnation in milliseconds
+//! 16..20  stamp: the sender's clock in microseconds, modulo 2^32
+//! 20..22  how many peers the sender hears
+//! 22..26  covers: lowest and
+//! 26..30    highest node id that this hello speaks about
+//! 30..31  1: a holder follows the echoes, 0: none
+//! 31..33  number of echoes, at most 40
+//! 33..    echoes, ascending by node id, each
+//!            0..4   node id
+//!            4..12  incarnation
+//!           12..20  that incarnation's latest challenge
+//!           20..24  its stamp, moved on by the time that it waited here
+//! last    the holder: incarnation (8), age in milliseconds (8)
+//! ```
+//! Numbers are little-endian. A node in the covered range without an echo is not heard.
+
+use evs_model::NodeId;
+use thiserror::Error;
+
+/// Most echoes in one hello (`hello_echoes_max`), so that a hello fits the smallest IPv6 packet.
+pub const HELLO_ECHOES_MAX: usize = 40;
+
+/// One hello as a value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hello {
+    /// A fresh random number. Who echoes it is alive now.
+    pub challenge: u64,
+    /// Milliseconds since the sender's start.
+    pub age_ms: u64,
+    /// The sender's clock in microseconds, modulo 2^32, when it sent this.
+    pub stamp: u32,
+    /// How many peers the sender hears, as far as it dares to say.
+    pub heard: u16,
+    /// The lowest and highest node id about which the echoes are complete.
+    pub covers: (u32, u32),
+    /// Whom the sender hears, ascending by node id, at most [`HELLO_ECHOES_MAX`].
+    pub echoes: Vec<Echo>,
+    /// In an answer to one processor: another incarnation owns its node id in the sender's eyes.
+    pub holder: Option<Holder>,
+}
+
+/// "I hear this processor, and this is its latest challenge."
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Echo {
+    /// Its node.
+    pub node: NodeId,
+    /// Its incarnation.
+    pub incarnation: u64,
+    /// Its latest challenge.
+    pub challenge: u64,
+    /// The stamp that came with the challenge, plus the microseconds since.
+    pub stamp: u32,
+}
+
+/// The living incarnation that owns a node id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// Its number.
+    pub incarnation: u64,
+    /// Milliseconds since its start.
+    pub age_ms: u64,
+}
+
+/// Why bytes are no hello.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum HelloError {
+    /// The length does not fit the number of echoes.
+    #[error("{0} bytes are no hello")]
+    Length(usize),
+    /// More than [`HELLO_ECHOES_MAX`].
+    #[error("{0} echoes in a hello, the limit (hello_echoes_max) is {HELLO_ECHOES_MAX}")]
+    TooManyEchoes(usize),
+    /// A flag that is neither 0 nor 1, an inverted range, or echoes out of order or range.
+    #[error("a hello with a field out of range")]
+    Field,
+}
+
+impl Hello {
+    /// Decodes a payload. Never panics, and allocates at most [`HELLO_ECHOES_MAX`] echoes.
+    ///
+    /// # Errors
+    /// The bytes are not exactly one valid hello.
+    pub fn decode(payload: &[u8]) -> Result<Self, HelloError> {
+        let mut fields = Fields(payload);
+        let hello = Self::fields(&mut fields).ok_or(HelloError::Length(payload.len()))??;
+        if !fields.0.is_empty() {
+            return Err(HelloError::Length(payload.len()));
+        }
+        Ok(hello)
+    }
+
+    /// Appends the encoded hello.
+    ///
+    /// # Panics
+    /// More than [`HELLO_ECHOES_MAX`] echoes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        assert!(self.echoes.len() <= HELLO_ECHOES_MAX, "a hello is bounded");
+        let count = u16::try_from(self.echoes.len()).expect("bounded above");
+        out.extend_from_slice(&self.challenge.to_le_bytes());
+        out.extend_from_slice(&self.age_ms.to_le_bytes());
+        out.extend_from_slice(&self.stamp.to_le_bytes());
+        out.extend_from_slice(&self.heard.to_le_bytes());
+        out.extend_from_slice(&self.covers.0.to_le_bytes());
+        out.extend_from_slice(&self.covers.1.to_le_bytes());
+        out.push(u8::from(self.holder.is_some()));
+        out.extend_from_slice(&count.to_le_bytes());
+        for echo in &self.echoes {
+            out.extend_from_slice(&echo.node.get().to_le_bytes());
+            out.extend_from_slice(&echo.incarnation.to_le_bytes());
+            out.extend_from_slice(&echo.challenge.to_le_bytes());
+            out.extend_from_slice(&echo.stamp.to_le_bytes());
+        }
+        if let Some(holder) = self.holder {
+            out.extend_from_slice(&holder.incarnation.to_le_bytes());
+            out.extend_from_slice(&holder.age_ms.to_le_bytes());
+        }
+    }
+
+    /// What this hello says about a node: `None` if it does not speak about it, `Some(None)` if
+    /// the sender does not hear it.
+    #[must_use]
+    pub fn about(&self, node: NodeId) -> Option<Option<Echo>> {
+        let covered = (self.covers.0..=self.covers.1).contains(&node.get());
+        let echo = self.echoes.binary_search_by_key(&node, |echo| echo.node);
+        covered.then(|| echo.ok().map(|place| self.echoes[place]))
+    }
+
+    /// Whether this answers one processor; else it goes to all.
+    pub(crate) const fn is_answer(&self) -> bool {
+        self.covers.0 == self.covers.1
+    }
+
+    /// `None`: too short.
+    fn fields(fields: &mut Fields<'_>) -> Option<Result<Self, HelloError>> {
+        let challenge = fields.u64()?;
+        let age_ms = fields.u64()?;
+        let stamp = fields.u32()?;
+        let heard = fields.u16()?;
+        let covers = (fields.u32()?, fields.u32()?);
+        let [has_holder] = fields.take()?;
+        let count = usize::from(fields.u16()?);
+        if count > HELLO_ECHOES_MAX {
+            return Some(Err(HelloError::TooManyEchoes(count)));
+        }
+        if has_holder > 1 || covers.0 > covers.1 {
+            return Some(Err(HelloError::Field));
+        }
+        let mut echoes = Vec::with_capacity(count);
+        let mut lowest = covers.0.max(1);
+        for _ in 0..count {
+            let node = fields.u32()?;
+            let incarnation = fields.u64()?;
+            let challenge = fields.u64()?;
+            let stamp = fields.u32()?;
+            let node = NodeId::new(node).filter(|n| (lowest..=covers.1).contains(&n.get()));
+            let Some(node) = node else {
+                return Some(Err(HelloError::Field));
+            };
+            // Saturates at the highest id, which the next echo then repeats: found below.
+            if echoes.last().is_some_and(|last: &Echo| last.node == node) {
+                return Some(Err(HelloError::Field));
+            }
+            lowest = node.get().saturating_add(1);
+            echoes.push(Echo { node, incarnation, challenge, stamp });
+        }
+        let holder = match has_holder {
+            0 => None,
+            _ => Some(Holder { incarnation: fields.u64()?, age_ms: fields.u64()? }),
+        };
+        Some(Ok(Self { challenge, age_ms, stamp, heard, covers, echoes, holder }))
+    }
+}
+
+/// Takes numbers off the front.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, tail) = self.0.split_first_chunk::<N>()?;
+        self.0 = tail;
+        Some(*head)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

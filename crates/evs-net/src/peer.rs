@@ -1,0 +1,204 @@
+//! What is known of one peer: at most two of its incarnations, and how far away it is.
+
+use std::time::Duration;
+
+use evs_model::{Instant, NodeId, Processor};
+
+use crate::hello::{Echo, Hello};
+use crate::replay::ReplayWindow;
+use crate::seal::Opener;
+
+/// One node of the list of peers, or this node itself as a second owner of its id sees it.
+pub(crate) struct Peer {
+    pub(crate) node: NodeId,
+    /// The verified incarnation, if there ever was one; kept while it is silent, for its window.
+    pub(crate) current: Option<Box<Session>>,
+    /// Another incarnation that introduced itself and has not taken the place of `current`.
+    pub(crate) candidate: Option<Box<Session>>,
+    /// Whether `current` is heard.
+    pub(crate) up: bool,
+    /// Hellos answered since the last periodic one.
+    pub(crate) answers: u32,
+    /// The candidate that was reported as a second owner of this node id.
+    pub(crate) double_reported: Option<u64>,
+    /// How long this peer has been saying that another incarnation owns *my* node id.
+    pub(crate) claim: Option<Claim>,
+}
+
+/// A peer's word that a living incarnation other than mine owns my node id.
+#[derive(Clone, Copy)]
+pub(crate) struct Claim {
+    pub(crate) incarnation: u64,
+    pub(crate) since: Instant,
+    pub(crate) latest: Instant,
+}
+
+impl Peer {
+    pub(crate) const fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            current: None,
+            candidate: None,
+            up: false,
+            answers: 0,
+            double_reported: None,
+            claim: None,
+        }
+    }
+
+    pub(crate) fn session(&mut self, incarnation: u64) -> Option<&mut Session> {
+        let either = self.current.iter_mut().chain(&mut self.candidate);
+        either.map(Box::as_mut).find(|session| session.incarnation == incarnation)
+    }
+
+    /// Whether this incarnation is the one that is heard.
+    pub(crate) fn hears(&self, incarnation: u64) -> bool {
+        self.up && self.current.as_ref().is_some_and(|s| s.incarnation == incarnation)
+    }
+
+    pub(crate) fn processor(&self) -> Option<Processor> {
+        self.current.as_ref().map(|session| Processor::new(self.node, session.incarnation))
+    }
+
+    /// The incarnation to be named in hellos to all: the one that is heard, or the one from which
+    /// a hello came last.
+    pub(crate) fn echo(&self, now: Instant, detection: Duration) -> Option<Echo> {
+        let session = match &self.current {
+            Some(current) if self.up => Some(current),
+            current => current
+                .iter()
+                .chain(&self.candidate)
+                .filter(|session| now.since(session.hello_at) < detection)
+                .max_by_key(|session| session.hello_at),
+        };
+        session.map(|session| session.echo(self.node, now))
+    }
+}
+
+/// One incarnation that introduced itself with an authentic hello.
+pub(crate) struct Session {
+    pub(crate) incarnation: u64,
+    pub(crate) opener: Opener,
+    pub(crate) window: ReplayWindow,
+    /// When it introduced itself.
+    pub(crate) since: Instant,
+    /// When any authentic datagram of it came last.
+    pub(crate) heard_at: Instant,
+    /// When it last echoed a fresh challenge of mine.
+    pub(crate) proven_at: Option<Instant>,
+    /// Whether it says that it hears me.
+    pub(crate) lists_me: bool,
+    pub(crate) round_trip: Option<RoundTrip>,
+    /// Of its latest hello: when it came, and what it said.
+    pub(crate) hello_at: Instant,
+    hello_counter: u64,
+    challenge: u64,
+    stamp: u32,
+    age_ms: u64,
+}
+
+impl Session {
+    pub(crate) const fn new(incarnation: u64, opener: Opener, now: Instant) -> Self {
+        Self {
+            incarnation,
+            opener,
+            window: ReplayWindow::new(),
+            since: now,
+            heard_at: now,
+            proven_at: None,
+            lists_me: false,
+            round_trip: None,
+            hello_at: now,
+            hello_counter: 0,
+            challenge: 0,
+            stamp: 0,
+            age_ms: 0,
+        }
+    }
+
+    /// Takes over what a hello says of its sender; returns whether it is the latest one. A hello
+    /// that was overtaken by a later one says nothing new.
+    pub(crate) fn update(&mut self, now: Instant, counter: u64, hello: &Hello) -> bool {
+        if counter <= self.hello_counter {
+            return false;
+        }
+        self.hello_at = now;
+        self.hello_counter = counter;
+        self.challenge = hello.challenge;
+        self.stamp = hello.stamp;
+        self.age_ms = hello.age_ms;
+        true
+    }
+
+    pub(crate) fn echo(&self, node: NodeId, now: Instant) -> Echo {
+        let waited = micros(now).wrapping_sub(micros(self.hello_at));
+        Echo {
+            node,
+            incarnation: self.incarnation,
+            challenge: self.challenge,
+            stamp: self.stamp.wrapping_add(waited),
+        }
+    }
+
+    /// Milliseconds since its start, by its own word and the time since.
+    pub(crate) fn age_ms(&self, now: Instant) -> u64 {
+        let since = u64::try_from(now.since(self.hello_at).as_millis()).unwrap_or(u64::MAX);
+        self.age_ms.saturating_add(since)
+    }
+}
+
+/// How long a datagram and its answer take, in the manner of RFC 6298.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RoundTrip {
+    /// The last one.
+    pub latest: Duration,
+    /// The shortest one of this incarnation.
+    pub minimum: Duration,
+    /// Average in which the latest counts an eighth.
+    pub smoothed: Duration,
+    /// Average deviation from it.
+    pub deviation: Duration,
+}
+
+impl RoundTrip {
+    pub(crate) fn first(sample: Duration) -> Self {
+        Self { latest: sample, minimum: sample, smoothed: sample, deviation: sample / 2 }
+    }
+
+    pub(crate) fn next(self, sample: Duration) -> Self {
+        let off = self.smoothed.abs_diff(sample);
+        Self {
+            latest: sample,
+            minimum: self.minimum.min(sample),
+            smoothed: (self.smoothed * 7 + sample) / 8,
+            deviation: (self.deviation * 3 + off) / 4,
+        }
+    }
+}
+
+/// The clock as it travels in stamps.
+#[expect(clippy::cast_possible_truncation, reason = "stamps count modulo 2^32")]
+pub(crate) const fn micros(now: Instant) -> u32 {
+    (now.as_nanos() / 1_000) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_trip_follows_its_samples_slowly_and_keeps_the_shortest() {
+        let ms = Duration::from_millis;
+        let mut trip = RoundTrip::first(ms(8));
+        trip = trip.next(ms(16));
+        assert_eq!(trip.latest, ms(16));
+        assert_eq!(trip.minimum, ms(8));
+        assert_eq!(trip.smoothed, ms(9));
+        assert_eq!(trip.deviation, ms(5));
+        for _ in 0..200 {
+            trip = trip.next(ms(2));
+        }
+        assert_eq!(trip.minimum, ms(2));
+        assert!(trip.smoothed < Duration::from_micros(2_001), "{:?}", trip.smoothed);
+    }
+}

@@ -1,0 +1,558 @@
+//! Who is heard (`docs/protocol.md` §6).
+//!
+//! Each node says hello to all at a tenth of the detection target. A hello carries a fresh random
+//! challenge, and echoes the latest challenge of everyone whom its sender hears. A peer is *heard*
+//! from the moment at which it echoed a fresh challenge of mine and so said that it hears me, until
+//! nothing authentic came from it for the detection target, or it says that it no longer hears
+//! me: down if either side says so. So a verdict is about both directions, and a recording of an
+//! old incarnation is worth nothing: it cannot echo what was drawn after it.
+//!
+//! A newer incarnation takes over as soon as the older one was silent for two hello intervals: a
+//! restart is noticed before the death. Where both stay alive, two processes own one node id:
+//! peers stay with the one that they hear and tell the other, and of the two the one steps down
+//! that nobody hears; if that does not decide it, the younger; if they are of one age, the one with
+//! the higher incarnation.
+//!
+//! After an own gap above half the target all verdicts wait for a full round of hellos: what looks
+//! like the silence of everybody was mine.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use evs_model::{Instant, Members, NodeId, Processor};
+
+use crate::hello::{Echo, HELLO_ECHOES_MAX, Hello, Holder};
+use crate::peer::{Claim, Peer, RoundTrip, Session, micros};
+use crate::{Destination, Discard};
+
+/// Why a peer is no longer heard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DownCause {
+    /// Nothing authentic came from it for so long.
+    Silence(Duration),
+    /// It says that it does not hear this node.
+    NotHeardByPeer,
+    /// This newer incarnation of the node is verified, and the older one silent.
+    Replaced(u64),
+}
+
+/// What became of a peer: for the log and for the simulator's trace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PeerEvent {
+    /// It is heard from now on.
+    Up {
+        /// Who.
+        peer: Processor,
+        /// The first measured round trip, where the clocks allowed one.
+        round_trip: Option<Duration>,
+    },
+    /// It is not heard any more.
+    Down {
+        /// Who.
+        peer: Processor,
+        /// The evidence.
+        cause: DownCause,
+    },
+    /// Two living incarnations claim one node id; this node stays with the first.
+    Double {
+        /// The incarnation that is heard.
+        kept: Processor,
+        /// The other one.
+        other: u64,
+    },
+}
+
+/// What [`Reach`] wants done, in this order.
+pub(crate) enum Action {
+    Say { to: Destination, hello: Hello },
+    Heard(Members),
+    Peer(PeerEvent),
+    Duplicate { incarnation: u64, must_stop: bool },
+}
+
+/// Where a sender stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// It bears my own node id.
+    Own,
+    /// A peer, by position.
+    Peer(usize),
+}
+
+/// The reachability of all peers, without any I/O or cryptography of its own.
+pub(crate) struct Reach {
+    me: Processor,
+    detection: Duration,
+    started: Instant,
+    /// The latest time seen; time never goes back.
+    now: Instant,
+    void_until: Instant,
+    hello_at: Instant,
+    /// No verdict is due before; recomputed when it comes.
+    check_at: Instant,
+    rng: fastrand::Rng,
+    /// My latest challenges, the newest last.
+    challenges: VecDeque<(u64, Instant)>,
+    /// Ascending by node id.
+    peers: Vec<Peer>,
+    /// A second owner of my node id.
+    double: Peer,
+    duplicate_reported: Option<(u64, bool)>,
+    heard: Members,
+    heard_changed: bool,
+    pauses: u64,
+    actions: VecDeque<Action>,
+}
+
+impl Reach {
+    /// Peers must be free of duplicates and of `me`.
+    pub(crate) fn new(
+        me: Processor,
+        mut peers: Vec<NodeId>,
+        detection: Duration,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        peers.sort_unstable();
+        Self {
+            me,
+            detection,
+            started: now,
+            now,
+            void_until: now,
+            hello_at: now,
+            check_at: Instant::NEVER,
+            rng: fastrand::Rng::with_seed(seed),
+            challenges: VecDeque::with_capacity(CHALLENGES_MAX),
+            peers: peers.into_iter().map(Peer::new).collect(),
+            double: Peer::new(me.node),
+            duplicate_reported: None,
+            heard: Members::default(),
+            heard_changed: false,
+            pauses: 0,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes note of the time, and of an own gap (P36). Every input begins with it.
+    pub(crate) fn advance(&mut self, now: Instant) -> Instant {
+        let now = now.max(self.now);
+        if now.since(self.now) > self.detection / 2 {
+            self.pauses += 1;
+            self.void_until = now + self.interval() * HELLO_ROUND;
+            self.hello_at = now;
+        }
+        self.now = now;
+        now
+    }
+
+    pub(crate) fn handle_timeout(&mut self) {
+        let now = self.now;
+        if now >= self.check_at {
+            self.check_at = Instant::NEVER;
+            for place in 0..self.peers.len() {
+                self.settle(place);
+            }
+        }
+        if now >= self.hello_at {
+            self.say_to_all();
+        }
+        self.tell_heard();
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Instant {
+        self.hello_at.min(self.check_at)
+    }
+
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub(crate) fn find(&self, node: NodeId) -> Option<Place> {
+        if node == self.me.node {
+            return Some(Place::Own);
+        }
+        self.peers.binary_search_by_key(&node, |peer| peer.node).ok().map(Place::Peer)
+    }
+
+    pub(crate) fn peer(&mut self, place: Place) -> &mut Peer {
+        match place {
+            Place::Own => &mut self.double,
+            Place::Peer(index) => &mut self.peers[index],
+        }
+    }
+
+    pub(crate) fn peers(&self) -> &[Peer] {
+        &self.peers
+    }
+
+    pub(crate) const fn heard(&self) -> &Members {
+        &self.heard
+    }
+
+    /// The latest time seen.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(crate) const fn pauses(&self) -> u64 {
+        self.pauses
+    }
+
+    /// Takes in an incarnation that was unknown so far, with its first hello. It becomes the
+    /// candidate, unless the present candidate is known to be alive and this one is not.
+    pub(crate) fn introduce(
+        &mut self,
+        place: Place,
+        session: Session,
+        counter: u64,
+        hello: &Hello,
+    ) -> Result<(), Discard> {
+        let proven = self.proof(hello).is_some();
+        let incarnation = session.incarnation;
+        let peer = self.peer(place);
+        let occupied = peer.candidate.as_ref().is_some_and(|other| other.proven_at.is_some());
+        if occupied && !proven {
+            return Err(Discard::ThirdIncarnation);
+        }
+        peer.candidate = Some(Box::new(session));
+        self.on_hello(place, incarnation, counter, hello);
+        Ok(())
+    }
+
+    /// A hello of a known incarnation.
+    pub(crate) fn on_hello(&mut self, place: Place, incarnation: u64, counter: u64, hello: &Hello) {
+        let (now, detection) = (self.now, self.detection);
+        let proof = self.proof(hello);
+        let lists_me = self.lists_me(hello);
+        let peer = self.peer(place);
+        let was_up = peer.hears(incarnation);
+        let Some(session) = peer.session(incarnation) else {
+            return;
+        };
+        let was_proven = session.proven_at.is_some();
+        if session.update(now, counter, hello) {
+            session.lists_me = lists_me.unwrap_or(session.lists_me);
+        }
+        if let Some(echo) = proof {
+            session.proven_at = Some(now);
+            if !was_up {
+                // What was sent before the challenge was answered may be a recording.
+                session.window.close_up_to(counter);
+            }
+            session.measure(now, echo, detection);
+        }
+        match place {
+            Place::Own => self.judge_double(incarnation, hello, proof.is_some()),
+            Place::Peer(index) => {
+                self.note_claim(index, hello, proof.is_some());
+                self.settle(index);
+            }
+        }
+        // An answer is answered only while it makes its sender known: that ends.
+        if !was_up && (!hello.is_answer() || !was_proven) {
+            self.answer(place, incarnation);
+        }
+        self.tell_heard();
+    }
+
+    const fn interval(&self) -> Duration {
+        hello_interval(self.detection)
+    }
+
+    fn is_void(&self) -> bool {
+        self.now < self.void_until
+    }
+
+    /// The echo of a challenge that I drew no longer than the detection target ago.
+    fn proof(&self, hello: &Hello) -> Option<Echo> {
+        let echo = hello.about(self.me.node)??;
+        let fresh = |(value, at): &(u64, Instant)| {
+            *value == echo.challenge && self.now.since(*at) < self.detection
+        };
+        (echo.incarnation == self.me.incarnation && self.challenges.iter().any(fresh))
+            .then_some(echo)
+    }
+
+    /// Whether the hello says that its sender hears me; `None`: it does not speak about me.
+    fn lists_me(&self, hello: &Hello) -> Option<bool> {
+        let about_me = hello.about(self.me.node)?;
+        let mine = about_me.is_some_and(|echo| echo.incarnation == self.me.incarnation);
+        Some(mine && hello.holder.is_none())
+    }
+
+    /// Brings the verdict about one peer up to date.
+    fn settle(&mut self, index: usize) {
+        self.settle_candidate(index);
+        let (now, void, detection) = (self.now, self.is_void(), self.detection);
+        let peer = &mut self.peers[index];
+        if let Some(current) = &peer.current {
+            let processor = Processor::new(peer.node, current.incarnation);
+            let silence = now.since(current.heard_at);
+            let proven = current.proven_at.is_some_and(|at| now.since(at) < detection);
+            if peer.up && !void && silence >= detection {
+                self.take_down(index, processor, DownCause::Silence(silence));
+            } else if peer.up && !void && !current.lists_me {
+                self.take_down(index, processor, DownCause::NotHeardByPeer);
+            } else if !peer.up && proven && current.lists_me {
+                let round_trip = current.round_trip.map(|trip| trip.latest);
+                peer.up = true;
+                self.change_heard(|heard| heard.insert(processor).expect("peers are bounded"));
+                let event = PeerEvent::Up { peer: processor, round_trip };
+                self.actions.push_back(Action::Peer(event));
+            }
+        }
+        self.check_at = self.check_at.min(self.deadline(index));
+    }
+
+    /// Forgets a candidate that fell silent, and lets a living one take the place of an incarnation
+    /// that is not heard or just fell silent.
+    fn settle_candidate(&mut self, index: usize) {
+        let (now, void, detection) = (self.now, self.is_void(), self.detection);
+        let grace = self.interval() * GRACE_INTERVALS;
+        let peer = &mut self.peers[index];
+        let Some(candidate) = &mut peer.candidate else {
+            return;
+        };
+        let other = candidate.incarnation;
+        if candidate.proven_at.is_some_and(|at| now.since(at) >= detection) {
+            candidate.proven_at = None;
+        }
+        if candidate.proven_at.is_none() {
+            if now.since(candidate.heard_at) >= detection {
+                peer.candidate = None;
+            }
+            return;
+        }
+        let kept = peer.current.as_ref().filter(|_| peer.up);
+        let Some(kept) = kept.filter(|kept| void || now.since(kept.heard_at) < grace) else {
+            self.replace(index);
+            return;
+        };
+        // A restart looks like this too, but only for a moment.
+        if now.since(candidate.since) >= detection && peer.double_reported != Some(other) {
+            peer.double_reported = Some(other);
+            let kept = Processor::new(peer.node, kept.incarnation);
+            self.actions.push_back(Action::Peer(PeerEvent::Double { kept, other }));
+        }
+    }
+
+    fn replace(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        let (was_up, old) = (peer.up, peer.processor());
+        let Some(candidate) = peer.candidate.take() else {
+            return;
+        };
+        let incarnation = candidate.incarnation;
+        peer.current = Some(candidate);
+        peer.claim = None;
+        if let (true, Some(old)) = (was_up, old) {
+            self.take_down(index, old, DownCause::Replaced(incarnation));
+            // The new one learns at once that it is heard.
+            self.hello_at = self.now;
+        }
+    }
+
+    fn take_down(&mut self, index: usize, peer: Processor, cause: DownCause) {
+        self.peers[index].up = false;
+        self.change_heard(|heard| heard.remove(peer));
+        self.actions.push_back(Action::Peer(PeerEvent::Down { peer, cause }));
+    }
+
+    fn change_heard(&mut self, change: impl FnOnce(&mut Members) -> bool) {
+        self.heard_changed |= change(&mut self.heard);
+    }
+
+    fn tell_heard(&mut self) {
+        if std::mem::take(&mut self.heard_changed) {
+            self.actions.push_back(Action::Heard(self.heard.clone()));
+        }
+    }
+
+    /// When the verdict about a peer may change without any input.
+    fn deadline(&self, index: usize) -> Instant {
+        let peer = &self.peers[index];
+        let mut deadline = Instant::NEVER;
+        let mut due = |at: Instant| deadline = deadline.min(at);
+        let current = peer.current.as_ref().filter(|_| peer.up);
+        if let Some(current) = current {
+            let silence = if current.lists_me { self.detection } else { Duration::ZERO };
+            due((current.heard_at + silence).max(self.void_until));
+        }
+        if let Some(candidate) = &peer.candidate {
+            match (candidate.proven_at, current) {
+                (None, _) => due(candidate.heard_at + self.detection),
+                (Some(proven_at), current) => {
+                    due(proven_at + self.detection);
+                    if let Some(current) = current {
+                        let grace = self.interval() * GRACE_INTERVALS;
+                        due((current.heard_at + grace).max(self.void_until));
+                    }
+                    if peer.double_reported != Some(candidate.incarnation) {
+                        due(candidate.since + self.detection);
+                    }
+                }
+            }
+        }
+        deadline
+    }
+
+    /// The periodic hello; as many datagrams as the peers need.
+    fn say_to_all(&mut self) {
+        let now = self.now;
+        self.draw_challenge();
+        let echoes: Vec<Echo> =
+            self.peers.iter().filter_map(|peer| peer.echo(now, self.detection)).collect();
+        let parts = echoes.len().div_ceil(HELLO_ECHOES_MAX).max(1);
+        let mut lowest = 1;
+        for part in 0..parts {
+            let start = part * HELLO_ECHOES_MAX;
+            let end = (start + HELLO_ECHOES_MAX).min(echoes.len());
+            let highest = if part + 1 == parts { u32::MAX } else { echoes[end - 1].node.get() };
+            let hello = self.hello((lowest, highest), echoes[start..end].to_vec(), None);
+            self.actions.push_back(Action::Say { to: Destination::All, hello });
+            lowest = highest.saturating_add(1);
+        }
+        for peer in self.peers.iter_mut().chain([&mut self.double]) {
+            peer.answers = 0;
+        }
+        let detection = self.detection;
+        self.double.candidate.take_if(|double| now.since(double.heard_at) >= detection);
+        // Spread, so that nodes that started together do not speak together for ever.
+        let spread = u64::try_from(self.interval().as_nanos() / SPREAD).unwrap_or(u64::MAX);
+        let early = Duration::from_nanos(self.rng.u64(0..=spread));
+        self.hello_at = now + (self.interval() - early);
+    }
+
+    /// Answers one incarnation that is not heard (yet), where its hello came from.
+    fn answer(&mut self, place: Place, incarnation: u64) {
+        let now = self.now;
+        let peer = self.peer(place);
+        if peer.answers >= ANSWERS_MAX {
+            return;
+        }
+        peer.answers += 1;
+        let node = peer.node;
+        let Some(echo) = peer.session(incarnation).map(|session| session.echo(node, now)) else {
+            return;
+        };
+        let holder = peer.current.as_ref().filter(|s| peer.up && s.incarnation != incarnation);
+        let holder = holder.map(|s| Holder { incarnation: s.incarnation, age_ms: s.age_ms(now) });
+        let newest = self.challenges.back().map(|(_, at)| now.since(*at));
+        if newest.is_none_or(|age| age > self.interval()) {
+            self.draw_challenge();
+        }
+        let hello = self.hello((node.get(), node.get()), vec![echo], holder);
+        self.actions.push_back(Action::Say { to: Destination::Source, hello });
+    }
+
+    fn hello(&self, covers: (u32, u32), echoes: Vec<Echo>, holder: Option<Holder>) -> Hello {
+        Hello {
+            challenge: self.challenges.back().map_or(0, |(value, _)| *value),
+            age_ms: self.age_ms(),
+            stamp: micros(self.now),
+            heard: u16::try_from(self.hears()).unwrap_or(u16::MAX),
+            covers,
+            echoes,
+            holder,
+        }
+    }
+
+    fn draw_challenge(&mut self) {
+        if self.challenges.len() == CHALLENGES_MAX {
+            self.challenges.pop_front();
+        }
+        self.challenges.push_back((self.rng.u64(..), self.now));
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.now.since(self.started).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How many peers are heard; after an own pause nobody can say.
+    fn hears(&self) -> usize {
+        if self.is_void() { 0 } else { self.heard.len() }
+    }
+
+    /// A hello with my node id and another incarnation. Only one that echoed a challenge of mine is
+    /// alive; anything else may be a recording of my own past.
+    fn judge_double(&mut self, incarnation: u64, hello: &Hello, proven: bool) {
+        if proven {
+            self.judge(incarnation, hello.age_ms, hello.heard > 0);
+        }
+    }
+
+    /// A peer's word that another incarnation owns my node id. After a restart that is so for two
+    /// intervals; a claim that is kept up without a break for the detection target is about a
+    /// living process.
+    fn note_claim(&mut self, index: usize, hello: &Hello, proven: bool) {
+        let (now, detection) = (self.now, self.detection);
+        let break_max = self.interval() * CLAIM_BREAK_INTERVALS;
+        let me = self.me.incarnation;
+        let lists_me = self.lists_me(hello);
+        let claim = &mut self.peers[index].claim;
+        match hello.holder {
+            Some(holder) if proven && holder.incarnation != me => {
+                let unbroken = claim.filter(|c| {
+                    c.incarnation == holder.incarnation && now.since(c.latest) <= break_max
+                });
+                let since = unbroken.map_or(now, |claim| claim.since);
+                *claim = Some(Claim { incarnation: holder.incarnation, since, latest: now });
+                if now.since(since) >= detection {
+                    self.judge(holder.incarnation, holder.age_ms, true);
+                }
+            }
+            _ if lists_me == Some(true) => *claim = None,
+            _ => {}
+        }
+    }
+
+    /// Two living processes own my node id: says which of them must stop. Both sides come to the
+    /// same result, by the same three questions.
+    fn judge(&mut self, other: u64, other_age_ms: u64, other_hears: bool) {
+        let i_hear = self.hears() > 0;
+        let margin = u64::try_from((self.interval() * 2).as_millis()).unwrap_or(u64::MAX);
+        let age_ms = self.age_ms();
+        let must_stop = if i_hear != other_hears {
+            other_hears
+        } else if age_ms.abs_diff(other_age_ms) > margin {
+            other_age_ms > age_ms
+        } else {
+            other < self.me.incarnation
+        };
+        if self.duplicate_reported != Some((other, must_stop)) {
+            self.duplicate_reported = Some((other, must_stop));
+            self.actions.push_back(Action::Duplicate { incarnation: other, must_stop });
+        }
+    }
+}
+
+impl Session {
+    /// A round trip: the stamp that came back is mine, moved on by the time it waited there.
+    fn measure(&mut self, now: Instant, echo: Echo, detection: Duration) {
+        let sample = Duration::from_micros(u64::from(micros(now).wrapping_sub(echo.stamp)));
+        // Rounding on both sides can make it slightly negative, which wraps.
+        if sample < detection {
+            self.round_trip =
+                Some(self.round_trip.map_or_else(|| RoundTrip::first(sample), |t| t.next(sample)));
+        }
+    }
+}
+
+/// How often hellos are sent at this detection target.
+pub(crate) const fn hello_interval(detection: Duration) -> Duration {
+    detection.checked_div(10).expect("ten is not zero")
+}
+
+/// Challenges remembered: more than are drawn in one detection target.
+const CHALLENGES_MAX: usize = 32;
+/// Answers to one peer between two periodic hellos.
+const ANSWERS_MAX: u32 = 4;
+/// Silence, in hello intervals, after which a newer incarnation takes over.
+const GRACE_INTERVALS: u32 = 2;
+/// Hello intervals in which every living peer was heard again.
+const HELLO_ROUND: u32 = 3;
+/// Longest pause, in hello intervals, within one unbroken claim.
+const CLAIM_BREAK_INTERVALS: u32 = 3;
+/// The periodic hello comes up to this fraction of the interval early.
+const SPREAD: u128 = 8;

@@ -1,0 +1,300 @@
+//! The UDP sockets of a link: opened, configured, and nothing more.
+//!
+//! One socket is bound to the node's own address; everything leaves through it, and what is for
+//! this node alone comes in. With multicast a second one, bound to the group, only receives.
+
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::socket::{setsockopt, sockopt::Ipv6DontFrag};
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use rustix::net::netdevice::name_to_index;
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover,
+    set_ip_multicast_if_with_ifindex, set_ipv6_mtu_discover, set_socket_recv_buffer_size_force,
+    set_socket_send_buffer_size_force,
+};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+
+use crate::link::{Link, Multicast, Transport};
+
+/// The open sockets of one link.
+pub(crate) struct Sockets {
+    own: Bound,
+    group: Option<(Bound, Group)>,
+}
+
+/// One socket, with what the kernel can do for it.
+pub(crate) struct Bound {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+}
+
+/// Where multicasts go and come from.
+struct Group {
+    address: SocketAddr,
+    interface: Interface,
+}
+
+#[derive(Clone, Copy)]
+enum Interface {
+    V4 { address: Ipv4Addr, index: u32 },
+    V6 { index: u32 },
+}
+
+/// What could not be done, for the operator.
+#[derive(Debug)]
+pub(crate) struct OpenError {
+    what: String,
+    source: io::Error,
+}
+
+impl std::fmt::Display for OpenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot {}: {}", self.what, self.source)
+    }
+}
+
+impl Sockets {
+    /// Opens and configures them; `buffer_bytes` is asked for in each direction.
+    pub(crate) fn open(link: &Link, buffer_bytes: usize) -> Result<Self, OpenError> {
+        let own = Bound::open(link.bind, false, buffer_bytes)?;
+        let group = match &link.transport {
+            Transport::Unicast => None,
+            Transport::Multicast(multicast) => {
+                Some(open_group(&own, link.bind, multicast, buffer_bytes)?)
+            }
+        };
+        Ok(Self { own, group })
+    }
+
+    pub(crate) const fn local(&self) -> SocketAddr {
+        self.own.local
+    }
+
+    pub(crate) fn group_address(&self) -> Option<SocketAddr> {
+        self.group.as_ref().map(|(_, group)| group.address)
+    }
+
+    pub(crate) const fn sender(&self) -> &Bound {
+        &self.own
+    }
+
+    /// All of them: first the one for this node alone.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Bound> {
+        [&self.own].into_iter().chain(self.group.as_ref().map(|(bound, _)| bound))
+    }
+
+    /// Joins the group once more: an interface that went and came back has forgotten it.
+    pub(crate) fn rejoin(&self) -> io::Result<()> {
+        let Some((bound, group)) = &self.group else {
+            return Ok(());
+        };
+        // Not being in it is what this is for.
+        let _ = bound.leave(group);
+        bound.join(group)
+    }
+}
+
+impl Bound {
+    fn open(address: SocketAddr, shared: bool, buffer_bytes: usize) -> Result<Self, OpenError> {
+        let error = |what: String| move |source| OpenError { what, source };
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))
+            .map_err(error("open a UDP socket".to_owned()))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true).map_err(error("keep a socket to IPv6".to_owned()))?;
+        }
+        if shared {
+            let what = format!("share {address} with other processes");
+            socket.set_reuse_address(true).map_err(error(what))?;
+        }
+        socket.bind(&address.into()).map_err(error(format!("bind {address}")))?;
+        let socket = UdpSocket::from(socket);
+        let state = UdpSocketState::new((&socket).into())
+            .map_err(error(format!("configure the socket at {address}")))?;
+        allow_fragments(&socket, address.is_ipv6())
+            .map_err(error(format!("allow IP fragments from {address}")))?;
+        enlarge_buffers(&socket, buffer_bytes);
+        let local = socket.local_addr().map_err(error(format!("read the address {address}")))?;
+        Ok(Self { socket, state, local })
+    }
+
+    pub(crate) fn receive(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> io::Result<usize> {
+        self.state.recv((&self.socket).into(), buffers, meta)
+    }
+
+    /// Sends datagrams of `segment` bytes each, the last one perhaps shorter, in one system call.
+    pub(crate) fn send(&self, to: SocketAddr, bytes: &[u8], segment: usize) -> io::Result<()> {
+        let transmit = Transmit {
+            destination: to,
+            ecn: None,
+            contents: bytes,
+            segment_size: (segment < bytes.len()).then_some(segment),
+            src_ip: None,
+        };
+        self.state.try_send((&self.socket).into(), &transmit)
+    }
+
+    /// How many datagrams may leave in one system call.
+    pub(crate) fn segments_max(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Bytes that the kernel keeps: received, to be sent.
+    pub(crate) fn buffers(&self) -> (usize, usize) {
+        let socket = socket2::SockRef::from(&self.socket);
+        (socket.recv_buffer_size().unwrap_or(0), socket.send_buffer_size().unwrap_or(0))
+    }
+
+    fn join(&self, group: &Group) -> io::Result<()> {
+        let socket = socket2::SockRef::from(&self.socket);
+        match (group.address, group.interface) {
+            (SocketAddr::V4(group), Interface::V4 { address, index }) => {
+                socket.join_multicast_v4_n(group.ip(), &v4_interface(address, index))
+            }
+            (SocketAddr::V6(group), Interface::V6 { index }) => {
+                socket.join_multicast_v6(group.ip(), index)
+            }
+            (SocketAddr::V4(_), Interface::V6 { .. })
+            | (SocketAddr::V6(_), Interface::V4 { .. }) => Err(mixed_versions()),
+        }
+    }
+
+    fn leave(&self, group: &Group) -> io::Result<()> {
+        let socket = socket2::SockRef::from(&self.socket);
+        match (group.address, group.interface) {
+            (SocketAddr::V4(group), Interface::V4 { address, index }) => {
+                socket.leave_multicast_v4_n(group.ip(), &v4_interface(address, index))
+            }
+            (SocketAddr::V6(group), Interface::V6 { index }) => {
+                socket.leave_multicast_v6(group.ip(), index)
+            }
+            (SocketAddr::V4(_), Interface::V6 { .. })
+            | (SocketAddr::V6(_), Interface::V4 { .. }) => Err(mixed_versions()),
+        }
+    }
+
+    /// Lets multicasts out through the interface. They come back to this host, where other
+    /// daemons may listen; this one drops its own by their header.
+    fn send_to_group(&self, group: &Group, hops: u8) -> io::Result<()> {
+        let socket = socket2::SockRef::from(&self.socket);
+        match (group.address, group.interface) {
+            (SocketAddr::V4(group), Interface::V4 { address, index }) => {
+                set_ip_multicast_if_with_ifindex(&self.socket, group.ip(), &address, index)?;
+                socket.set_multicast_ttl_v4(u32::from(hops))?;
+                socket.set_multicast_loop_v4(true)
+            }
+            (SocketAddr::V6(_), Interface::V6 { index }) => {
+                socket.set_multicast_if_v6(index)?;
+                socket.set_multicast_hops_v6(u32::from(hops))?;
+                socket.set_multicast_loop_v6(true)
+            }
+            (SocketAddr::V4(_), Interface::V6 { .. })
+            | (SocketAddr::V6(_), Interface::V4 { .. }) => Err(mixed_versions()),
+        }
+    }
+}
+
+fn open_group(
+    own: &Bound,
+    bind: SocketAddr,
+    multicast: &Multicast,
+    buffer_bytes: usize,
+) -> Result<(Bound, Group), OpenError> {
+    let index = match &multicast.interface {
+        None => 0,
+        Some(name) => name_to_index(&own.socket, name).map_err(|source| OpenError {
+            what: format!("find the interface {name}"),
+            source: source.into(),
+        })?,
+    };
+    let group = group_at(bind, multicast.group, index);
+    let what = |what: &str| format!("{what} the multicast group {}", group.address);
+    let error = |what: String| move |source| OpenError { what, source };
+    own.send_to_group(&group, multicast.hops).map_err(error(what("send to")))?;
+    let bound = Bound::open(group.address, true, buffer_bytes)?;
+    bound.join(&group).map_err(error(what("join")))?;
+    Ok((bound, group))
+}
+
+fn group_at(bind: SocketAddr, mut address: SocketAddr, index: u32) -> Group {
+    let interface = match (bind, &mut address) {
+        (SocketAddr::V6(bind), SocketAddr::V6(group)) => {
+            let index = if index == 0 { bind.scope_id() } else { index };
+            group.set_scope_id(index);
+            Interface::V6 { index }
+        }
+        (SocketAddr::V4(bind), _) => Interface::V4 { address: *bind.ip(), index },
+        (SocketAddr::V6(_), SocketAddr::V4(_)) => {
+            Interface::V4 { address: Ipv4Addr::UNSPECIFIED, index }
+        }
+    };
+    Group { address, interface }
+}
+
+const fn v4_interface(address: Ipv4Addr, index: u32) -> InterfaceIndexOrAddress {
+    match index {
+        0 => InterfaceIndexOrAddress::Address(address),
+        index => InterfaceIndexOrAddress::Index(index),
+    }
+}
+
+fn mixed_versions() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "IPv4 and IPv6 mixed")
+}
+
+/// Datagrams above the MTU are cut by IP rather than refused: rare, large control packets pass, and
+/// a path that is narrower than configured is slow instead of dead. The batching library forbids
+/// fragments for the sake of path MTU discovery, so this comes after it.
+fn allow_fragments(socket: &UdpSocket, ipv6: bool) -> io::Result<()> {
+    if ipv6 {
+        set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DONT)?;
+        setsockopt(socket, Ipv6DontFrag, &false)?;
+    } else {
+        set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT)?;
+    }
+    Ok(())
+}
+
+/// As much as asked for where that is allowed (CAP_NET_ADMIN), else what the system's limit
+/// (`net.core.rmem_max`, `wmem_max`) grants. The sizes in force are in the counters.
+fn enlarge_buffers(socket: &UdpSocket, bytes: usize) {
+    let plain = socket2::SockRef::from(socket);
+    if set_socket_recv_buffer_size_force(socket, bytes).is_err() {
+        let _ = plain.set_recv_buffer_size(bytes);
+    }
+    if set_socket_send_buffer_size_force(socket, bytes).is_err() {
+        let _ = plain.set_send_buffer_size(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_not_there_is_named_in_the_error() {
+        let address = SocketAddr::from(([192, 0, 2, 77], 0));
+        let error = Bound::open(address, false, 1 << 16).map(|_| ()).expect_err("not ours");
+        assert!(error.to_string().contains("bind 192.0.2.77:0"), "{error}");
+    }
+
+    #[test]
+    fn an_ipv6_group_takes_the_scope_of_the_interface() {
+        let bind = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+        let group: SocketAddr = "[ff02::1234]:5405".parse().expect("an address");
+        assert_eq!(group_at(bind, group, 3).address.to_string(), "[ff02::1234%3]:5405");
+    }
+}

@@ -1,0 +1,177 @@
+//! The fixed header of every datagram, all of it in clear text and all of it authenticated.
+//!
+//! ```text
+//!  0..3   magic "EVS"
+//!  3      version, 1
+//!  4      kind: 1 hello, 2 ring packet
+//!  5      seal: 0 none, 1 AES-256-GCM
+//!  6..10  the first bytes of SHA-256 over the cluster's name
+//! 10..14  sender's node id, never 0
+//! 14..22  sender's incarnation
+//! 22..30  packet counter of that incarnation, from 1
+//! 30..    payload; sealed: followed by a tag of 16 bytes
+//! ```
+//! Numbers are little-endian.
+
+use aws_lc_rs::digest;
+use evs_model::{NodeId, Processor};
+
+use crate::Discard;
+
+/// Most bytes in a datagram (`datagram_bytes_max`): what UDP carries over IPv4 and IPv6, rounded.
+pub const DATAGRAM_BYTES_MAX: usize = 65_000;
+
+/// Bytes that a sealed datagram has more than its payload.
+pub const SEAL_OVERHEAD: usize = HEADER_LEN + TAG_LEN;
+
+/// Most bytes in the payload of one datagram.
+pub const PAYLOAD_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - SEAL_OVERHEAD;
+
+/// Most bytes in a cluster's name.
+pub const CLUSTER_NAME_BYTES_MAX: usize = 128;
+
+pub(crate) const HEADER_LEN: usize = 30;
+pub(crate) const TAG_LEN: usize = 16;
+pub(crate) const COUNTER_AT: usize = 22;
+
+/// What a datagram carries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Hello = 1,
+    Ring = 2,
+}
+
+/// What all datagrams of a cluster have in common.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Common {
+    pub(crate) cluster: [u8; 4],
+    pub(crate) sealed: bool,
+}
+
+impl Common {
+    pub(crate) fn new(cluster: &str, sealed: bool) -> Self {
+        let hash = digest::digest(&digest::SHA256, cluster.as_bytes());
+        let mut tag = [0; 4];
+        tag.copy_from_slice(&hash.as_ref()[..4]);
+        Self { cluster: tag, sealed }
+    }
+
+    /// Bytes that a datagram has more than its payload.
+    pub(crate) const fn overhead(self) -> usize {
+        if self.sealed { SEAL_OVERHEAD } else { HEADER_LEN }
+    }
+}
+
+/// The header as a value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    pub(crate) sender: Processor,
+    pub(crate) counter: u64,
+}
+
+impl Header {
+    /// The one check before authentication: lengths and constants, nothing that varies in size.
+    pub(crate) fn decode(datagram: &[u8], common: Common) -> Result<Self, Discard> {
+        if datagram.len() < common.overhead() || datagram.len() > DATAGRAM_BYTES_MAX {
+            return Err(Discard::Length);
+        }
+        let Some((head, _)) = datagram.split_first_chunk::<HEADER_LEN>() else {
+            return Err(Discard::Length);
+        };
+        if head[..3] != MAGIC {
+            return Err(Discard::Magic);
+        }
+        if head[3] != VERSION {
+            return Err(Discard::Version);
+        }
+        if head[6..10] != common.cluster {
+            return Err(Discard::Cluster);
+        }
+        if head[5] != u8::from(common.sealed) {
+            return Err(Discard::Seal);
+        }
+        let kind = match head[4] {
+            1 => Kind::Hello,
+            2 => Kind::Ring,
+            _ => return Err(Discard::Header),
+        };
+        let node = NodeId::new(u32_at(head, 10)).ok_or(Discard::Header)?;
+        let sender = Processor::new(node, u64_at(head, 14));
+        Ok(Self { kind, sender, counter: u64_at(head, COUNTER_AT) })
+    }
+
+    pub(crate) fn encode(&self, common: Common) -> [u8; HEADER_LEN] {
+        let mut head = [0; HEADER_LEN];
+        head[..3].copy_from_slice(&MAGIC);
+        head[3] = VERSION;
+        head[4] = self.kind as u8;
+        head[5] = u8::from(common.sealed);
+        head[6..10].copy_from_slice(&common.cluster);
+        head[10..14].copy_from_slice(&self.sender.node.get().to_le_bytes());
+        head[14..COUNTER_AT].copy_from_slice(&self.sender.incarnation.to_le_bytes());
+        head[COUNTER_AT..].copy_from_slice(&self.counter.to_le_bytes());
+        head
+    }
+}
+
+fn u32_at(head: &[u8; HEADER_LEN], at: usize) -> u32 {
+    u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
+}
+
+fn u64_at(head: &[u8; HEADER_LEN], at: usize) -> u64 {
+    u64::from(u32_at(head, at)) | u64::from(u32_at(head, at + 4)) << 32
+}
+
+const MAGIC: [u8; 3] = *b"EVS";
+const VERSION: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        let node = NodeId::new(0x0102_0304).expect("not zero");
+        Header { kind: Kind::Ring, sender: Processor::new(node, 0x1122_3344_5566_7788), counter: 9 }
+    }
+
+    #[test]
+    fn a_header_survives_encoding() {
+        let common = Common::new("test", false);
+        assert_eq!(Header::decode(&header().encode(common), common), Ok(header()));
+    }
+
+    #[test]
+    fn each_field_that_does_not_fit_has_its_own_reason() {
+        let common = Common::new("test", false);
+        let reason = |at: usize, value: u8| {
+            let mut head = header().encode(common);
+            head[at] = value;
+            Header::decode(&head, common).expect_err("does not fit")
+        };
+        assert_eq!(reason(0, b'e'), Discard::Magic);
+        assert_eq!(reason(3, 2), Discard::Version);
+        assert_eq!(reason(4, 0), Discard::Header);
+        assert_eq!(reason(5, 1), Discard::Seal);
+        let mut head = header().encode(common);
+        head[10..14].fill(0);
+        assert_eq!(Header::decode(&head, common), Err(Discard::Header));
+        let other = Common::new("other", false);
+        assert_eq!(Header::decode(&header().encode(other), common), Err(Discard::Cluster));
+    }
+
+    #[test]
+    fn lengths_are_bounded_at_both_ends() {
+        let common = Common::new("test", true);
+        let mut datagram = header().encode(common).to_vec();
+        datagram.resize(SEAL_OVERHEAD - 1, 0);
+        assert_eq!(Header::decode(&datagram, common), Err(Discard::Length));
+        datagram.resize(SEAL_OVERHEAD, 0);
+        assert_eq!(Header::decode(&datagram, common), Ok(header()));
+        datagram.resize(DATAGRAM_BYTES_MAX, 0);
+        assert_eq!(Header::decode(&datagram, common), Ok(header()));
+        datagram.push(0);
+        assert_eq!(Header::decode(&datagram, common), Err(Discard::Length));
+    }
+}
