@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn every_limit_is_taken_at_its_cap_and_refused_by_name_beyond() {
-        let caps: [(&str, fn(&mut Config) -> &mut usize, usize); 4] = [
+        type Field = fn(&mut Config) -> &mut usize;
+        let caps: [(&str, Field, usize); 4] = [
             ("clients_max", |c| &mut c.clients_max, CLIENTS_CAP),
             ("groups_per_client_max", |c| &mut c.groups_per_client_max, GROUPS_PER_CLIENT_CAP),
             ("client_send_bytes_max", |c| &mut c.client_send_bytes_max, CLIENT_SEND_BYTES_CAP),

@@ -289,6 +289,12 @@ impl Service {
         self.sending.queued(client)
     }
 
+    /// Whether an accepted message is not sent.
+    #[must_use]
+    pub fn unsent(&self) -> bool {
+        self.sending.messages() > 0
+    }
+
     /// Asserts what always holds, the ring's invariants included; for tests and the simulator.
     pub fn check(&self) {
         self.ring.check();

@@ -126,7 +126,7 @@ fn a_record_cut_anywhere_is_truncated() {
 
 #[test]
 fn a_message_at_its_limits_is_read_and_one_byte_or_group_more_refused() {
-    let largest = (MESSAGE_BYTES_CAP + Groups::MAX * Group::LEN) as u32;
+    let largest = u32::try_from(MESSAGE_BYTES_CAP + Groups::MAX * Group::LEN).expect("small");
     let read_head = |groups: u16, total: u32| {
         let mut bytes = piece(&content(0, 2), 0..1);
         bytes[1..3].copy_from_slice(&groups.to_le_bytes());

@@ -24,6 +24,9 @@ fn sending(clients: &[ClientId]) -> Sending {
     sending
 }
 
+/// What a test sees of a record: client, number, offset, bytes.
+type Seen = (u64, u64, u32, usize);
+
 impl Sending {
     fn send(&mut self, client: ClientId, guarantee: Guarantee, bytes: usize) -> u64 {
         self.check();
@@ -31,8 +34,7 @@ impl Sending {
         self.push(client, guarantee, Groups::default(), body.into()).expect("room for it")
     }
 
-    /// The next packet as (client, number, first byte, bytes), and its guarantee.
-    fn packet(&mut self) -> Option<(Guarantee, Vec<(u64, u64, u32, usize)>)> {
+    fn packet(&mut self) -> Option<(Guarantee, Vec<Seen>)> {
         let (body, guarantee) = self.next_packet()?;
         assert!(body.len() <= BODY, "a packet is within its size");
         self.check();
@@ -43,7 +45,7 @@ impl Sending {
         Some((guarantee, records.collect()))
     }
 
-    fn records(&mut self) -> Vec<(u64, u64, u32, usize)> {
+    fn records(&mut self) -> Vec<Seen> {
         self.packet().expect("something to send").1
     }
 
