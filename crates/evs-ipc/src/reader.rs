@@ -134,6 +134,12 @@ impl FrameReader {
         self.filled > 0
     }
 
+    /// What has been read and not yet been given out, in bytes.
+    #[must_use]
+    pub const fn unread_bytes(&self) -> usize {
+        self.filled
+    }
+
     /// Memory held for bytes to come, in bytes.
     #[must_use]
     pub fn buffer_bytes(&self) -> usize {

@@ -90,8 +90,8 @@ impl Client {
             id: session.welcome.client,
             limits,
             answer_timeout: options.answer_timeout(),
-            control: Watched::new(session.control_fd.into(), session.control).map_err(failed)?,
-            events: Watched::new(session.event_fd.into(), session.events).map_err(failed)?,
+            control: Watched::new(session.control_fd, session.control).map_err(failed)?,
+            events: Watched::new(session.event_fd, session.events).map_err(failed)?,
             event_readiness: Arc::new(readiness),
             room_readiness: OnceLock::new(),
         })
@@ -248,6 +248,25 @@ impl Client {
         })
     }
 
+    /// The end of what has arrived so far, for [`try_recv_arrived`](Self::try_recv_arrived).
+    #[must_use]
+    pub fn arrived(&self) -> Arrived {
+        Arrived(self.events.with(|events, fd| events.arrived(fd)))
+    }
+
+    /// As [`try_recv`](Self::try_recv), but leaves what came after this point of the stream: a
+    /// loop over it ends however fast events come. The end of the session is always reported.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_recv_arrived(&self, arrived: Arrived) -> Result<Option<Event>, Closed> {
+        self.events.with(|events, fd| match events.take_before(fd, arrived.0) {
+            Taken::Event(event) => Ok(Some(event)),
+            Taken::Blocked => Ok(None),
+            Taken::Closed => Err(Closed),
+        })
+    }
+
     /// The next event, or `None` if there is none within the time.
     ///
     /// # Errors
@@ -296,6 +315,13 @@ impl Client {
         }
     }
 
+    /// Whether the connection to the daemon is over, or this client was closed. Events that have
+    /// arrived can still be received.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.control.with(|control, fd| control.is_over(fd))
+    }
+
     /// Ends the session for all threads: every call, blocked or to come, says [`Closed`]; events
     /// that wait are not delivered. Messages sent before are still sent. The descriptors stay
     /// open until the client is dropped.
@@ -321,6 +347,10 @@ impl Client {
         })
     }
 }
+
+/// A point in a client's stream of events: the end of what had arrived ([`Client::arrived`]).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Arrived(u64);
 
 fn take(events: &mut EventStream, fd: &std::os::fd::OwnedFd) -> Step<Result<Event, Closed>> {
     match events.take(fd) {

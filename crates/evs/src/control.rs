@@ -129,6 +129,12 @@ impl Control {
         self.version
     }
 
+    /// Whether the daemon has gone or has ended the session.
+    pub(crate) fn is_over(&mut self, fd: &OwnedFd) -> bool {
+        self.read(fd);
+        self.gone
+    }
+
     /// No more will be said or heard.
     pub(crate) fn close(&mut self) {
         self.gone = true;

@@ -37,6 +37,8 @@ pub(crate) struct EventStream {
     /// The last configuration that was consumed; before that, the one of the first event.
     configuration: Configuration,
     stage: Stage,
+    /// Bytes of the events given out, the first event not counted.
+    position: u64,
     readiness: Option<Arc<Readiness>>,
     /// What the marker of `readiness` says.
     marked: bool,
@@ -52,6 +54,7 @@ impl EventStream {
             first: Some(first),
             configuration,
             stage: Stage::Open,
+            position: 0,
             readiness: None,
             marked: false,
         })
@@ -78,7 +81,12 @@ impl EventStream {
 
     /// The next event, if one is there.
     pub(crate) fn take(&mut self, socket: impl AsFd) -> Taken {
-        let taken = self.next(socket);
+        self.take_before(socket, u64::MAX)
+    }
+
+    /// As [`take`](Self::take), but leaves an event that begins at this position or after it.
+    pub(crate) fn take_before(&mut self, socket: impl AsFd, end: u64) -> Taken {
+        let taken = self.next(socket, end);
         if let Taken::Event(event) = &taken
             && let Some(configuration) = configuration_of(event)
         {
@@ -86,6 +94,12 @@ impl EventStream {
         }
         self.mark();
         taken
+    }
+
+    /// The position where what has arrived so far ends.
+    pub(crate) fn arrived(&self, socket: impl AsFd) -> u64 {
+        let in_kernel = rustix::io::ioctl_fionread(socket).unwrap_or(0);
+        self.position + self.reader.unread_bytes() as u64 + in_kernel
     }
 
     /// From now on the marker is kept.
@@ -107,7 +121,7 @@ impl EventStream {
         &self.configuration
     }
 
-    fn next(&mut self, socket: impl AsFd) -> Taken {
+    fn next(&mut self, socket: impl AsFd, end: u64) -> Taken {
         if let Some(first) = self.first.take() {
             return Taken::Event(first);
         }
@@ -119,6 +133,9 @@ impl EventStream {
                     return Taken::Event(Event::Disconnected { reason });
                 }
                 Stage::Over => return Taken::Closed,
+            }
+            if self.position >= end && self.reader.has_frame() {
+                return Taken::Blocked;
             }
             match self.next_in_buffer() {
                 Ok(Some(event)) => return Taken::Event(event),
@@ -140,7 +157,9 @@ impl EventStream {
 
     fn next_in_buffer(&mut self) -> Result<Option<Event>, DisconnectReason> {
         let malformed = |_| DisconnectReason::Malformed;
+        let unread = self.reader.unread_bytes();
         let Some(frame) = self.reader.next_frame().map_err(malformed)? else { return Ok(None) };
+        self.position += (unread - self.reader.unread_bytes()) as u64;
         let event = Event::from(decode_event(frame).map_err(malformed)?);
         if matches!(event, Event::Disconnected { .. }) {
             self.stage = Stage::Over;

@@ -46,7 +46,7 @@ pub mod tokio;
 mod wait;
 
 pub use bytes::Bytes;
-pub use client::Client;
+pub use client::{Arrived, Client};
 pub use control::{Limits, Target};
 pub use error::{Closed, ConnectError, RequestError, SendError, TryAgain};
 pub use event::{DisconnectReason, Event};
