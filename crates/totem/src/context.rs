@@ -114,11 +114,11 @@ impl Context {
         self.joins
     }
 
-    pub(crate) fn to_all(&mut self, packet: Packet) {
+    pub(crate) fn transmit_all(&mut self, packet: Packet) {
         self.outputs.push_back(Output::Transmit { to: Destination::All, packet });
     }
 
-    pub(crate) fn to(&mut self, processor: Processor, packet: Packet) {
+    pub(crate) fn transmit(&mut self, processor: Processor, packet: Packet) {
         assert_ne!(processor, self.me, "no packet is addressed to oneself");
         self.outputs.push_back(Output::Transmit { to: Destination::Node(processor), packet });
     }
@@ -215,6 +215,11 @@ impl Context {
         self.publish_row();
     }
 
+    /// Whether somebody is heard whose row has not come yet.
+    pub(crate) fn hears_unknown(&self) -> bool {
+        self.heard.iter().any(|p| self.graph.row(p).is_none())
+    }
+
     /// Whom the own row says that this processor hears.
     fn hears(&self) -> Members {
         if self.leaving {
@@ -233,10 +238,11 @@ impl Context {
             ring: self.installed,
             leaving: self.leaving,
         };
-        if let Some(mine) = self.graph.row(self.me) {
-            if mine.hears == row.hears && mine.ring == row.ring && mine.leaving == row.leaving {
-                return false;
-            }
+        let same = |mine: &Row| {
+            mine.hears == row.hears && mine.ring == row.ring && mine.leaving == row.leaving
+        };
+        if self.graph.row(self.me).is_some_and(same) {
+            return false;
         }
         self.version += 1;
         self.graph.replace(row);

@@ -199,7 +199,7 @@ impl Gather {
             // Companions who are still heard are about to be parted with: their rows may lag
             // behind by a hello interval (LIVE-6).
             terms.part()
-        } else if self.proposal.is_subset(old) {
+        } else if self.proposal.is_subset(old) && !cx.hears_unknown() {
             core::time::Duration::ZERO
         } else {
             terms.settle()
@@ -248,6 +248,6 @@ impl Gather {
             proposal: self.proposal.clone(),
             rows: cx.graph.rows(),
         };
-        cx.to_all(Packet::Join(join.into()));
+        cx.transmit_all(Packet::Join(join.into()));
     }
 }

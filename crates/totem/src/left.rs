@@ -34,7 +34,7 @@ impl Left {
             self.repeats -= 1;
             self.at = cx.now + cx.config.terms().leave();
             let (seq, rows) = (cx.seqs.seen, cx.graph.rows());
-            cx.to_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
+            cx.transmit_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
         }
     }
 

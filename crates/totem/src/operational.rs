@@ -252,7 +252,7 @@ impl Operational {
         if cx.now >= self.merge_at {
             self.merge_at = cx.now + self.terms.merge_detect();
             let (seq, rows) = (cx.seqs.seen, cx.graph.rows());
-            cx.to_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
+            cx.transmit_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
         }
         if cx.now >= cx.take_back_at() && cx.take_back_due() {
             return self.on_row_change(cx);
@@ -304,7 +304,7 @@ impl Operational {
         self.previous_seq = token.seq;
         self.count_idle(cx, &mut token);
         self.forward(cx, token);
-        late.into_iter().for_each(|mcast| cx.to_all(Packet::Mcast(mcast)));
+        late.into_iter().for_each(|mcast| cx.transmit_all(Packet::Mcast(mcast)));
         self.deliver(cx, announced);
     }
 
@@ -314,7 +314,7 @@ impl Operational {
         token.rtr.serve(self.order.ring, self.terms.window_packets, |seq| {
             let Some(mcast) = window.get(seq) else { return false };
             cx.stats.retransmits += 1;
-            cx.to_all(Packet::Mcast(mcast.clone()));
+            cx.transmit_all(Packet::Mcast(mcast.clone()));
             true
         });
     }
@@ -347,7 +347,7 @@ impl Operational {
             };
             self.order.receive(mcast.clone()).expect("a number that was not used has a slot");
             if sent.packets <= early {
-                cx.to_all(Packet::Mcast(mcast));
+                cx.transmit_all(Packet::Mcast(mcast));
             } else {
                 late.push(mcast);
             }
@@ -455,7 +455,7 @@ impl Operational {
     }
 
     fn tell_parked(&self, cx: &mut Context, token_seq: u64) {
-        cx.to_all(Packet::Parked(Parked { ring: self.order.ring, token_seq }));
+        cx.transmit_all(Packet::Parked(Parked { ring: self.order.ring, token_seq }));
     }
 
     /// The parked token resumes its way with the visit that was delayed.
@@ -542,7 +542,7 @@ impl TokenMark {
     /// Asks the parker for the token, and again later.
     fn ask(&mut self, cx: &mut Context, ring: RingId, every: Duration) {
         if let Some(parker) = self.parker.filter(|parker| *parker != cx.me) {
-            cx.to(parker, Packet::Wake(Wake { ring }));
+            cx.transmit(parker, Packet::Wake(Wake { ring }));
             self.wake_at = cx.now + every;
         }
     }

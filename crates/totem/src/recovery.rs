@@ -180,7 +180,7 @@ impl Recovery {
             let Some(mcast) = window.get(seq) else { return false };
             cx.stats.recovered += 1;
             let recovered = Recovered { ring: self.commit.ring, mcast: mcast.clone() };
-            cx.to_all(Packet::Recovered(recovered));
+            cx.transmit_all(Packet::Recovered(recovered));
             true
         });
     }

@@ -25,7 +25,7 @@ impl Resend {
         every: Duration,
         every_max: Duration,
     ) -> Self {
-        cx.to(to, packet.clone());
+        cx.transmit(to, packet.clone());
         Self { at: cx.now + every, to, packet, every, every_max }
     }
 
@@ -33,7 +33,7 @@ impl Resend {
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) {
         if cx.now >= self.at {
             cx.stats.token_retransmits += 1;
-            cx.to(self.to, self.packet.clone());
+            cx.transmit(self.to, self.packet.clone());
             self.every = (self.every * 2).min(self.every_max);
             self.at = cx.now + self.every;
         }

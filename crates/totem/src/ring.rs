@@ -24,7 +24,6 @@ pub struct Ring {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it, and it changes rarely")]
 enum State {
     Gather(Gather),
     Commit(Commit),
@@ -78,7 +77,7 @@ impl Ring {
             };
             self.transition(next);
         }
-        let next = self.state.on_packet(&mut self.context, from, packet);
+        let next = dispatch(&mut self.state, &mut self.context, from, packet);
         self.transition(next);
     }
 
@@ -324,58 +323,58 @@ fn gather(cx: &mut Context, old: Option<OldRing>) -> (State, Next) {
     (State::Gather(state), then)
 }
 
-impl State {
-    /// The table: every state, every packet.
-    fn on_packet(&mut self, cx: &mut Context, from: Processor, packet: Packet) -> Next {
-        use State as S;
-        let wrong = Discard::WrongState;
-        match (self, packet) {
-            (S::Gather(s), Packet::CommitToken(p)) => s.on_commit_token(cx, *p),
-            (S::Gather(s), Packet::Join(p)) => s.on_join(cx, from, *p),
-            (S::Gather(s), Packet::Mcast(p)) => s.on_mcast(cx, p),
-            (S::Gather(s), Packet::MergeDetect(p)) => s.on_merge_detect(cx, &p),
-            (S::Gather(_), Packet::Parked(_)) => cx.ignore(wrong),
-            (S::Gather(_), Packet::Recovered(_)) => cx.ignore(wrong),
-            (S::Gather(_), Packet::Token(_)) => cx.ignore(wrong),
-            (S::Gather(_), Packet::Wake(_)) => cx.ignore(wrong),
+/// The table: every state, every packet.
+fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet) -> Next {
+    use State as S;
+    let wrong = Discard::WrongState;
+    match (state, packet) {
+        (S::Gather(s), Packet::CommitToken(p)) => s.on_commit_token(cx, *p),
+        (S::Gather(s), Packet::Join(p)) => s.on_join(cx, from, *p),
+        (S::Gather(s), Packet::Mcast(p)) => s.on_mcast(cx, p),
+        (S::Gather(s), Packet::MergeDetect(p)) => s.on_merge_detect(cx, &p),
+        (S::Gather(_), Packet::Parked(_)) => cx.ignore(wrong),
+        (S::Gather(_), Packet::Recovered(_)) => cx.ignore(wrong),
+        (S::Gather(_), Packet::Token(_)) => cx.ignore(wrong),
+        (S::Gather(_), Packet::Wake(_)) => cx.ignore(wrong),
 
-            (S::Commit(s), Packet::CommitToken(p)) => s.on_commit_token(cx, *p),
-            (S::Commit(_), Packet::Join(_)) => Next::Stay, // handled before the table
-            (S::Commit(_), Packet::Mcast(_)) => cx.ignore(Discard::Frozen),
-            (S::Commit(s), Packet::MergeDetect(p)) => {
-                cx.merge_probe(&p);
-                s.on_row_change(cx)
-            }
-            (S::Commit(_), Packet::Parked(_)) => cx.ignore(wrong),
-            (S::Commit(_), Packet::Recovered(_)) => cx.ignore(wrong),
-            (S::Commit(_), Packet::Token(_)) => cx.ignore(wrong),
-            (S::Commit(_), Packet::Wake(_)) => cx.ignore(wrong),
-
-            (S::Recovery(s), Packet::CommitToken(p)) => s.on_commit_token(cx, &p),
-            (S::Recovery(_), Packet::Join(_)) => Next::Stay, // handled before the table
-            (S::Recovery(s), Packet::Mcast(p)) => s.on_mcast(cx, p),
-            (S::Recovery(s), Packet::MergeDetect(p)) => {
-                cx.merge_probe(&p);
-                s.on_row_change(cx)
-            }
-            (S::Recovery(_), Packet::Parked(_)) => cx.ignore(wrong),
-            (S::Recovery(s), Packet::Recovered(p)) => s.on_recovered(cx, p),
-            (S::Recovery(s), Packet::Token(p)) => s.on_token(cx, *p),
-            (S::Recovery(_), Packet::Wake(_)) => cx.ignore(wrong),
-
-            (S::Operational(_), Packet::CommitToken(_)) => cx.ignore(Discard::Mismatch),
-            (S::Operational(_), Packet::Join(_)) => Next::Stay, // handled before the table
-            (S::Operational(s), Packet::Mcast(p)) => s.on_mcast(cx, p),
-            (S::Operational(s), Packet::MergeDetect(p)) => s.on_merge_detect(cx, from, &p),
-            (S::Operational(s), Packet::Parked(p)) => s.on_parked(cx, p),
-            (S::Operational(_), Packet::Recovered(_)) => cx.ignore(Discard::Duplicate),
-            (S::Operational(s), Packet::Token(p)) => s.on_token(cx, *p),
-            (S::Operational(s), Packet::Wake(p)) => s.on_wake(cx, p),
-
-            (S::Left(_), _) => cx.ignore(wrong),
+        (S::Commit(s), Packet::CommitToken(p)) => s.on_commit_token(cx, *p),
+        (S::Commit(_), Packet::Join(_)) => Next::Stay, // handled before the table
+        (S::Commit(_), Packet::Mcast(_)) => cx.ignore(Discard::Frozen),
+        (S::Commit(s), Packet::MergeDetect(p)) => {
+            cx.merge_probe(&p);
+            s.on_row_change(cx)
         }
-    }
+        (S::Commit(_), Packet::Parked(_)) => cx.ignore(wrong),
+        (S::Commit(_), Packet::Recovered(_)) => cx.ignore(wrong),
+        (S::Commit(_), Packet::Token(_)) => cx.ignore(wrong),
+        (S::Commit(_), Packet::Wake(_)) => cx.ignore(wrong),
 
+        (S::Recovery(s), Packet::CommitToken(p)) => s.on_commit_token(cx, &p),
+        (S::Recovery(_), Packet::Join(_)) => Next::Stay, // handled before the table
+        (S::Recovery(s), Packet::Mcast(p)) => s.on_mcast(cx, p),
+        (S::Recovery(s), Packet::MergeDetect(p)) => {
+            cx.merge_probe(&p);
+            s.on_row_change(cx)
+        }
+        (S::Recovery(_), Packet::Parked(_)) => cx.ignore(wrong),
+        (S::Recovery(s), Packet::Recovered(p)) => s.on_recovered(cx, p),
+        (S::Recovery(s), Packet::Token(p)) => s.on_token(cx, *p),
+        (S::Recovery(_), Packet::Wake(_)) => cx.ignore(wrong),
+
+        (S::Operational(_), Packet::CommitToken(_)) => cx.ignore(Discard::Mismatch),
+        (S::Operational(_), Packet::Join(_)) => Next::Stay, // handled before the table
+        (S::Operational(s), Packet::Mcast(p)) => s.on_mcast(cx, p),
+        (S::Operational(s), Packet::MergeDetect(p)) => s.on_merge_detect(cx, from, &p),
+        (S::Operational(s), Packet::Parked(p)) => s.on_parked(cx, p),
+        (S::Operational(_), Packet::Recovered(_)) => cx.ignore(Discard::Duplicate),
+        (S::Operational(s), Packet::Token(p)) => s.on_token(cx, *p),
+        (S::Operational(s), Packet::Wake(p)) => s.on_wake(cx, p),
+
+        (S::Left(_), _) => cx.ignore(wrong),
+    }
+}
+
+impl State {
     const fn kind(&self) -> StateKind {
         match self {
             Self::Gather(_) => StateKind::Gather,

@@ -70,11 +70,6 @@ impl Window {
         self.released.saturating_add(self.slots_max as u64)
     }
 
-    /// Whether this number has been received, dropped ones included.
-    pub(crate) fn has(&self, seq: u64) -> bool {
-        seq <= self.aru || self.get(seq).is_some()
-    }
-
     /// The packet with this number, if it is held.
     pub(crate) fn get(&self, seq: u64) -> Option<&Mcast> {
         Some(&self.slots.get(self.slot(seq)?)?.as_ref()?.mcast)
@@ -200,7 +195,6 @@ mod tests {
         }
         window.release(2);
         assert_eq!(window.get(2), None);
-        assert!(window.has(2));
         assert_eq!(window.insert(mcast(2)), Insert::Duplicate);
         assert_eq!(window.insert(mcast(3)), Insert::Duplicate);
         assert_eq!(window.high_seq(), 3);

@@ -1,1 +1,9 @@
+//! One test for each rule of the protocol, named as a sentence, with its section.
 
+mod commit;
+mod fixtures;
+mod gather;
+mod operational;
+mod recovery;
+mod table;
+mod together;

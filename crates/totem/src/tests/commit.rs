@@ -1,0 +1,159 @@
+//! Totem §5.2 and `docs/protocol.md` §1: the commit token, and which one is refused.
+
+use core::time::Duration;
+
+use evs_model::{Guarantee, Members};
+
+use super::fixtures::{MS, Solo, Together, members, p};
+use crate::output::{Cause, Destination, StateKind};
+use crate::stats::Discard;
+use crate::wire::{CommitToken, Entry, Packet};
+
+const ALL: [u32; 3] = [1, 2, 3];
+
+fn joined() -> Solo {
+    let mut solo = Solo::gathering(&ALL);
+    solo.join_all();
+    solo.sent();
+    solo
+}
+
+fn receive(solo: &mut Solo, token: CommitToken) {
+    solo.receive(1, Packet::CommitToken(token.into()));
+}
+
+#[test]
+fn a_member_writes_its_entry_and_passes_the_commit_token_on() {
+    let mut solo = joined();
+    let token = solo.commit_token(1);
+    receive(&mut solo, token);
+    let sent = solo.sent();
+    let Some((to, Packet::CommitToken(token))) = sent.last() else { panic!("{sent:?}") };
+    assert_eq!(*to, Destination::Node(p(3)));
+    assert_eq!(token.hop, 2);
+    assert_eq!(token.entries[1], Some(Entry { old: None }));
+    assert_eq!(token.entries[2], None);
+}
+
+#[test]
+fn a_commit_token_for_another_proposal_is_refused() {
+    let mut solo = joined();
+    let mut other = solo.commit_token(1);
+    other.members = members(&[1, 2]);
+    other.entries.pop();
+    receive(&mut solo, other);
+    // The same nodes in another incarnation are others.
+    let mut incarnation = solo.commit_token(1);
+    let mut three = p(3);
+    three.incarnation += 1;
+    incarnation.members = Members::new([p(1), p(2), three].into()).expect("three");
+    receive(&mut solo, incarnation);
+    assert_eq!(solo.ring.state(), StateKind::Gather);
+    assert_eq!(solo.ring.stats().discards(Discard::Mismatch), 2);
+}
+
+/// `docs/protocol.md` §1: ring ids are unique without any file (P19, P24).
+#[test]
+fn a_sequence_that_was_accepted_is_never_accepted_again() {
+    let mut solo = Solo::committed(&ALL);
+    solo.pass(1_100 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Gather);
+    for number in 10..12 {
+        let join = solo.join(number);
+        solo.receive(1, Packet::Join(join.clone().into()));
+        solo.receive(3, Packet::Join(join.into()));
+    }
+    let again = solo.commit_token(1);
+    receive(&mut solo, again);
+    assert_eq!(solo.ring.state(), StateKind::Gather);
+    let mut above = solo.commit_token(1);
+    above.ring.seq += 1;
+    receive(&mut solo, above);
+    assert_eq!(solo.ring.state(), StateKind::Commit);
+}
+
+#[test]
+fn terms_that_this_build_cannot_meet_are_refused() {
+    let mut solo = joined();
+    let mut token = solo.commit_token(1);
+    token.terms.detection = Duration::from_secs(3_600);
+    receive(&mut solo, token);
+    assert_eq!(solo.ring.stats().discards(Discard::Terms), 1);
+}
+
+/// P23: a commit token is sent again until the next one is seen.
+#[test]
+fn the_commit_token_is_sent_again() {
+    let mut solo = Solo::committed(&ALL);
+    solo.sent();
+    solo.pass(60 * MS);
+    let sent = solo.sent();
+    assert!(matches!(sent.as_slice(), [(_, Packet::CommitToken(token))] if token.hop == 2));
+}
+
+#[test]
+fn a_copy_of_the_first_rotation_has_no_effect() {
+    let mut solo = Solo::committed(&ALL);
+    let token = solo.commit_token(1);
+    receive(&mut solo, token);
+    assert_eq!(solo.ring.state(), StateKind::Commit);
+}
+
+#[test]
+fn a_commit_token_that_does_not_come_back_ends_the_attempt() {
+    let mut solo = Solo::committed(&ALL);
+    solo.pass(1_100 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Gather);
+    assert_eq!(solo.cause(), Some(Cause::TokenLost));
+}
+
+/// P45: the others count on what the entry says.
+#[test]
+fn the_old_ring_is_frozen_once_the_entry_is_written() {
+    let mut solo = Solo::operational(&ALL);
+    let old = solo.mcast(1, 1, Guarantee::Agreed);
+    let mut join = solo.join(5);
+    (join.accepted, join.seq) = (5, 5);
+    solo.receive(1, Packet::Join(join.clone().into()));
+    solo.receive(3, Packet::Join(join.into()));
+    let mut token = solo.commit_token(1);
+    token.ring.seq = 6;
+    receive(&mut solo, token);
+    assert_eq!(solo.ring.state(), StateKind::Commit);
+    solo.receive(1, Packet::Mcast(old));
+    assert_eq!(solo.ring.progress(), (0, 0));
+    assert_eq!(solo.ring.stats().discards(Discard::Frozen), 1);
+}
+
+/// P23: whichever hop of the commit token is lost, once or twice, the ring is formed.
+#[test]
+fn the_commit_token_may_be_lost_at_any_hop() {
+    for lost in 1..=8 {
+        for times in 1..=2 {
+            let mut together = Together::started(&[1, 2, 3, 4]);
+            let mut left = times;
+            together.dropping(move |_, _, packet| {
+                let hit = matches!(packet, Packet::CommitToken(t) if t.hop == lost) && left > 0;
+                left -= i32::from(hit);
+                hit
+            });
+            together.run(3_000 * MS);
+            for history in together.histories.values() {
+                assert_eq!(history, &["regular 1 2 3 4"], "hop {lost}, {times} times");
+            }
+        }
+    }
+}
+
+/// P33: mixed settings cannot split a ring; the representative's are in force.
+#[test]
+fn the_representatives_values_are_in_force() {
+    let mut solo = joined();
+    let mut token = solo.commit_token(1);
+    token.terms.detection = 5_000 * MS;
+    receive(&mut solo, token);
+    solo.pass(4_000 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Commit);
+    solo.pass(2_000 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Gather);
+}

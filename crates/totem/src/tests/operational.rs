@@ -1,0 +1,387 @@
+//! Totem §4 and `docs/protocol.md` §4, §5: the token's visit, and the parked token.
+
+use bytes::Bytes;
+use evs_model::Guarantee::{Agreed, Fifo, Safe, Unordered};
+
+use super::fixtures::{MS, Solo, config, p, row};
+use crate::config::Config;
+use crate::output::{Cause, Destination, StateKind, SubmitError, Timer};
+use crate::stats::Discard;
+use crate::wire::{MergeDetect, Packet, PacketKind, Parked, Rtr, RtrList, Token, Wake};
+
+const ALL: [u32; 3] = [1, 2, 3];
+
+fn kinds(sent: &[(Destination, Packet)]) -> alloc::vec::Vec<PacketKind> {
+    sent.iter().map(|(_, packet)| packet.kind()).collect()
+}
+
+/// A token that everybody but this processor has seen go by with these numbers.
+fn token(solo: &Solo, token_seq: u64, seq: u64, aru: u64) -> Token {
+    let aru_by = (aru < seq).then(|| p(3).node);
+    Token { seq, aru, aru_by, ..solo.token(token_seq) }
+}
+
+#[test]
+fn the_token_goes_to_the_next_member_with_the_next_number() {
+    let mut solo = Solo::operational(&ALL);
+    let token = solo.token(4);
+    solo.receive_token(token);
+    let sent = solo.sent();
+    assert_eq!(sent[0].0, Destination::Node(p(3)));
+    assert!(matches!(&sent[0].1, Packet::Token(t) if t.token_seq == 5));
+}
+
+#[test]
+fn a_copy_of_a_token_has_no_effect() {
+    let mut solo = Solo::operational(&ALL);
+    let token = solo.token(4);
+    solo.receive_token(token.clone());
+    solo.sent();
+    solo.receive_token(token);
+    assert!(solo.sent().is_empty());
+    assert_eq!(solo.ring.stats().discards(Discard::Duplicate), 1);
+}
+
+#[test]
+fn a_token_of_another_ring_has_no_effect() {
+    let mut solo = Solo::operational(&ALL);
+    let mut token = solo.token(4);
+    token.ring.rep.incarnation += 1;
+    solo.receive_token(token);
+    assert!(solo.sent().is_empty());
+    assert_eq!(solo.ring.stats().discards(Discard::ForeignRing), 1);
+}
+
+#[test]
+fn what_waits_is_sent_before_the_token_and_delivered_after_it() {
+    let mut solo = Solo::operational(&ALL);
+    solo.submit("a", Agreed);
+    solo.submit("b", Fifo);
+    let token = solo.token(4);
+    solo.receive_token(token);
+    assert_eq!(solo.delivered(), ["a", "b"]);
+    assert_eq!(kinds(&solo.sent()), [PacketKind::Mcast, PacketKind::Mcast, PacketKind::Token]);
+    assert_eq!(solo.ring.sequenced(), 2);
+}
+
+/// `docs/protocol.md` §4: with more than fits, the last packets follow the token.
+#[test]
+fn the_accelerated_ring_passes_the_token_before_the_last_packets() {
+    let config = Config { window_packets: 16, accelerated_packets: 3, ..config() };
+    let mut solo = Solo::operational(&ALL);
+    assert_eq!(solo.ring.body_bytes_max(), config.packet_bytes_max - 55);
+    for i in 0..20 {
+        solo.submit(&alloc::format!("{i}"), Agreed);
+    }
+    let token = solo.token(4);
+    solo.receive_token(token);
+    let sent = kinds(&solo.sent());
+    let at = sent.iter().position(|kind| *kind == PacketKind::Token).expect("passed on");
+    // The default sends more than the window of 16 after the token.
+    assert_eq!((at, sent.len()), (0, 17));
+    assert_eq!(solo.ring.backlog(), 4);
+}
+
+#[test]
+fn agreed_messages_are_delivered_in_order_without_waiting_for_the_token() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive(3, Packet::Mcast(solo.mcast(3, 2, Agreed)));
+    assert!(solo.delivered().is_empty());
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 1, Agreed)));
+    assert_eq!(solo.delivered(), ["1:1", "3:2"]);
+}
+
+/// EVS-7, `docs/protocol.md` §4: the lower of the arus as sent on in two visits.
+#[test]
+fn a_safe_message_waits_for_two_visits_of_the_token() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 1, Safe)));
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 2, Agreed)));
+    solo.receive_token(token(&solo, 4, 2, 2));
+    assert!(solo.delivered().is_empty());
+    solo.receive_token(token(&solo, 7, 2, 2));
+    assert_eq!(solo.delivered(), ["1:1", "1:2"]);
+}
+
+#[test]
+fn a_safe_message_that_somebody_misses_waits() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 1, Safe)));
+    for visit in 0..5 {
+        solo.receive_token(token(&solo, 4 + 3 * visit, 1, 0));
+    }
+    assert!(solo.delivered().is_empty());
+}
+
+#[test]
+fn an_unordered_message_is_delivered_at_once_and_only_once() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 3, Unordered)));
+    assert_eq!(solo.delivered(), ["1:3"]);
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 3, Unordered)));
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 1, Safe)));
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 2, Agreed)));
+    assert_eq!(solo.delivered(), ["1:3"]);
+    solo.receive_token(token(&solo, 4, 3, 3));
+    solo.receive_token(token(&solo, 7, 3, 3));
+    assert_eq!(solo.delivered(), ["1:3", "1:1", "1:2"]);
+}
+
+/// Totem §4.1: whoever has received less lowers the aru, and alone raises it again.
+#[test]
+fn the_aru_is_lowered_by_whoever_misses_something_and_raised_by_it_alone() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 1, Agreed)));
+    solo.receive_token(token(&solo, 4, 3, 3));
+    let sent = solo.sent_token();
+    assert_eq!((sent.aru, sent.aru_by), (1, Some(p(2).node)));
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 2, Agreed)));
+    solo.receive_token(Token { aru: 1, aru_by: Some(p(2).node), ..token(&solo, 7, 3, 1) });
+    assert_eq!(solo.sent_token().aru, 2);
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 3, Agreed)));
+    solo.receive_token(token(&solo, 10, 3, 2));
+    assert_eq!(solo.sent_token().aru, 2, "lowered by 3, and not by this processor");
+}
+
+/// `docs/protocol.md` §4, P5: data of this rotation may still be under way.
+#[test]
+fn a_hole_is_requested_only_if_the_previous_token_announced_it() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 2, Agreed)));
+    solo.receive_token(token(&solo, 4, 3, 0));
+    assert!(solo.sent_token().rtr.is_empty());
+    solo.receive_token(token(&solo, 7, 5, 0));
+    let ring = solo.ring_id();
+    let requested = [Rtr { ring, first: 1, last: 1 }, Rtr { ring, first: 3, last: 3 }];
+    assert_eq!(solo.sent_token().rtr.as_slice(), requested);
+}
+
+#[test]
+fn whoever_holds_what_is_requested_sends_it_again() {
+    let mut solo = Solo::operational(&ALL);
+    for seq in [1, 2] {
+        solo.receive(1, Packet::Mcast(solo.mcast(1, seq, Agreed)));
+    }
+    let mut rtr = RtrList::default();
+    for seq in [1, 2, 3] {
+        rtr.request(solo.ring_id(), seq);
+    }
+    solo.receive_token(Token { rtr, ..token(&solo, 4, 3, 0) });
+    let sent = solo.sent();
+    let again = [1, 2].map(|seq| (Destination::All, Packet::Mcast(solo.mcast(1, seq, Agreed))));
+    assert_eq!(sent[..2], again);
+    let left = Rtr { ring: solo.ring_id(), first: 3, last: 3 };
+    assert!(matches!(&sent[2].1, Packet::Token(t) if t.rtr.as_slice() == [left]));
+}
+
+/// P7: what a token says is not what this processor holds.
+#[test]
+fn the_highest_number_known_comes_from_possession() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive_token(token(&solo, 4, 10, 0));
+    assert_eq!(solo.ring.progress(), (0, 0));
+}
+
+#[test]
+fn the_window_limits_what_one_visit_sends() {
+    let mut solo = Solo::operational(&ALL);
+    for i in 0..20 {
+        solo.submit(&alloc::format!("{i}"), Agreed);
+    }
+    solo.receive_token(Token { fcc: 10, ..solo.token(4) });
+    assert_eq!(solo.ring.backlog(), 14);
+}
+
+#[test]
+fn the_backlog_is_bounded_and_says_so() {
+    let mut solo = Solo::operational(&ALL);
+    for _ in 0..solo.ring.backlog_max() {
+        solo.submit("x", Agreed);
+    }
+    let refused = solo.ring.submit(solo.now, Bytes::new(), Agreed);
+    assert_eq!(refused, Err(SubmitError::BacklogFull));
+    let long = Bytes::from(alloc::vec![0; solo.ring.body_bytes_max() + 1]);
+    assert_eq!(solo.ring.submit(solo.now, long, Agreed), Err(SubmitError::BodyTooLong));
+}
+
+/// P1: the loss of one token is repaired by its last sender.
+#[test]
+fn the_token_is_sent_again_until_it_is_known_to_have_arrived() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive_token(token(&solo, 4, 1, 0));
+    let first = solo.sent_token();
+    solo.pass(60 * MS);
+    assert_eq!(solo.sent_token(), first);
+    // Not above what was passed on.
+    solo.receive(3, Packet::Mcast(solo.mcast(3, 1, Agreed)));
+    assert_eq!(solo.ring.poll_timeout().map(|(_, t)| t), Some(Timer::TokenRetransmit));
+    solo.pass(100 * MS);
+    assert_eq!(kinds(&solo.sent()), [PacketKind::Token]);
+    solo.receive(3, Packet::Mcast(solo.mcast(3, 2, Agreed)));
+    solo.pass(300 * MS);
+    assert!(!kinds(&solo.sent()).contains(&PacketKind::Token));
+}
+
+/// P2: a copy proves only that the predecessor lives.
+#[test]
+fn a_token_that_does_not_come_back_is_lost() {
+    let mut solo = Solo::operational(&ALL);
+    let token = solo.token(4);
+    solo.receive_token(token.clone());
+    for _ in 0..9 {
+        solo.pass(110 * MS);
+        solo.receive_token(token.clone());
+    }
+    assert_eq!(solo.ring.state(), StateKind::Operational);
+    solo.pass(20 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Gather);
+    assert_eq!(solo.cause(), Some(Cause::TokenLost));
+}
+
+fn idle_token(solo: &Solo, token_seq: u64) -> Token {
+    Token { idle: 6, originator: p(2).node, ..solo.token(token_seq) }
+}
+
+#[test]
+fn the_last_originator_parks_an_idle_token_and_says_so() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive_token(idle_token(&solo, 4));
+    let parked = Packet::Parked(Parked { ring: solo.ring_id(), token_seq: 4 });
+    assert_eq!(solo.sent(), [(Destination::All, parked.clone())]);
+    solo.receive_token(idle_token(&solo, 4));
+    assert_eq!(solo.sent(), [(Destination::All, parked)], "its sender did not hear it");
+    assert!(solo.ring.idle());
+}
+
+#[test]
+fn a_parked_token_is_used_at_once_by_whoever_parks_it() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive_token(idle_token(&solo, 4));
+    solo.sent();
+    solo.submit("now", Agreed);
+    assert_eq!(solo.delivered(), ["now"]);
+    assert_eq!(kinds(&solo.sent()), [PacketKind::Mcast, PacketKind::Token]);
+}
+
+#[test]
+fn a_parked_token_is_released_on_a_wake_request_and_in_any_case_in_time() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive_token(idle_token(&solo, 4));
+    solo.sent();
+    solo.receive(3, Packet::Wake(Wake { ring: solo.ring_id() }));
+    assert_eq!(solo.sent_token().token_seq, 5);
+    solo.receive_token(idle_token(&solo, 7));
+    solo.sent();
+    solo.pass(250 * MS);
+    assert_eq!(solo.sent_token().token_seq, 8);
+}
+
+#[test]
+fn a_wake_request_is_repeated_until_the_token_is_seen() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive_token(Token { idle: 5, originator: p(3).node, ..solo.token(4) });
+    solo.receive(3, Packet::Parked(Parked { ring: solo.ring_id(), token_seq: 5 }));
+    solo.sent();
+    solo.submit("a", Agreed);
+    solo.submit("b", Agreed);
+    let wake = (Destination::Node(p(3)), Packet::Wake(Wake { ring: solo.ring_id() }));
+    assert_eq!(solo.sent(), core::slice::from_ref(&wake));
+    solo.pass(25 * MS);
+    assert_eq!(solo.sent().iter().filter(|sent| **sent == wake).count(), 2);
+    solo.receive_token(Token { idle: 5, originator: p(3).node, ..solo.token(7) });
+    solo.sent();
+    solo.pass(40 * MS);
+    assert!(!kinds(&solo.sent()).contains(&PacketKind::Wake));
+}
+
+/// P12: a wake request that comes before the token does is not forgotten.
+#[test]
+fn a_token_that_was_asked_for_is_not_parked() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive(3, Packet::Wake(Wake { ring: solo.ring_id() }));
+    solo.receive_token(idle_token(&solo, 4));
+    assert_eq!(solo.sent_token().token_seq, 5);
+}
+
+/// P14: absurd peers cost the ring, not the process.
+#[test]
+fn a_token_out_of_every_bound_ends_the_ring() {
+    let solo = Solo::operational(&ALL);
+    let absurd = [
+        Token { seq: 1 << 40, aru: 0, aru_by: Some(p(1).node), ..solo.token(9) },
+        Token { seq: 1, aru: 0, aru_by: Some(p(9).node), ..solo.token(9) },
+        Token { originator: p(9).node, ..solo.token(9) },
+        Token { token_seq: u64::MAX, ..solo.token(9) },
+        Token { seq: 1, aru: 0, aru_by: None, ..solo.token(9) },
+    ];
+    for token in absurd {
+        let mut solo = Solo::operational(&ALL);
+        solo.receive_token(token);
+        assert_eq!(solo.cause(), Some(Cause::OutOfRange));
+    }
+}
+
+#[test]
+fn data_of_strangers_or_beyond_the_window_is_dropped() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive(1, Packet::Mcast(solo.mcast(9, 1, Agreed)));
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 1 << 50, Agreed)));
+    let mut foreign = solo.mcast(1, 1, Agreed);
+    foreign.ring.seq += 1;
+    solo.receive(1, Packet::Mcast(foreign));
+    for reason in [Discard::NotMember, Discard::OutOfWindow, Discard::ForeignRing] {
+        assert_eq!(solo.ring.stats().discards(reason), 1, "{reason}");
+    }
+    assert_eq!(solo.ring.state(), StateKind::Operational, "P32");
+}
+
+/// `docs/protocol.md` §3: evaluate before gather.
+#[test]
+fn a_processor_that_not_all_can_hear_costs_rows_and_no_reconfiguration() {
+    let mut solo = Solo::operational(&ALL);
+    let ring = Some(solo.ring_id());
+    let all = [1, 2, 3, 4];
+    let mut rows = alloc::vec![row(1, &all, ring), row(3, &ALL, ring), row(4, &[1, 2, 4], None)];
+    rows.iter_mut().for_each(|row| row.version += 1);
+    solo.receive(1, Packet::MergeDetect(MergeDetect { seq: 5, rows }.into()));
+    solo.ring.handle_reachability(solo.now, super::fixtures::members(&[1, 3, 4]));
+    assert_eq!(solo.ring.state(), StateKind::Operational);
+    let mut rows = alloc::vec![row(3, &all, ring), row(4, &all, None)];
+    rows.iter_mut().for_each(|row| row.version += 2);
+    solo.receive(1, Packet::MergeDetect(MergeDetect { seq: 5, rows }.into()));
+    assert_eq!(solo.cause(), Some(Cause::Growth(p(4))));
+}
+
+#[test]
+fn a_lost_path_between_two_others_ends_the_ring() {
+    let mut solo = Solo::operational(&ALL);
+    let mut lost = row(1, &[1, 2], Some(solo.ring_id()));
+    lost.version += 1;
+    let rows = alloc::vec![lost];
+    solo.receive(1, Packet::MergeDetect(MergeDetect { seq: 5, rows }.into()));
+    assert_eq!(solo.cause(), Some(Cause::PathLost(p(1), p(3))));
+}
+
+/// P26, P32: a join from before the ring was agreed to says nothing about it.
+#[test]
+fn an_old_join_of_a_member_has_no_effect_and_a_new_one_ends_the_ring() {
+    let mut solo = Solo::operational(&ALL);
+    let old = solo.join(1);
+    solo.receive(3, Packet::Join(old.into()));
+    assert_eq!(solo.ring.state(), StateKind::Operational);
+    let mut new = solo.join(2);
+    new.accepted = solo.ring_id().seq;
+    solo.receive(3, Packet::Join(new.into()));
+    assert_eq!(solo.cause(), Some(Cause::MemberGathers(p(3))));
+}
+
+/// P21
+#[test]
+fn a_join_with_an_absurd_ring_sequence_is_ignored() {
+    let mut solo = Solo::operational(&ALL);
+    let mut join = solo.join(2);
+    (join.seq, join.accepted) = (1 << 60, 1 << 60);
+    solo.receive(3, Packet::Join(join.into()));
+    assert_eq!(solo.ring.state(), StateKind::Operational);
+    assert_eq!(solo.ring.stats().discards(Discard::AbsurdSeq), 1);
+}
