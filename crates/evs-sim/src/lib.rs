@@ -4,11 +4,22 @@
 //! - [`checker`]: the properties of `docs/contract.md`, one file each, held against a
 //!   [`history::History`]. Tests on real daemons use the same judge for what real clients recorded.
 //! - [`body`]: message contents that prove themselves.
+//! - [`world`]: nodes (`evs_net::Endpoint` and `evs_service::Service`), network, disks, clocks,
+//!   clients, under one seed.
+//! - [`run`]: one seeded run, from chaos to calm; [`chaos`] and [`workload`] draw what happens.
+//! - [`script`]: the same world for scenarios with a name.
 //!
 //! Not responsible for: any protocol. Nothing here is a mock of one.
 
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod chaos;
 pub mod checker;
 pub mod history;
+mod run;
+pub mod script;
+pub mod workload;
+pub mod world;
+
+pub use run::{Failure, Outcome, remember_panics, run};

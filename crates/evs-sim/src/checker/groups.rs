@@ -173,5 +173,4 @@ fn brief(event: &Event) -> String {
 }
 
 #[cfg(test)]
-#[path = "groups_tests.rs"]
 mod tests;

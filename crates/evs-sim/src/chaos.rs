@@ -1,0 +1,206 @@
+//! Which faults strike when: drawn from the seed, some often, some not at all.
+//!
+//! Only a policy: every move is one command of [`World`].
+
+use crate::world::{Backlog, Disk, Fault, Nanos, Options, World};
+
+/// The moves, each with a weight that is drawn for each run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Move {
+    Crash,
+    CrashMidStep,
+    CutLarge,
+    CutOneWay,
+    CutPair,
+    Heal,
+    Isolate,
+    Leave,
+    Partition,
+    Pause,
+    Restart,
+    RestartFast,
+    Resume,
+    Slow,
+    Weather,
+}
+
+impl Move {
+    const ALL: [Self; 15] = [
+        Self::Crash,
+        Self::CrashMidStep,
+        Self::CutLarge,
+        Self::CutOneWay,
+        Self::CutPair,
+        Self::Heal,
+        Self::Isolate,
+        Self::Leave,
+        Self::Partition,
+        Self::Pause,
+        Self::Restart,
+        Self::RestartFast,
+        Self::Resume,
+        Self::Slow,
+        Self::Weather,
+    ];
+
+    /// Moves that undo others are always possible, or a run would end in ruins at once.
+    const fn undoes(self) -> bool {
+        matches!(self, Self::Heal | Self::Restart | Self::Resume)
+    }
+}
+
+/// The course of faults of one run.
+#[derive(Debug)]
+pub struct Chaos {
+    rng: fastrand::Rng,
+    weights: [u32; Move::ALL.len()],
+    detection: Nanos,
+    delay: Nanos,
+    interval: Nanos,
+    next: Nanos,
+    /// When which node starts again that was restarted faster than its death can be noticed.
+    restarts: Vec<(Nanos, u32)>,
+    until: Nanos,
+}
+
+impl Chaos {
+    /// What the world's seed says.
+    #[must_use]
+    pub fn draw(options: &Options) -> Self {
+        let mut rng = fastrand::Rng::with_seed(options.seed ^ 0x6368_616f_7321_2121);
+        let detection = u64::try_from(options.detection.as_nanos()).unwrap_or(u64::MAX);
+        let weights = Move::ALL.map(|kind| match kind.undoes() {
+            true => rng.u32(2..=12),
+            false => [0, 0, 1, 3, 9][rng.usize(0..5)],
+        });
+        let interval = detection * [1, 2, 4, 10, 30][rng.usize(0..5)] / 4;
+        let until = detection * rng.u64(8..=40);
+        let next = rng.u64(0..=interval * 2);
+        let delay = options.weather.delay;
+        Self { rng, weights, detection, delay, interval, next, restarts: Vec::new(), until }
+    }
+
+    /// When the faults stop.
+    #[must_use]
+    pub const fn until(&self) -> Nanos {
+        self.until
+    }
+
+    /// When something strikes next.
+    #[must_use]
+    pub fn next(&self) -> Nanos {
+        self.restarts.iter().map(|(at, _)| *at).fold(self.next, Nanos::min)
+    }
+
+    /// Makes every move that is due.
+    pub fn strike(&mut self, world: &mut World) {
+        let now = world.now();
+        let due: Vec<u32> =
+            self.restarts.iter().filter(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        self.restarts.retain(|(at, _)| *at > now);
+        due.into_iter().for_each(|id| self.restart(world, id));
+        if self.next <= now {
+            let total: u32 = self.weights.iter().sum();
+            let mut drawn = self.rng.u32(0..total.max(1));
+            let chosen = Move::ALL.iter().zip(self.weights).find(|(_, weight)| {
+                let found = drawn < *weight;
+                drawn = drawn.saturating_sub(*weight);
+                found
+            });
+            if let Some((chosen, _)) = chosen {
+                self.make(*chosen, world);
+            }
+            self.next = now + self.rng.u64(1..=self.interval * 2);
+        }
+    }
+
+    fn make(&mut self, chosen: Move, world: &mut World) {
+        let id = self.node(world);
+        let other = self.node(world);
+        match chosen {
+            Move::Crash => world.crash(id),
+            Move::CrashMidStep => world.crash_after(id, self.rng.u32(0..60)),
+            Move::CutLarge if id != other => {
+                world.cut_large(id, other, [100, 200, 500][self.rng.usize(0..3)]);
+            }
+            Move::CutOneWay if id != other => world.cut_one_way(id, other),
+            Move::CutPair if id != other => world.cut(id, other),
+            Move::CutLarge | Move::CutOneWay | Move::CutPair => {}
+            Move::Heal => world.heal(),
+            Move::Isolate => {
+                let rest: Vec<u32> = (1..=world.len()).filter(|other| *other != id).collect();
+                world.partition(&[&[id], &rest]);
+            }
+            Move::Leave => world.leave(id),
+            Move::Partition => self.partition(world),
+            Move::Pause => world.pause(id),
+            Move::Restart => {
+                let down: Vec<u32> = (1..=world.len()).filter(|id| !world.is_up(*id)).collect();
+                if let Some(id) = self.rng.choice(&down) {
+                    self.restart(world, *id);
+                }
+            }
+            Move::RestartFast => {
+                world.crash(id);
+                world.count(Fault::RestartFast);
+                let soon = self.rng.u64(0..=self.detection / 2);
+                self.restarts.push((world.now() + soon, id));
+            }
+            Move::Resume => {
+                let paused: Vec<u32> =
+                    (1..=world.len()).filter(|id| world.is_paused(*id)).collect();
+                if let Some(id) = self.rng.choice(&paused) {
+                    let backlog = [Backlog::Kept, Backlog::Lost][self.rng.usize(0..2)];
+                    let timers_first = self.rng.bool();
+                    world.resume(*id, backlog, timers_first);
+                }
+            }
+            Move::Slow if id != other => world.slow(id, other, self.rng.u64(0..self.detection / 2)),
+            Move::Slow => {}
+            Move::Weather => {
+                let weather = Options::draw_weather(&mut self.rng, self.delay, self.detection);
+                world.weather(weather);
+            }
+        }
+    }
+
+    fn partition(&mut self, world: &mut World) {
+        let mut ids: Vec<u32> = (1..=world.len()).collect();
+        self.rng.shuffle(&mut ids);
+        let count = self.rng.usize(2..=4);
+        let mut sides: Vec<Vec<u32>> = vec![Vec::new(); count];
+        for id in ids {
+            sides[self.rng.usize(0..count)].push(id);
+        }
+        let sides: Vec<&[u32]> = sides.iter().map(Vec::as_slice).collect();
+        world.partition(&sides);
+    }
+
+    fn restart(&mut self, world: &mut World, id: u32) {
+        if world.is_up(id) {
+            return;
+        }
+        let disk = if self.rng.u32(0..4) == 0 { Disk::Wiped } else { Disk::Kept };
+        world.count(if disk == Disk::Wiped { Fault::RestartWiped } else { Fault::RestartKept });
+        world.start(id, disk);
+    }
+
+    fn node(&mut self, world: &World) -> u32 {
+        self.rng.u32(1..=world.len())
+    }
+
+    /// Faults stop: the network is whole and quiet, who was paused goes on, most of those that are
+    /// down start.
+    pub fn end(&mut self, world: &mut World) {
+        world.disarm();
+        world.heal();
+        world.weather(crate::world::Weather::fair(self.delay));
+        world.resume_all();
+        self.restarts.clear();
+        for id in 1..=world.len() {
+            if self.rng.u32(0..8) > 0 {
+                self.restart(world, id);
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! `evs-sim`: runs seeds of the simulation, on all cores, and prints what broke.
+//!
+//! `cargo xtask sim` calls it. Responsible for: arguments, spreading runs over threads, and the
+//! summary. Not responsible for: anything that happens inside a run.
+
+#![forbid(unsafe_code)]
+
+use std::io::{BufWriter, Write};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use evs_sim::checker::Judged;
+use evs_sim::world::{Fault, Faults, NODES_MAX, Nanos};
+use evs_sim::{Outcome, remember_panics, run};
+
+/// Failures after which no further runs are begun.
+const FAILURES_MAX: usize = 20;
+
+/// Runs the real service in a seeded world and holds what applications saw against the contract.
+#[derive(Debug, Parser)]
+#[command(name = "evs-sim", version)]
+struct Args {
+    /// The seed of the first run; the others follow it. Decimal, or hexadecimal after 0x.
+    #[arg(long, default_value = "1", value_parser = seed)]
+    seed: u64,
+    /// How many runs.
+    #[arg(long, default_value_t = 1)]
+    runs: u64,
+    /// Print every event of a single run.
+    #[arg(long)]
+    trace: bool,
+    /// How many nodes each world has, instead of what its seed says.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
+    nodes: Option<u32>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+    /// How many runs at a time; as many as there are cores if not given.
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+}
+
+fn seed(text: &str) -> Result<u64, std::num::ParseIntError> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    remember_panics();
+    if args.trace {
+        return trace(&args);
+    }
+    let began = now();
+    let total = run_all(&args);
+    let elapsed = now().saturating_sub(began);
+    if args.json {
+        total.print_json(&args, elapsed)
+    } else {
+        total.print(&args, elapsed)
+    }
+    if total.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One run, with its events on standard output.
+fn trace(args: &Args) -> ExitCode {
+    let out = Box::new(BufWriter::with_capacity(1 << 16, std::io::stdout()));
+    let outcome = run(args.seed, args.nodes, Some(out));
+    println!("{outcome}");
+    if outcome.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What all runs came to.
+#[derive(Debug, Default)]
+struct Total {
+    runs: u64,
+    events: u64,
+    time: Nanos,
+    judged: Judged,
+    faults: Faults,
+    slowest: Nanos,
+    failures: Vec<Outcome>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "each run is one thread; several runs are several")]
+fn run_all(args: &Args) -> Total {
+    let next = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
+    let total = Mutex::new(Total::default());
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = args.threads.map_or(cores, NonZeroUsize::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    if i >= args.runs || stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let outcome = run(args.seed.wrapping_add(i), args.nodes, None);
+                    let mut total = total.lock().expect("no run panics while it holds the total");
+                    if outcome.failure.is_some() && !args.json {
+                        println!("{outcome}");
+                    }
+                    total.add(outcome);
+                    stop.store(total.failures.len() >= FAILURES_MAX, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let mut total = total.into_inner().expect("no run panics while it holds the total");
+    total.failures.sort_by_key(|outcome| outcome.seed);
+    total
+}
+
+impl Total {
+    fn add(&mut self, outcome: Outcome) {
+        self.runs += 1;
+        self.events += outcome.events;
+        self.time += outcome.time;
+        self.judged.views += outcome.judged.views;
+        self.judged.configurations += outcome.judged.configurations;
+        self.judged.deliveries += outcome.judged.deliveries;
+        self.judged.accepted += outcome.judged.accepted;
+        self.faults.add(&outcome.faults);
+        self.slowest = self.slowest.max(outcome.settled_after.unwrap_or(0));
+        if outcome.failure.is_some() {
+            self.failures.push(outcome);
+        }
+    }
+
+    fn print(&self, args: &Args, elapsed: Duration) {
+        let Self { runs, events, judged, faults, .. } = self;
+        let rate = rate(*runs, elapsed);
+        println!("runs            {runs} from seed {:#x}, {rate:.1} per second", args.seed);
+        println!("simulated       {} s, {events} events", self.time / 1_000_000_000);
+        println!("processors      {}", judged.views);
+        println!("configurations  {} delivered", judged.configurations);
+        println!("messages        {} accepted, {} delivered", judged.accepted, judged.deliveries);
+        println!("faults          {faults}");
+        println!("slowest settle  {} ms after the last fault", self.slowest / 1_000_000);
+        println!("failures        {}", self.failures.len());
+        for failure in self.failures.iter().filter(|_| self.failures.len() > 1) {
+            println!("{failure}");
+        }
+    }
+
+    fn print_json(&self, args: &Args, elapsed: Duration) {
+        let faults: serde_json::Map<String, serde_json::Value> = Fault::ALL
+            .iter()
+            .map(|fault| (fault.name().to_owned(), self.faults.of(*fault).into()))
+            .collect();
+        let failures: Vec<serde_json::Value> = self
+            .failures
+            .iter()
+            .map(|outcome| {
+                serde_json::json!({
+                    "seed": format!("{:#x}", outcome.seed),
+                    "nodes": outcome.nodes,
+                    "violation": outcome.failure.as_ref().map(ToString::to_string),
+                })
+            })
+            .collect();
+        let summary = serde_json::json!({
+            "seed": format!("{:#x}", args.seed),
+            "runs": self.runs,
+            "runs_per_second": rate(self.runs, elapsed),
+            "simulated_seconds": self.time / 1_000_000_000,
+            "events": self.events,
+            "processors": self.judged.views,
+            "configurations": self.judged.configurations,
+            "messages_accepted": self.judged.accepted,
+            "messages_delivered": self.judged.deliveries,
+            "slowest_settle_ms": self.slowest / 1_000_000,
+            "faults": faults,
+            "failures": failures,
+        });
+        println!("{summary}");
+        let _ = std::io::stdout().flush();
+    }
+}
+
+fn rate(runs: u64, elapsed: Duration) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let runs = runs as f64;
+    runs / elapsed.as_secs_f64().max(0.001)
+}
+
+/// The real time since some point in the past, for the rate of the summary only.
+#[expect(clippy::disallowed_methods, reason = "how fast the simulation runs is a real time")]
+fn now() -> Duration {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default()
+}

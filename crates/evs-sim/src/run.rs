@@ -1,0 +1,226 @@
+//! One run: a seed becomes a world, faults strike, then they stop and the world has to settle;
+//! then the checker judges what applications saw.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::chaos::Chaos;
+use crate::checker::{Judged, Violation, check};
+use crate::workload::Workload;
+use crate::world::{Faults, Nanos, Options, Stop, World};
+
+/// One of so many seeds is run twice: the two must be the same, event by event.
+const TWICE: u64 = 16;
+
+/// How one run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// How many nodes the world had.
+    pub nodes: u32,
+    /// How many nodes were asked for, if the seed did not decide.
+    pub asked: Option<u32>,
+    /// Events that happened.
+    pub events: u64,
+    /// Simulated time, in nanoseconds.
+    pub time: Nanos,
+    /// How long after the last fault all were in one ring, in nanoseconds.
+    pub settled_after: Option<Nanos>,
+    /// Two runs of one seed share it.
+    pub hash: u64,
+    /// What the checker looked at.
+    pub judged: Judged,
+    /// Which faults struck.
+    pub faults: Faults,
+    /// What went wrong, if anything did.
+    pub failure: Option<Failure>,
+}
+
+/// What can go wrong in a run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Failure {
+    /// A property of the contract is broken.
+    Contract(Violation),
+    /// The code that is simulated panicked.
+    Panic(String),
+    /// A client was refused for want of room and never told that there is some.
+    NoRoom,
+    /// The world stopped itself.
+    Stopped(Stop),
+    /// Two runs of the seed differed.
+    NotDeterministic,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Contract(violation) => violation.fmt(f),
+            Self::Panic(message) => write!(f, "NOPANIC {message}"),
+            Self::NoRoom => f.write_str("LIVE-2 a client that found no room was never woken"),
+            Self::Stopped(stop) => stop.fmt(f),
+            Self::NotDeterministic => f.write_str("REPLAY two runs of this seed differ"),
+        }
+    }
+}
+
+/// The two lines that a failure prints.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, nodes, .. } = self;
+        let Some(failure) = &self.failure else {
+            return write!(f, "seed={seed:#x} nodes={nodes} ok");
+        };
+        writeln!(f, "seed={seed:#x} nodes={nodes} violation={failure}")?;
+        write!(f, "reproduce: cargo xtask sim --seed {seed:#x}")?;
+        if let Some(asked) = self.asked {
+            write!(f, " --nodes {asked}")?;
+        }
+        f.write_str(" --trace")
+    }
+}
+
+/// Runs one seed; a share of all seeds twice. Trace lines go to `lines`, if given.
+#[must_use]
+pub fn run(seed: u64, nodes: Option<u32>, lines: Option<Box<dyn Write>>) -> Outcome {
+    let traced = lines.is_some();
+    let mut outcome = run_once(seed, nodes, lines);
+    if seed.is_multiple_of(TWICE) && outcome.failure.is_none() && !traced {
+        let again = run_once(seed, nodes, None);
+        if again.hash != outcome.hash || again.events != outcome.events {
+            outcome.failure = Some(Failure::NotDeterministic);
+        }
+    }
+    outcome
+}
+
+fn run_once(seed: u64, nodes: Option<u32>, lines: Option<Box<dyn Write>>) -> Outcome {
+    let options = Options::draw(seed, nodes);
+    let mut outcome = Outcome {
+        seed,
+        nodes: options.nodes,
+        asked: nodes,
+        events: 0,
+        time: 0,
+        settled_after: None,
+        hash: 0,
+        judged: Judged::default(),
+        faults: Faults::default(),
+        failure: None,
+    };
+    // The world is dropped on the way out of a panic, and nothing of it is used afterwards.
+    let course = catch_unwind(AssertUnwindSafe(|| play(options, lines)));
+    match course {
+        Ok(course) => {
+            outcome.events = course.world.events();
+            outcome.time = course.world.now();
+            outcome.settled_after = course.settled_after;
+            outcome.hash = course.world.hash();
+            outcome.faults = course.world.faults().clone();
+            match judge(course) {
+                Ok(judged) => outcome.judged = judged,
+                Err(failure) => outcome.failure = Some(failure),
+            }
+        }
+        Err(_) => outcome.failure = Some(Failure::Panic(last_panic())),
+    }
+    outcome
+}
+
+/// A run that is over.
+struct Course {
+    world: World,
+    settled_after: Option<Nanos>,
+    forgotten: bool,
+}
+
+fn judge(course: Course) -> Result<Judged, Failure> {
+    if let Some(stop) = course.world.stopped() {
+        return Err(Failure::Stopped(stop.clone()));
+    }
+    let judged = check(course.world.history()).map_err(Failure::Contract)?;
+    if course.forgotten {
+        return Err(Failure::NoRoom);
+    }
+    Ok(judged)
+}
+
+/// Faults, then calm.
+fn play(options: Options, lines: Option<Box<dyn Write>>) -> Course {
+    let mut chaos = Chaos::draw(&options);
+    let mut workload = Workload::draw(&options);
+    let mut world = World::new(options, lines);
+    if world.is_traced() {
+        let options = format!("-- {:?}", world.options());
+        world.note(&options);
+    }
+    world.start_all();
+    loop {
+        let next = chaos.next().min(workload.next()).min(chaos.until());
+        world.run_until(next);
+        if world.stopped().is_some() || world.now() >= chaos.until() {
+            break;
+        }
+        if workload.next() <= world.now() {
+            workload.act(&mut world);
+        }
+        chaos.strike(&mut world);
+    }
+    chaos.end(&mut world);
+    let settled_after = settle(&mut world, &mut workload);
+    let forgotten = workload.forgotten(&world).is_some();
+    Course { world, settled_after, forgotten }
+}
+
+/// The liveness phase. The bound passes; from then on nothing may change, and what is sent arrives.
+pub(crate) fn settle(world: &mut World, workload: &mut Workload) -> Option<Nanos> {
+    let began = world.now();
+    let bound = began + settle_bound(world.options());
+    let mut since = None;
+    while world.now() < bound && world.stopped().is_none() {
+        world.run_for(5_000_000);
+        since = if world.is_one_ring() { since.or(Some(world.now() - began)) } else { None };
+    }
+    world.mark_settled();
+    workload.probe(world);
+    let quiet = quiet_time(world.options());
+    world.run_for(quiet / 2);
+    workload.probe(world);
+    world.run_for(quiet / 2);
+    since
+}
+
+/// B of the contract: three times the detection target and the time of one agreement, and the
+/// hold-downs of before.
+fn settle_bound(options: &Options) -> Nanos {
+    detection(options) * 12 + 1_000_000_000
+}
+
+/// How long nothing may change afterwards.
+fn quiet_time(options: &Options) -> Nanos {
+    detection(options) * 12
+}
+
+fn detection(options: &Options) -> Nanos {
+    u64::try_from(options.detection.as_nanos()).unwrap_or(u64::MAX)
+}
+
+thread_local! {
+    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Makes panics of runs silent and remembered with their place, for [`Failure::Panic`]. For
+/// binaries; it replaces the hook of the whole process.
+pub fn remember_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let message = info.to_string().replace('\n', " ");
+        LAST_PANIC.with(|last| *last.borrow_mut() = message);
+    }));
+}
+
+fn last_panic() -> String {
+    let message = LAST_PANIC.with(|last| last.take());
+    if message.is_empty() { String::from("a panic, printed above") } else { message }
+}

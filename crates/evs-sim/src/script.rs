@@ -1,0 +1,232 @@
+//! Scenarios with a name: a world on a quiet network in which only what the script says goes wrong.
+//!
+//! ```
+//! use evs_model::Guarantee::Safe;
+//! use evs_sim::world::World;
+//!
+//! World::script(3).send(1, Safe, 5).cut(1, 3).run_for(2_000).heal().finish();
+//! ```
+
+use std::collections::BTreeMap;
+
+use evs_model::{Groups, Guarantee};
+
+use crate::body::body;
+use crate::checker::{Judged, check};
+use crate::history::{Entry, History};
+use crate::run::settle;
+use crate::workload::Workload;
+use crate::world::{Aim, Backlog, Disk, Nanos, Options, Session, World};
+
+const MS: Nanos = 1_000_000;
+
+/// A world and what the script has done to it. Times are in milliseconds of simulated time.
+#[derive(Debug)]
+pub struct Script {
+    world: World,
+    clients: BTreeMap<u32, Session>,
+    tag: u64,
+}
+
+impl World {
+    /// A world of so many nodes, started and in one ring.
+    ///
+    /// # Panics
+    /// If they do not find each other.
+    #[must_use]
+    pub fn script(nodes: u32) -> Script {
+        let mut script = Script::cold(Options::fair(1, nodes));
+        script.world.start_all();
+        script.until_one_ring(5_000);
+        script
+    }
+}
+
+impl Script {
+    /// A world in which nothing has started.
+    #[must_use]
+    pub fn cold(options: Options) -> Self {
+        Self { world: World::new(options, None), clients: BTreeMap::new(), tag: 0 }
+    }
+
+    /// The world, for what the script has no word for.
+    pub const fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    /// What applications have seen so far.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        self.world.history()
+    }
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, ms: Nanos) -> &mut Self {
+        self.world.run_for(ms * MS);
+        self
+    }
+
+    /// Lets time pass until all nodes that are up are in one ring.
+    ///
+    /// # Panics
+    /// If that takes longer than this.
+    #[track_caller]
+    pub fn until_one_ring(&mut self, ms: Nanos) -> &mut Self {
+        let end = self.world.now() + ms * MS;
+        while !self.world.is_one_ring() {
+            assert!(self.world.now() < end, "not in one ring within {ms} ms");
+            self.world.run_for(MS);
+        }
+        self
+    }
+
+    /// Starts a node that is down, with what is on its disk.
+    pub fn start(&mut self, id: u32) -> &mut Self {
+        self.world.start(id, Disk::Kept);
+        self
+    }
+
+    /// Starts a node that is down and has lost its disk.
+    pub fn start_wiped(&mut self, id: u32) -> &mut Self {
+        self.world.start(id, Disk::Wiped);
+        self
+    }
+
+    /// Ends a node's process at once.
+    pub fn crash(&mut self, id: u32) -> &mut Self {
+        self.world.crash(id);
+        self
+    }
+
+    /// Ends a node's process after so many more outputs.
+    pub fn crash_after(&mut self, id: u32, outputs: u32) -> &mut Self {
+        self.world.crash_after(id, outputs);
+        self
+    }
+
+    /// Asks a node to leave in order.
+    pub fn leave(&mut self, id: u32) -> &mut Self {
+        self.world.leave(id);
+        self
+    }
+
+    /// Stops a node's process.
+    pub fn pause(&mut self, id: u32) -> &mut Self {
+        self.world.pause(id);
+        self
+    }
+
+    /// Lets a paused node go on, with its receive buffer as it is.
+    pub fn resume(&mut self, id: u32) -> &mut Self {
+        self.world.resume(id, Backlog::Kept, false);
+        self
+    }
+
+    /// Nothing passes between two nodes.
+    pub fn cut(&mut self, one: u32, two: u32) -> &mut Self {
+        self.world.cut(one, two);
+        self
+    }
+
+    /// Nothing passes from one node to another.
+    pub fn cut_one_way(&mut self, from: u32, to: u32) -> &mut Self {
+        self.world.cut_one_way(from, to);
+        self
+    }
+
+    /// Parts the nodes into sides.
+    pub fn partition(&mut self, sides: &[&[u32]]) -> &mut Self {
+        self.world.partition(sides);
+        self
+    }
+
+    /// Opens every path.
+    pub fn heal(&mut self) -> &mut Self {
+        self.world.heal();
+        self
+    }
+
+    /// Strikes certain datagrams.
+    pub fn aim(&mut self, aim: Aim) -> &mut Self {
+        self.world.aim(aim);
+        self
+    }
+
+    /// A client of this node, in group `g`, sends so many messages of 100 bytes.
+    ///
+    /// # Panics
+    /// If one is not accepted.
+    #[track_caller]
+    pub fn send(&mut self, id: u32, guarantee: Guarantee, count: u32) -> &mut Self {
+        (0..count).for_each(|_| self.send_bytes(id, guarantee, 100));
+        self
+    }
+
+    /// The same client sends one message of this size.
+    ///
+    /// # Panics
+    /// If it is not accepted.
+    #[track_caller]
+    pub fn send_one(&mut self, id: u32, guarantee: Guarantee, bytes: usize) -> &mut Self {
+        self.send_bytes(id, guarantee, bytes);
+        self
+    }
+
+    #[track_caller]
+    fn send_bytes(&mut self, id: u32, guarantee: Guarantee, bytes: usize) {
+        let known = self.clients.get(&id).copied().filter(|session| self.world.is_alive(*session));
+        let session = known.or_else(|| {
+            let session = self.world.connect(id)?;
+            self.world.join(session, &World::groups()[..1]);
+            Some(session)
+        });
+        let Some(session) = session else { panic!("node {id} takes no clients now") };
+        self.clients.insert(id, session);
+        self.tag += 1;
+        let groups = Groups::new(&World::groups()[..1]).expect("one group is within the limit");
+        let sent = self.world.send(session, guarantee, &groups, &body(self.tag, bytes));
+        assert!(
+            matches!(sent, crate::world::Sent::Accepted(_)),
+            "node {id} did not accept a message: {sent:?}"
+        );
+    }
+
+    /// How many configurations, regular and transitional, the present process of a node delivered.
+    #[must_use]
+    pub fn configurations(&self, id: u32) -> usize {
+        let view = self.history().views.iter().rfind(|view| view.processor.node.get() == id);
+        view.map_or(0, |view| {
+            view.entries.iter().filter(|e| matches!(e, Entry::Configuration(_))).count()
+        })
+    }
+
+    /// How many messages the present process of a node delivered.
+    #[must_use]
+    pub fn delivered(&self, id: u32) -> usize {
+        let view = self.history().views.iter().rfind(|view| view.processor.node.get() == id);
+        view.map_or(0, |view| {
+            view.entries.iter().filter(|e| matches!(e, Entry::Delivered(_))).count()
+        })
+    }
+
+    /// The end of every script: the faults stop, the world has to settle, and the whole history is
+    /// held against the contract.
+    ///
+    /// # Panics
+    /// If it breaks it.
+    #[track_caller]
+    pub fn finish(&mut self) -> Judged {
+        self.world.disarm();
+        self.world.heal();
+        self.world.resume_all();
+        let mut workload = Workload::draw(self.world.options());
+        settle(&mut self.world, &mut workload);
+        if let Some(stop) = self.world.stopped() {
+            panic!("{stop}");
+        }
+        match check(self.world.history()) {
+            Ok(judged) => judged,
+            Err(violation) => panic!("{violation}"),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A node: what survives a crash (its id, its disk), and the process that does not.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use evs_model::{ClientId, NodeId};
+use evs_net::Endpoint;
+use evs_service::Service;
+
+use super::clock::Clock;
+use super::{Datagram, Nanos, Options, Shown};
+
+/// One configured node.
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) clock: Clock,
+    pub(super) disk: Storage,
+    /// The running process, if there is one.
+    pub(super) machine: Option<Machine>,
+}
+
+/// The file with the ring sequence.
+#[derive(Debug, Default)]
+pub(super) struct Storage {
+    pub(super) seq: u64,
+    /// The view of the processor that wrote it, if all that it wanted to store was stored.
+    pub(super) by: Option<usize>,
+}
+
+impl Storage {
+    pub(super) fn store(&mut self, seq: u64, by: Option<usize>) {
+        self.seq = self.seq.max(seq);
+        self.by = by;
+    }
+}
+
+/// One process.
+pub(super) struct Machine {
+    /// Counts the starts in this world: tells a process from the one before.
+    pub(super) boot: u64,
+    pub(super) endpoint: Endpoint,
+    pub(super) service: Service,
+    /// The socket's receive buffer.
+    pub(super) inbox: VecDeque<Datagram>,
+    /// Index of the node that sent the datagram that was handled last.
+    pub(super) source: usize,
+    /// When it looks at its receive buffer and timers next.
+    pub(super) wake_at: Option<Nanos>,
+    pub(super) paused: bool,
+    /// Whether timers run first, the next time.
+    pub(super) timers_first: bool,
+    /// It crashes after so many more outputs.
+    pub(super) fuse: Option<u32>,
+    /// Index of its view in the history.
+    pub(super) view: usize,
+    /// The ring sequence it asked to be stored last.
+    pub(super) stored: u64,
+    /// The client that sees everything.
+    pub(super) observer: Option<ClientId>,
+    pub(super) clients: BTreeMap<ClientId, Client>,
+    /// It has left in order and told how many messages it dropped.
+    pub(super) left: Option<u64>,
+}
+
+/// A client of one process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client {
+    /// Index of its session in the history.
+    pub(super) session: usize,
+    /// It was refused for want of room and waits to be told that there is some.
+    pub(super) waits_for_room: bool,
+}
+
+impl Node {
+    pub(super) fn new(id: NodeId, options: &Options, rng: &mut fastrand::Rng) -> Self {
+        let bound = i64::from(options.clock_skew_ppm);
+        let clock = Clock { origin: options.clock_origin, skew_ppm: rng.i64(-bound..=bound) };
+        Self { id, clock, disk: Storage::default(), machine: None }
+    }
+
+    /// The process, if it runs and is not paused.
+    pub(super) fn awake(&mut self) -> Option<&mut Machine> {
+        self.machine.as_mut().filter(|machine| !machine.paused)
+    }
+
+    /// How a trace line shows this node.
+    pub(super) fn shown(&self) -> Shown {
+        let node = self.id.get();
+        let Some(machine) = &self.machine else {
+            return Shown { node, state: String::from("down"), ring: String::new() };
+        };
+        let ring = machine.service.ring();
+        let mut state = ring.state().to_string();
+        if machine.paused {
+            state.insert(0, '(');
+            state.push(')');
+        }
+        let (aru, seq) = ring.progress();
+        let ring = ring.ring_id().map_or_else(String::new, |id| format!("{id} {aru}/{seq}"));
+        Shown { node, state, ring }
+    }
+}

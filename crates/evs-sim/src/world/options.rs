@@ -1,0 +1,147 @@
+//! The swarm: what one run is like. Everything is drawn from the seed, so that each run stresses
+//! something else (some faults not at all, others far beyond what a network does).
+
+use std::time::Duration;
+
+use super::network::{Kind, Weather};
+use super::{Nanos, chance};
+use totem::PacketKind;
+
+/// Nodes that a world can have.
+pub const NODES_MAX: u32 = 128;
+
+const US: Nanos = 1_000;
+const MS: Nanos = 1_000_000;
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Everything random in the world follows from it.
+    pub seed: u64,
+    /// How many nodes are configured: 1 to [`NODES_MAX`].
+    pub nodes: u32,
+    /// Whether datagrams are sealed (slower; the code is the same but for the cipher).
+    pub sealed: bool,
+    /// The detection target of all nodes.
+    pub detection: Duration,
+    /// Largest data packet, in bytes.
+    pub packet_bytes_max: usize,
+    /// Most packets in one rotation.
+    pub window_packets: u32,
+    /// Packets sent after the token was passed on.
+    pub accelerated_packets: u32,
+    /// Most packets in the backlog.
+    pub backlog_packets_max: usize,
+    /// Most bytes of one client that wait to be sequenced.
+    pub client_send_bytes_max: usize,
+    /// How the links behave at the start.
+    pub weather: Weather,
+    /// Datagrams that a node's receive buffer holds.
+    pub inbox_max: usize,
+    /// Longest time from a datagram's arrival to the node's reading it.
+    pub reading_delay: Nanos,
+    /// How much later than asked for a node's timers run, at most.
+    pub timer_delay: Nanos,
+    /// Nodes read data before tokens (the driver's contract, rule 3).
+    pub data_first: bool,
+    /// How likely a batch is handed over in any order.
+    pub shuffle_ppm: u32,
+    /// How likely timers run before the packets that have arrived (against rule 2).
+    pub timers_first_ppm: u32,
+    /// Outputs are executed after a whole batch instead of after each input.
+    pub batched_outputs: bool,
+    /// Clocks run wrong by up to this many parts per million.
+    pub clock_skew_ppm: u32,
+    /// Where the nodes' monotonic clocks stand at the start.
+    pub clock_origin: Nanos,
+    /// How long it takes until the ring sequence is stored; a crash in between loses it.
+    pub disk_delay: Nanos,
+}
+
+impl Options {
+    /// A quiet local network with a detection target of 200 ms: the stage for scripts.
+    #[must_use]
+    pub const fn fair(seed: u64, nodes: u32) -> Self {
+        Self {
+            seed,
+            nodes,
+            sealed: false,
+            detection: Duration::from_millis(200),
+            packet_bytes_max: 1_400,
+            window_packets: 256,
+            accelerated_packets: 32,
+            backlog_packets_max: 256,
+            client_send_bytes_max: 4 << 20,
+            weather: Weather::fair(100 * US),
+            inbox_max: 4_096,
+            reading_delay: 20 * US,
+            timer_delay: 50 * US,
+            data_first: true,
+            shuffle_ppm: 0,
+            timers_first_ppm: 0,
+            batched_outputs: false,
+            clock_skew_ppm: 0,
+            clock_origin: 1_000 * MS,
+            disk_delay: 0,
+        }
+    }
+
+    /// What this seed says, with this many nodes or as many as it says.
+    #[must_use]
+    pub fn draw(seed: u64, nodes: Option<u32>) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x6f70_7469_6f6e_7321);
+        let rng = &mut rng;
+        // 3 to 5 in most runs, 1 to 7 in the others.
+        let drawn = if chance(rng, 750_000) { rng.u32(3..=5) } else { rng.u32(1..=7) };
+        let detection = [100, 200, 200, 500][rng.usize(0..4)] * MS;
+        let delay = detection / [1_000, 1_000, 400, 200][rng.usize(0..4)];
+        Self {
+            nodes: nodes.unwrap_or(drawn).clamp(1, NODES_MAX),
+            sealed: chance(rng, 150_000),
+            detection: Duration::from_nanos(detection),
+            packet_bytes_max: [256, 500, 1_400, 1_400, 9_000][rng.usize(0..5)],
+            window_packets: [16, 32, 256, 256][rng.usize(0..4)],
+            accelerated_packets: [0, 4, 32, 32][rng.usize(0..4)],
+            backlog_packets_max: [4, 32, 256, 256][rng.usize(0..4)],
+            client_send_bytes_max: [4 << 10, 64 << 10, 4 << 20][rng.usize(0..3)],
+            weather: Self::draw_weather(rng, delay, detection),
+            inbox_max: [16, 64, 1_024, 1_024][rng.usize(0..4)],
+            reading_delay: [0, 10 * US, 100 * US][rng.usize(0..3)],
+            timer_delay: [0, 50 * US, 2 * MS][rng.usize(0..3)],
+            data_first: rng.bool(),
+            shuffle_ppm: [0, 0, 100_000, 1_000_000][rng.usize(0..4)],
+            timers_first_ppm: [0, 0, 50_000, 1_000_000][rng.usize(0..4)],
+            batched_outputs: rng.bool(),
+            clock_skew_ppm: [0, 0, 100, 20_000][rng.usize(0..4)],
+            clock_origin: [0, 1_000 * MS, (1 << 32) * MS - 50 * MS][rng.usize(0..3)],
+            disk_delay: [0, 0, 20 * MS][rng.usize(0..3)],
+            ..Self::fair(seed, 1)
+        }
+    }
+
+    /// Weather of any kind, from fair to foul.
+    #[must_use]
+    pub fn draw_weather(rng: &mut fastrand::Rng, delay: Nanos, detection: Nanos) -> Weather {
+        let mut weather = Weather::fair(delay);
+        weather.jitter = delay * [0, 1, 1, 5][rng.usize(0..4)] / 2;
+        if chance(rng, 500_000) {
+            let loss = [100, 1_000, 10_000, 50_000, 200_000][rng.usize(0..5)];
+            weather.loss_ppm = [loss; Kind::COUNT];
+            // Now and then one kind suffers more than the others, or alone.
+            if rng.bool() {
+                let others = [0, loss / 10][rng.usize(0..2)];
+                weather.loss_ppm = [others; Kind::COUNT];
+                weather.loss_ppm[rng.usize(0..Kind::COUNT)] = loss * 2;
+            }
+        }
+        if chance(rng, 250_000) {
+            let mcast = Kind::Ring(PacketKind::Mcast).index();
+            weather.lag[mcast] = delay * rng.u64(1..=20);
+        }
+        weather.duplicate_ppm = [0, 0, 1_000, 100_000][rng.usize(0..4)];
+        weather.reorder_ppm = [0, 0, 10_000, 300_000][rng.usize(0..4)];
+        weather.late_ppm = [0, 0, 1_000, 20_000][rng.usize(0..4)];
+        weather.late = [delay * 10, detection / 4, detection * 2, detection * 5][rng.usize(0..4)];
+        weather
+    }
+}

@@ -1,0 +1,408 @@
+//! The driver around one node: datagrams and time in, outputs executed in order.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use evs_model::{ClientId, Event as ClientEvent, Members};
+use evs_net::EndpointOutput;
+use evs_service::Output;
+use totem::{Packet, PacketKind};
+
+use super::faults::Fault;
+use super::machine::Machine;
+use super::{Datagram, Event, Kind, Stop, World, chance};
+use crate::history::End;
+
+/// Datagrams read in one go before the timers get their turn.
+const READ_MAX: usize = 1_024;
+
+/// Whether the process is still there after an input.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fate {
+    Gone,
+    Runs,
+}
+
+/// An output of either part of a node.
+enum Effect {
+    Endpoint(EndpointOutput),
+    Service(Output),
+}
+
+impl World {
+    /// A datagram reaches a node: it waits in the receive buffer until it is read.
+    pub(super) fn arrive(&mut self, to: usize, datagram: Datagram) {
+        let Some(machine) = self.nodes[to].machine.as_mut() else { return };
+        if machine.inbox.len() >= self.options.inbox_max {
+            self.faults.count(Fault::Overflow);
+            return;
+        }
+        machine.inbox.push_back(datagram);
+        if !machine.paused {
+            let delay = self.up_to(self.options.reading_delay);
+            self.wake_by(to, self.now + delay);
+        }
+    }
+
+    /// A node looks at its receive buffer, then at its timers.
+    pub(super) fn wake(&mut self, node: usize, boot: u64) {
+        let now = self.now;
+        let Some(machine) = self.nodes[node].awake() else { return };
+        if machine.boot != boot || machine.wake_at != Some(now) {
+            return;
+        }
+        machine.wake_at = None;
+        let read = machine.inbox.len().min(READ_MAX);
+        let mut batch: VecDeque<Datagram> = machine.inbox.drain(..read).collect();
+        let drained = machine.inbox.is_empty();
+        let bent = std::mem::take(&mut machine.timers_first);
+        let bent = bent || chance(&mut self.rng, self.options.timers_first_ppm);
+        let timers_first = bent && !batch.is_empty();
+        self.arrange(&mut batch);
+        if timers_first {
+            self.faults.count(Fault::TimersFirst);
+            if self.timers(node) == Fate::Gone {
+                return;
+            }
+        }
+        for datagram in batch {
+            if self.receive(node, &datagram) == Fate::Gone {
+                return;
+            }
+        }
+        if drained && !timers_first && self.timers(node) == Fate::Gone {
+            return;
+        }
+        self.after(node);
+    }
+
+    /// The order in which a batch is handed over (the driver's contract, rule 3).
+    fn arrange(&mut self, batch: &mut VecDeque<Datagram>) {
+        if batch.len() < 2 {
+            return;
+        }
+        if chance(&mut self.rng, self.options.shuffle_ppm) {
+            self.faults.count(Fault::Shuffled);
+            self.rng.shuffle(batch.make_contiguous());
+        } else if self.options.data_first {
+            let is_token = |d: &Datagram| d.kind == Kind::Ring(PacketKind::Token);
+            batch.make_contiguous().sort_by_key(is_token);
+        }
+    }
+
+    fn receive(&mut self, node: usize, datagram: &Datagram) -> Fate {
+        let now = self.nodes[node].clock.local(self.now);
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return Fate::Gone };
+        machine.source = datagram.from;
+        let mut bytes = datagram.bytes.to_vec();
+        let packet = match machine.endpoint.handle_datagram(now, &mut bytes) {
+            Ok(Some(incoming)) => {
+                let payload = Bytes::copy_from_slice(incoming.payload);
+                Some((incoming.from, Packet::decode(payload)))
+            }
+            Ok(None) | Err(_) => None,
+        };
+        if let Some((from, decoded)) = packet {
+            match decoded {
+                Ok(packet) => {
+                    if self.trace.is_shown() {
+                        let what = format!("<- {from} {}", brief(&packet));
+                        self.tell(node, &what);
+                    }
+                    let Some(machine) = self.nodes[node].machine.as_mut() else {
+                        return Fate::Gone;
+                    };
+                    machine.service.handle_packet(now, from, packet);
+                    machine.service.check();
+                }
+                Err(error) => {
+                    self.stop = Some(Stop::Codec(format!("{} {error}", datagram.kind)));
+                }
+            }
+        }
+        self.trace.mix(&[self.now, node as u64, datagram.kind.index() as u64]);
+        self.settle_input(node)
+    }
+
+    fn timers(&mut self, node: usize) -> Fate {
+        let now = self.nodes[node].clock.local(self.now);
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return Fate::Gone };
+        machine.endpoint.handle_timeout(now);
+        machine.service.handle_timeout(now);
+        machine.service.check();
+        self.trace.mix(&[self.now, node as u64, u64::MAX]);
+        self.settle_input(node)
+    }
+
+    /// After one input: the endpoint's outputs, and the service's unless the driver collects those
+    /// of a batch.
+    fn settle_input(&mut self, node: usize) -> Fate {
+        if self.options.batched_outputs {
+            self.execute(node, Self::endpoint_effect)
+        } else {
+            self.execute(node, Self::any_effect)
+        }
+    }
+
+    /// After a batch, a request or a start: whatever is still to be done before the next input.
+    pub(super) fn after(&mut self, node: usize) {
+        if self.execute(node, Self::any_effect) == Fate::Gone || self.observe(node) == Fate::Gone {
+            return;
+        }
+        let (clock, now) = (self.nodes[node].clock, self.now);
+        let late = self.up_to(self.options.timer_delay);
+        let Some(machine) = self.nodes[node].awake() else { return };
+        if !machine.inbox.is_empty() {
+            self.wake_by(node, now);
+            return;
+        }
+        let deadlines = [machine.endpoint.poll_timeout(), machine.service.poll_timeout()];
+        let due = deadlines.into_iter().flatten().min().and_then(|due| clock.world(due));
+        if let Some(due) = due {
+            self.wake_by(node, due.max(now + 1).saturating_add(late));
+        }
+    }
+
+    /// The observer connects as soon as it can, and before anything else happens.
+    fn observe(&mut self, node: usize) -> Fate {
+        let now = self.nodes[node].clock.local(self.now);
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return Fate::Gone };
+        if machine.observer.is_some() {
+            return Fate::Runs;
+        }
+        let Ok(client) = machine.service.connect(now) else { return Fate::Runs };
+        machine.observer = Some(client);
+        machine
+            .service
+            .join(now, client, &Self::groups())
+            .expect("the observer has just connected and is in no group");
+        self.execute(node, Self::any_effect)
+    }
+
+    /// Makes a node wake at this time, if it would not be awake before.
+    pub(super) fn wake_by(&mut self, node: usize, at: super::Nanos) {
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return };
+        if machine.wake_at.is_none_or(|planned| at < planned) {
+            machine.wake_at = Some(at);
+            let boot = machine.boot;
+            self.schedule(at, Event::Wake { node, boot });
+        }
+    }
+
+    fn endpoint_effect(machine: &mut Machine) -> Option<Effect> {
+        machine.endpoint.poll_output().map(Effect::Endpoint)
+    }
+
+    fn any_effect(machine: &mut Machine) -> Option<Effect> {
+        let endpoint = Self::endpoint_effect(machine);
+        endpoint.or_else(|| machine.service.poll_output().map(Effect::Service))
+    }
+
+    /// Executes outputs in order until there are none. The process may crash between any two.
+    fn execute(&mut self, node: usize, next: fn(&mut Machine) -> Option<Effect>) -> Fate {
+        loop {
+            let Some(machine) = self.nodes[node].machine.as_mut() else { return Fate::Gone };
+            if machine.fuse == Some(0) {
+                self.faults.count(Fault::CrashMidStep);
+                self.die(node, End::Crashed);
+                return Fate::Gone;
+            }
+            let Some(effect) = next(machine) else { break };
+            machine.fuse = machine.fuse.map(|left| left - 1);
+            match effect {
+                Effect::Endpoint(output) => self.endpoint_output(node, output),
+                Effect::Service(output) => self.service_output(node, output),
+            }
+        }
+        let left = self.nodes[node].machine.as_ref().and_then(|machine| machine.left);
+        match left {
+            Some(dropped) => {
+                self.die(node, End::Left { dropped });
+                Fate::Gone
+            }
+            None => Fate::Runs,
+        }
+    }
+
+    fn service_output(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Left { dropped } => {
+                self.tell(node, &format_args!("left, dropped {dropped}"));
+                if let Some(machine) = self.nodes[node].machine.as_mut() {
+                    machine.left = Some(dropped);
+                }
+            }
+            Output::Persist(seq) => self.persist(node, seq),
+            Output::Room { client, .. } => {
+                let machine = self.nodes[node].machine.as_mut();
+                if let Some(client) = machine.and_then(|m| m.clients.get_mut(&client)) {
+                    client.waits_for_room = false;
+                }
+            }
+            Output::ToClient { client, event } => self.to_client(node, client, event),
+            Output::Transition { from, to, cause } => {
+                self.trace.mix(&[from as u64, to as u64]);
+                self.tell(node, &format_args!("{from} -> {to}: {cause}"));
+            }
+            Output::Transmit { to, packet } => self.transmit(node, to, &packet),
+        }
+    }
+
+    fn persist(&mut self, node: usize, seq: u64) {
+        let delay = self.options.disk_delay;
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return };
+        machine.stored = seq;
+        let (boot, view) = (machine.boot, machine.view);
+        if delay == 0 {
+            self.nodes[node].disk.store(seq, Some(view));
+        } else {
+            // Until it is stored, nobody can count on growth after a crash.
+            self.nodes[node].disk.by = None;
+            self.schedule(self.now + delay, Event::Stored { node, boot, seq });
+        }
+    }
+
+    /// The disk is done. A write that a crash interrupted never comes to this.
+    pub(super) fn stored(&mut self, node: usize, boot: u64, seq: u64) {
+        let Some(machine) = self.nodes[node].machine.as_ref() else { return };
+        if machine.boot == boot {
+            let by = (machine.stored == seq).then_some(machine.view);
+            self.nodes[node].disk.store(seq, by);
+        }
+    }
+
+    fn to_client(&mut self, node: usize, client: ClientId, event: ClientEvent) {
+        let Some(machine) = self.nodes[node].machine.as_ref() else { return };
+        if machine.observer == Some(client) {
+            let view = machine.view;
+            self.mix_event(&event);
+            self.recorder.observed(view, &event);
+            if self.trace.is_shown() {
+                let what = shown_event(&event);
+                self.tell(node, &what);
+            }
+        } else if let Some(client) = machine.clients.get(&client) {
+            self.recorder.received(client.session, event);
+        }
+    }
+
+    fn transmit(&mut self, node: usize, to: totem::Destination, packet: &Packet) {
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return };
+        let mut payload = Vec::new();
+        packet.encode(&mut payload);
+        let mut bytes = Vec::new();
+        if machine.endpoint.seal(&payload, &mut bytes).is_err() {
+            self.stop = Some(Stop::Codec(format!("{} bytes could not be sealed", payload.len())));
+            return;
+        }
+        if self.trace.is_shown() {
+            let whom = match to {
+                totem::Destination::All => String::from("all"),
+                totem::Destination::Node(processor) => processor.to_string(),
+            };
+            let what = format!("-> {whom} {}", brief(packet));
+            self.tell(node, &what);
+        }
+        let kind = Kind::Ring(packet.kind());
+        let datagram = Datagram { from: node, kind, bytes: bytes.into() };
+        let target = match to {
+            totem::Destination::All => None,
+            totem::Destination::Node(processor) => Some(processor.node.get()),
+        };
+        self.put_on_wire(node, target, &datagram);
+    }
+
+    fn endpoint_output(&mut self, node: usize, output: EndpointOutput) {
+        match output {
+            EndpointOutput::Hello { to, datagram } => {
+                let target = match to {
+                    evs_net::Destination::All => None,
+                    evs_net::Destination::Source => Some(self.source_of(node)),
+                };
+                let bytes: Rc<[u8]> = datagram.into();
+                self.put_on_wire(node, target, &Datagram { from: node, kind: Kind::Hello, bytes });
+            }
+            EndpointOutput::Heard(heard) => self.heard(node, heard),
+            EndpointOutput::Peer(event) => self.tell(node, &format_args!("{event:?}")),
+            EndpointOutput::DuplicateNode { .. } => {
+                self.stop = Some(Stop::DuplicateNode(self.nodes[node].id.get()));
+            }
+        }
+    }
+
+    /// The id of the node that sent the datagram that was handled last.
+    fn source_of(&self, node: usize) -> u32 {
+        let source = self.nodes[node].machine.as_ref().map_or(node, |machine| machine.source);
+        self.nodes[source].id.get()
+    }
+
+    fn heard(&mut self, node: usize, heard: Members) {
+        self.tell(node, &format_args!("hears {heard}"));
+        let now = self.nodes[node].clock.local(self.now);
+        if let Some(machine) = self.nodes[node].machine.as_mut() {
+            machine.service.handle_reachability(now, heard);
+            machine.service.check();
+        }
+    }
+
+    /// Puts a datagram on its way to one node, or to each of the others.
+    fn put_on_wire(&mut self, node: usize, target: Option<u32>, datagram: &Datagram) {
+        for to in 0..self.nodes.len() {
+            let addressed = target.is_none_or(|id| self.nodes[to].id.get() == id);
+            if to == node || !addressed {
+                continue;
+            }
+            let packet = (node, to, datagram.kind, datagram.bytes.len());
+            let arrivals = self.network.send(&mut self.rng, &mut self.faults, self.now, packet);
+            for at in arrivals.iter() {
+                self.schedule(at, Event::Arrive { to, datagram: datagram.clone() });
+            }
+        }
+    }
+
+    fn mix_event(&mut self, event: &ClientEvent) {
+        match event {
+            ClientEvent::Configuration(change) => {
+                self.trace.mix_bytes(format!("{change:?}").as_bytes());
+            }
+            ClientEvent::Message(message) => {
+                self.trace.mix(&[message.id.client.0, message.id.number, message.seq]);
+                self.trace.mix_bytes(&message.body);
+            }
+            ClientEvent::Disconnected(_) => {}
+        }
+    }
+
+    pub(super) fn up_to(&mut self, bound: super::Nanos) -> super::Nanos {
+        if bound == 0 { 0 } else { self.rng.u64(0..=bound) }
+    }
+}
+
+/// A packet in a trace line: what a reader of the protocol looks for.
+fn brief(packet: &Packet) -> String {
+    match packet {
+        Packet::Token(t) => {
+            format!("token {} #{} seq {} aru {} rtr {:?}", t.ring, t.token_seq, t.seq, t.aru, t.rtr)
+        }
+        Packet::Mcast(m) => {
+            format!("mcast {} {} {} {} bytes", m.ring, m.seq, m.guarantee, m.body.len())
+        }
+        Packet::CommitToken(_)
+        | Packet::Join(_)
+        | Packet::MergeDetect(_)
+        | Packet::Parked(_)
+        | Packet::Recovered(_)
+        | Packet::Wake(_) => format!("{packet:?}"),
+    }
+}
+
+fn shown_event(event: &ClientEvent) -> String {
+    match event {
+        ClientEvent::Configuration(change) => format!("** {change:?}"),
+        ClientEvent::Message(m) => {
+            format!("** {} {} seq {} {} bytes", m.id, m.guarantee, m.seq, m.body.len())
+        }
+        ClientEvent::Disconnected(reason) => format!("** disconnected: {reason}"),
+    }
+}
