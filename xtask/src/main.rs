@@ -1,2 +1,56 @@
-//! Stub.
-fn main() {}
+//! The repository's own chores: `cargo xtask <task>`.
+//!
+//! Responsible for: the gates that every change passes (`ci`, `quick`, `tidy`), running the
+//! simulator, the installation, and the demonstration (`cargo demo`).
+//! Not responsible for: anything that an installed system needs.
+
+#![forbid(unsafe_code)]
+
+mod cargo;
+mod ci;
+mod debian;
+mod steps;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version, about = "The repository's own chores")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Runs every gate in order, the fastest first, and stops at the first that fails.
+    Ci,
+    /// Runs the gates of the inner loop: format, lints, tidy, unit tests, 100 simulated seeds.
+    Quick,
+    /// Runs the simulator in release mode; arguments are handed on to it.
+    Sim {
+        /// Arguments of the simulator; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Checks what no compiler checks: words, sizes, dependencies, citations.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().task {
+        Task::Ci => return ci::ci(),
+        Task::Quick => return ci::quick(),
+        Task::Sim { args } => ci::sim(&args).map(drop),
+        Task::Tidy => tidy::run().map(drop),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What code and documents cite exists: sections, properties, decision pages, linked files.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::Complaint;
+use super::tree::{File, Tree};
+
+const CONTRACT: &str = "docs/contract.md";
+const PROTOCOL: &str = "docs/protocol.md";
+
+/// Lines of `ARCHITECTURE.md`, which is for reading in one go.
+const ARCHITECTURE_LINES_MAX: usize = 200;
+
+pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    let text = |path| tree.file(path).map_or("", |file| file.text.as_str());
+    let (contract, protocol) = (text(CONTRACT), text(PROTOCOL));
+    for file in &tree.files {
+        for (number, line) in file.lines() {
+            for property in properties(line).filter(|p| !contract.contains(&format!("{p} "))) {
+                complaints.push(file.complain(number, format!("{CONTRACT} has no {property}")));
+            }
+            for section in sections(line, file.path == PROTOCOL) {
+                if !protocol.contains(&format!("\n## {section}. ")) {
+                    let what = format!("{PROTOCOL} has no §{section}");
+                    complaints.push(file.complain(number, what));
+                }
+            }
+            for page in decisions(line).filter(|page| !tree.files.iter().any(|f| is(f, page))) {
+                complaints.push(file.complain(number, format!("there is no {page}")));
+            }
+        }
+        if file.is("md") {
+            complaints.extend(broken_links(file, tree));
+        }
+        if file.path == "ARCHITECTURE.md" && file.text.lines().count() > ARCHITECTURE_LINES_MAX {
+            let what = format!("more than {ARCHITECTURE_LINES_MAX} lines");
+            complaints.push(file.complain(0, what));
+        }
+    }
+    complaints
+}
+
+/// `EVS-5`, `LIVE-3`.
+fn properties(line: &str) -> impl Iterator<Item = String> {
+    ["EVS-", "LIVE-"].into_iter().flat_map(move |kind| {
+        line.split(kind).skip(1).filter_map(move |rest| {
+            let number = digits(rest);
+            (!number.is_empty()).then(|| format!("{kind}{number}"))
+        })
+    })
+}
+
+/// `docs/protocol.md` §3; in that document itself, §3 alone.
+fn sections(line: &str, here: bool) -> impl Iterator<Item = &str> {
+    let mark = if here { "(§" } else { "protocol.md` §" };
+    line.split(mark).skip(1).map(digits)
+}
+
+/// `docs/decisions/0003`.
+fn decisions(line: &str) -> impl Iterator<Item = String> {
+    const DIR: &str = "docs/decisions/";
+    line.split(DIR).skip(1).filter_map(|rest| {
+        let number = digits(rest);
+        (!number.is_empty()).then(|| format!("{DIR}{number}"))
+    })
+}
+
+fn is(file: &File, page: &str) -> bool {
+    file.path.strip_prefix(page).is_some_and(|rest| rest.starts_with('-'))
+}
+
+fn digits(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    &text[..end]
+}
+
+/// Links to files that are not there.
+fn broken_links(file: &File, tree: &Tree) -> Vec<Complaint> {
+    let dir = Path::new(&file.path).parent().unwrap_or_else(|| Path::new(""));
+    let mut complaints = Vec::new();
+    for (number, line) in file.lines() {
+        for rest in line.split("](").skip(1) {
+            let Some((target, _)) = rest.split_once(')') else { continue };
+            let target = target.split('#').next().unwrap_or("");
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let path = plain(&dir.join(target));
+            let path = path.to_string_lossy();
+            let inside = |f: &File| f.path.strip_prefix(&*path).is_some_and(|r| r.starts_with('/'));
+            let exists = tree.file(&path).is_some()
+                || path.starts_with("LICENSE-")
+                || tree.files.iter().any(inside);
+            if !exists {
+                complaints.push(file.complain(number, format!("links to {target}: not there")));
+            }
+        }
+    }
+    complaints
+}
+
+/// A path without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::Normal(name) => plain.push(name),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn citations_are_found_in_a_line() {
+        assert!(properties("as EVS-7 and LIVE-1 (EVS-RE) say").eq(["EVS-7", "LIVE-1"]));
+        assert!(sections("see `docs/protocol.md` §4, Totem §5.1", false).eq(["4"]));
+        assert!(decisions("(docs/decisions/0003)").eq(["docs/decisions/0003"]));
+    }
+
+    #[test]
+    fn a_link_to_a_missing_file_is_named() {
+        let page = File { path: "docs/a.md".into(), text: "[b](../b.md) [c](c.md#x)\n".into() };
+        let other = File { path: "b.md".into(), text: String::new() };
+        let tree = Tree { files: vec![other, page] };
+        let complaints = broken_links(&tree.files[1], &tree);
+        assert_eq!(complaints, [tree.files[1].complain(1, "links to c.md: not there")]);
+    }
+}
