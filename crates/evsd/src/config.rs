@@ -1,0 +1,469 @@
+//! The configuration file: what it says, and every way in which it can be wrong.
+//!
+//! Responsible for: reading the TOML file (`evsd.toml` beside this crate describes each key with
+//! its unit, default and range), checking all of it, and naming file, line and key of every
+//! mistake, all of them in one go.
+//! Not responsible for: opening anything but the configuration file and the key file.
+//!
+//! The file has two halves. `[cluster]` says what all nodes must agree on and reads the same on
+//! each of them; `[local]` is this node's own.
+
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use evs_ipc::event_frame_bytes_max;
+use evs_model::{MEMBERS_MAX, NodeId};
+use evs_net::{CLUSTER_NAME_BYTES_MAX, ClusterKey};
+
+pub use reader::Mistake;
+use reader::{Document, Found, Section};
+
+/// Where `evsd` looks for its configuration unless told otherwise.
+pub const DEFAULT_FILE: &str = "/etc/evs/evsd.toml";
+
+/// A configuration in which every value has been checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What all nodes agree on.
+    pub cluster: Cluster,
+    /// What concerns this node alone.
+    pub local: Local,
+    /// The cluster's key, out of [`Local::key_file`]; `None` exactly with [`Seal::None`].
+    pub key: Option<ClusterKey>,
+}
+
+/// The section `[cluster]`: the same on every node.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// The cluster's name, 1 to [`CLUSTER_NAME_BYTES_MAX`] bytes. Packets of another cluster are dropped.
+    pub name: String,
+    /// How soon a dead node is noticed.
+    pub detection: Duration,
+    /// The largest message that a client may send, in bytes.
+    pub message_bytes_max: u32,
+    /// The largest IP packet that every path of the cluster carries, in bytes.
+    pub mtu_bytes: u16,
+    /// Whether packets are sealed.
+    pub seal: Seal,
+    /// How packets for all nodes travel.
+    pub transport: Transport,
+    /// All nodes with their addresses; this one is among them. One address family.
+    pub nodes: BTreeMap<NodeId, SocketAddr>,
+}
+
+/// Whether packets are sealed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Seal {
+    /// Encrypted and authenticated with the key in the key file.
+    Aead,
+    /// Clear text: whoever reaches the network reads and forges everything.
+    None,
+}
+
+/// How packets for all nodes travel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// One copy to the address of each node.
+    Unicast,
+    /// One copy to a multicast address; packets for one node go to that node's address.
+    Multicast {
+        /// The address and port, the same on all nodes.
+        group: SocketAddr,
+        /// How many routers may pass a packet on, plus one.
+        hops: u8,
+    },
+}
+
+/// The section `[local]`: this node's own.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// This node's id; it is in [`Cluster::nodes`].
+    pub node: NodeId,
+    /// The file with the cluster's key; unused with [`Seal::None`].
+    pub key_file: PathBuf,
+    /// The Unix socket for clients.
+    pub socket: PathBuf,
+    /// The directory for what survives a restart.
+    pub state_dir: PathBuf,
+    /// The network interface for multicast; `None`: the one with this node's address.
+    pub multicast_interface: Option<String>,
+    /// What is logged: a level, or directives such as `info,evs_net=debug`.
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// Users that may connect besides root and the daemon's own.
+    pub allow_uids: Vec<u32>,
+    /// Groups whose members may connect besides the group `evs`.
+    pub allow_gids: Vec<u32>,
+    /// What clients may use.
+    pub limits: Limits,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// One line of text for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The section `[local.limits]`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+pub struct Limits {
+    /// Most clients at one time.
+    pub clients_max: u32,
+    /// Most groups that one client can have joined.
+    pub groups_per_client_max: u32,
+    /// Most bytes that one client can have handed over and not yet sent.
+    pub client_send_bytes_max: u32,
+    /// Most bytes of events that wait for one client; beyond, it is disconnected.
+    pub client_event_bytes_max: u32,
+}
+
+/// Why a configuration cannot be used: every mistake, with its place.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConfigError {
+    /// The configuration file.
+    pub file: PathBuf,
+    /// At least one, in the order of their lines.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, mistake) in self.mistakes.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}:{}{mistake}", self.file.display(), mistake.line.map_or(" ", |_| ""))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The longest path that a Unix socket can have, in bytes.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Most entries in `allow_uids` and in `allow_gids`.
+const ALLOW_MAX: usize = 256;
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// Every mistake in the file, or why it cannot be read.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
+            file: file.to_owned(),
+            mistakes: vec![Mistake {
+                line: None,
+                key: String::new(),
+                what: format!("cannot be read: {error}"),
+            }],
+        })?;
+        Self::parse(&text).map_err(|mistakes| ConfigError { file: file.to_owned(), mistakes })
+    }
+
+    /// Checks the text of a configuration file, the key file that it names included.
+    ///
+    /// # Errors
+    /// Every mistake in the text, in the order of their lines.
+    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        let document = Document::new(text);
+        let table = document.parse();
+        let config = if document.is_sound() {
+            let mut root = Section::root(&document, &table);
+            let cluster = cluster(&document, root.section("cluster", true));
+            let local = local(&document, root.section("local", true), &cluster);
+            root.finish();
+            local.map(|(local, key)| Self { cluster, local, key })
+        } else {
+            None
+        };
+        let mistakes = document.finish();
+        config.filter(|_| mistakes.is_empty()).ok_or(mistakes)
+    }
+
+    /// This node's own address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.cluster.nodes[&self.local.node]
+    }
+}
+
+/// Reads `[cluster]`. What is wrong is reported and gets a placeholder, which nobody ever sees.
+fn cluster(document: &Document<'_>, mut section: Section<'_>) -> Cluster {
+    let name = section.text_required("name", "name = \"demo\"");
+    let detection = section.number_or("detection_ms", 50..=60_000, 1000);
+    let message = section.number_or("message_bytes_max", 1024..=16 << 20, 1 << 20);
+    let mtu = section.number_or("mtu_bytes", 1280..=65_535, 1500);
+    let seal = section.text_or("seal", "aead");
+    let transport = section.text_or("transport", "unicast");
+    let group = section.text("multicast_address");
+    let hops = section.number_or("multicast_hops", 1..=255, 1);
+    let nodes = nodes(document, section.sections("nodes"));
+    section.finish();
+    Cluster {
+        name: name.map_or_else(String::new, |name| self::name(document, name)),
+        detection: Duration::from_millis(detection.value),
+        message_bytes_max: narrow(message.value),
+        mtu_bytes: u16::try_from(mtu.value).expect("the range ends at 65535"),
+        seal: choice(document, &seal, &[("aead", Seal::Aead), ("none", Seal::None)]),
+        transport: self::transport(document, &transport, group.as_ref(), &hops, &nodes),
+        nodes,
+    }
+}
+
+fn name(document: &Document<'_>, name: Found<String>) -> String {
+    if name.value.is_empty() || name.value.len() > CLUSTER_NAME_BYTES_MAX {
+        let what =
+            format!("has {} bytes, the range is 1 to {CLUSTER_NAME_BYTES_MAX}", name.value.len());
+        document.report(name.mistake(what));
+    } else if name.value.chars().any(char::is_control) {
+        document.report(name.mistake("holds a control character"));
+    }
+    name.value
+}
+
+fn nodes(document: &Document<'_>, sections: Vec<Section<'_>>) -> BTreeMap<NodeId, SocketAddr> {
+    let mut nodes: BTreeMap<NodeId, SocketAddr> = BTreeMap::new();
+    for mut section in sections {
+        let id = section.number_required("id", 0..=u64::from(u32::MAX), "id = 1");
+        let address = section.text_required("address", "address = \"10.0.0.1:5405\"");
+        section.finish();
+        let id = id.and_then(|id| node_id(document, &id).map(|node| (node, id)));
+        let address = address.and_then(|found| {
+            let parsed = node_address(&found.value);
+            parsed
+                .map_err(|what| document.report(found.mistake(what)))
+                .ok()
+                .map(|address| (address, found))
+        });
+        let (Some((node, id)), Some((address, found))) = (id, address) else { continue };
+        if nodes.contains_key(&node) {
+            document.report(id.mistake(format!("node {node} is listed twice")));
+            continue;
+        }
+        if let Some((other, _)) = nodes.iter().find(|(_, known)| **known == address) {
+            document.report(found.mistake(format!("{address} is node {other}'s address already")));
+        }
+        if let Some((other, known)) = nodes.iter().find(|(_, k)| k.is_ipv4() != address.is_ipv4()) {
+            let what = format!(
+                "{address} is {}, but node {other} has {known}: \
+                 all addresses must be of one family, IPv4 or IPv6",
+                family(&address)
+            );
+            document.report(found.mistake(what));
+        }
+        if nodes.len() == MEMBERS_MAX {
+            let what = format!("is one node too many, the limit (members_max) is {MEMBERS_MAX}");
+            document.report(id.mistake(what));
+            break;
+        }
+        nodes.insert(node, address);
+    }
+    nodes
+}
+
+fn node_id(document: &Document<'_>, id: &Found<u64>) -> Option<NodeId> {
+    let node = u32::try_from(id.value).ok().and_then(NodeId::new);
+    if node.is_none() {
+        document.report(id.mistake("is 0, which names nobody; node ids start at 1"));
+    }
+    node
+}
+
+/// Parses the address of a node: one host's, with its port. Names are not looked up, because a
+/// daemon that starts before its name server would not find its peers.
+fn node_address(text: &str) -> Result<SocketAddr, String> {
+    let address = socket_address(text, "10.0.0.1:5405")?;
+    if address.ip().is_multicast() {
+        Err(format!("{address} is a multicast address; a node has an address of its own"))
+    } else if address.ip().is_unspecified() {
+        Err(format!("{address} is no host's address; say the one that the other nodes can reach"))
+    } else {
+        Ok(address)
+    }
+}
+
+fn socket_address(text: &str, like: &str) -> Result<SocketAddr, String> {
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        let bare = text.trim_start_matches('[').trim_end_matches(']');
+        return Err(match bare.parse::<IpAddr>() {
+            Ok(IpAddr::V4(ip)) => format!("the port is missing, like \"{ip}:5405\""),
+            Ok(IpAddr::V6(ip)) => format!("the port is missing, like \"[{ip}]:5405\""),
+            Err(_) => {
+                let text: String = text.chars().take(64).collect();
+                format!("{text:?} is no IP address with a port, like {like:?}")
+            }
+        });
+    };
+    if address.port() == 0 {
+        return Err(format!("the port is 0, like {like:?} would be right"));
+    }
+    Ok(address)
+}
+
+fn transport(
+    document: &Document<'_>,
+    kind: &Found<String>,
+    group: Option<&Found<String>>,
+    hops: &Found<u64>,
+    nodes: &BTreeMap<NodeId, SocketAddr>,
+) -> Transport {
+    let multicast = choice(document, kind, &[("unicast", false), ("multicast", true)]);
+    let Some(found) = group else {
+        if multicast {
+            let what = "needs the key `multicast_address`, like \"239.192.7.1:5405\"";
+            document.report(kind.mistake(what));
+        }
+        return Transport::Unicast;
+    };
+    let group = match socket_address(&found.value, "239.192.7.1:5405") {
+        Ok(group) => group,
+        Err(what) => {
+            document.report(found.mistake(what));
+            return Transport::Unicast;
+        }
+    };
+    if !multicast {
+        document.report(found.mistake("is of use only with transport = \"multicast\""));
+    } else if !group.ip().is_multicast() {
+        document.report(found.mistake(format!("{group} is no multicast address")));
+    } else if let Some(other) = nodes.values().find(|node| node.is_ipv4() != group.is_ipv4()) {
+        let what = format!("{group} is {}, but the nodes have {other}", family(&group));
+        document.report(found.mistake(what));
+    }
+    Transport::Multicast { group, hops: u8::try_from(hops.value).expect("its range ends at 255") }
+}
+
+/// Reads `[local]` and the key file. `None` only if something was reported.
+fn local(
+    document: &Document<'_>,
+    mut section: Section<'_>,
+    cluster: &Cluster,
+) -> Option<(Local, Option<ClusterKey>)> {
+    let node = section.number_required("node", 0..=u64::from(u32::MAX), "node = 1");
+    let key_file = section.text_or("key_file", "/etc/evs/key");
+    let socket = section.text_or("socket", "/run/evs/evsd.sock");
+    let state_dir = section.text_or("state_dir", "/var/lib/evs");
+    let interface = section.text("multicast_interface");
+    let log = section.text_or("log", "info");
+    let format = section.text_or("log_format", "text");
+    let allow_uids = section.numbers("allow_uids", ALLOW_MAX);
+    let allow_gids = section.numbers("allow_gids", ALLOW_MAX);
+    let limits = limits(document, section.section("limits", false), cluster);
+    section.finish();
+
+    for path in [&key_file, &socket, &state_dir] {
+        if !Path::new(&path.value).is_absolute() {
+            document.report(path.mistake("is no absolute path; it must start with /"));
+        }
+    }
+    if socket.value.len() > SOCKET_PATH_BYTES_MAX {
+        let bytes = socket.value.len();
+        let what = format!("has {bytes} bytes, a socket's path can have {SOCKET_PATH_BYTES_MAX}");
+        document.report(socket.mistake(what));
+    }
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log.value) {
+        let what = format!("is no level (error, warn, info, debug, trace) or filter: {error}");
+        document.report(log.mistake(what));
+    }
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let log_format = choice(document, &format, &formats);
+    let key = key(document, &key_file, cluster.seal);
+    let node = own_node(document, node?, cluster)?;
+    let local = Local {
+        node,
+        key_file: key_file.value.into(),
+        socket: socket.value.into(),
+        state_dir: state_dir.value.into(),
+        multicast_interface: interface.map(|interface| interface.value),
+        log: log.value,
+        log_format,
+        allow_uids,
+        allow_gids,
+        limits,
+    };
+    Some((local, key))
+}
+
+/// Reads the key file, unless there are mistakes already: one of them may be its path.
+fn key(document: &Document<'_>, file: &Found<String>, seal: Seal) -> Option<ClusterKey> {
+    if seal == Seal::None || !document.is_sound() {
+        return None;
+    }
+    ClusterKey::load(Path::new(&file.value))
+        .map_err(|error| document.report(file.mistake(error.to_string())))
+        .ok()
+}
+
+fn own_node(document: &Document<'_>, id: Found<u64>, cluster: &Cluster) -> Option<NodeId> {
+    let node = node_id(document, &id)?;
+    // With a mistake in the list, this node may be the very entry that could not be read.
+    if document.is_sound() && !cluster.nodes.contains_key(&node) {
+        let known: Vec<_> = cluster.nodes.keys().take(16).map(ToString::to_string).collect();
+        let what = format!("node {node} is not in [[cluster.nodes]]: {}", known.join(", "));
+        document.report(id.mistake(what));
+    }
+    Some(node)
+}
+
+fn limits(document: &Document<'_>, mut section: Section<'_>, cluster: &Cluster) -> Limits {
+    let clients = section.number_or("clients_max", 1..=16_384, 256);
+    let groups = section.number_or("groups_per_client_max", 1..=65_536, 4096);
+    let send = section.number_or("client_send_bytes_max", 64 << 10..=1 << 30, 4 << 20);
+    let event = section.number_or("client_event_bytes_max", 64 << 10..=1 << 30, 16 << 20);
+    section.finish();
+    Limits {
+        clients_max: narrow(clients.value),
+        groups_per_client_max: narrow(groups.value),
+        client_send_bytes_max: narrow(send.value),
+        client_event_bytes_max: room(document, event, cluster),
+    }
+}
+
+/// An event queue that holds at least one event of the largest size. A default grows to that; a
+/// value in the file that is less is a mistake.
+fn room(document: &Document<'_>, bytes: Found<u64>, cluster: &Cluster) -> u32 {
+    let message = cluster.message_bytes_max;
+    let least = event_frame_bytes_max(message as usize) as u64;
+    if bytes.value < least && bytes.line.is_some() {
+        let what = format!(
+            "is {}, less than one message of cluster.message_bytes_max ({message}) with its \
+             groups takes: at least {least}",
+            bytes.value
+        );
+        document.report(bytes.mistake(what));
+    }
+    narrow(bytes.value.max(least))
+}
+
+/// One of a few words; the first stands in for a word that is none of them.
+fn choice<T: Copy>(document: &Document<'_>, found: &Found<String>, words: &[(&str, T)]) -> T {
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == found.value) {
+        return *value;
+    }
+    let known: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+    let given: String = found.value.chars().take(64).collect();
+    document.report(found.mistake(format!("is {given:?}, not {}", known.join(" or "))));
+    words[0].1
+}
+
+const fn family(address: &SocketAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).expect("every range in this file ends below 2^32")
+}

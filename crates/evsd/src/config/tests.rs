@@ -1,0 +1,357 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// The least that a file must say; `none` so that no key file is looked for.
+const LEAST: &str = r#"
+[cluster]
+name = "demo"
+seal = "none"
+[[cluster.nodes]]
+id = 1
+address = "10.0.0.1:5405"
+[[cluster.nodes]]
+id = 2
+address = "10.0.0.2:5405"
+[local]
+node = 1
+"#;
+
+/// The least file with one piece of text replaced.
+fn least_but(old: &str, new: &str) -> String {
+    assert!(LEAST.contains(old), "{old} is in the file");
+    LEAST.replacen(old, new, 1)
+}
+
+/// Asserts that a text has exactly this mistake.
+#[track_caller]
+fn assert_mistake(text: &str, mistake: &str) {
+    let mistakes = Config::parse(text).expect_err("a mistake");
+    let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, [mistake]);
+}
+
+#[test]
+fn the_least_file_takes_every_default() {
+    let config = Config::parse(LEAST).expect("valid");
+    assert_eq!(config.cluster.name, "demo");
+    assert_eq!(config.cluster.detection, Duration::from_secs(1));
+    assert_eq!(config.cluster.transport, Transport::Unicast);
+    assert_eq!(config.address(), "10.0.0.1:5405".parse().expect("an address"));
+    assert_eq!(config.local.socket, Path::new("/run/evs/evsd.sock"));
+    assert_eq!(config.local.limits.client_event_bytes_max, 16 << 20);
+}
+
+/// The installed example says the truth about every key and its default.
+#[test]
+fn the_example_file_shows_every_key_with_its_default() {
+    let example = include_str!("../../evsd.toml").replacen("[local]", "[local]\n# seal here", 1);
+    let example = example.replace("# seal = \"aead\"", "seal = \"none\"");
+    let plain = Config::parse(&example).expect("valid");
+    let uncommented: String =
+        example.lines().map(|line| uncomment(line).to_owned() + "\n").collect();
+    let explicit = Config::parse(&uncommented).expect("every default is valid");
+    assert_eq!(format!("{plain:?}"), format!("{explicit:?}"));
+
+    let document = Document::new(&example);
+    let table = document.parse();
+    let mut root = Section::root(&document, &table);
+    let half = cluster(&document, root.section("cluster", true));
+    local(&document, root.section("local", true), &half);
+    root.finish();
+    for (section, key) in document.known() {
+        let line = format!("{key} = ");
+        let there = example.lines().any(|l| uncomment(l).starts_with(&line))
+            || example.contains(&format!("[{section}.{key}]"))
+            || example.contains(&format!("[{key}]"))
+            || example.contains(&format!("# {key} has no default"));
+        assert!(there, "the example does not mention {section}.{key}");
+    }
+}
+
+/// `# key = value` without its mark; every other line as it is.
+fn uncomment(line: &str) -> &str {
+    let Some(rest) = line.strip_prefix("# ") else { return line };
+    let key = rest.split(" = ").next().unwrap_or_default();
+    let is_key = rest.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    if is_key { rest } else { line }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_their_lines() {
+    let text = least_but("id = 1", "id = 0").replace("name = \"demo\"", "name = \"\"");
+    let error = Config::parse(&text).expect_err("two mistakes");
+    let lines: Vec<_> = error.iter().map(|mistake| mistake.line).collect();
+    assert_eq!(lines, [Some(3), Some(6)]);
+}
+
+#[test]
+fn a_mistake_is_shown_with_file_line_and_key() {
+    let dir = std::env::temp_dir().join(format!("evsd-config-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let file = dir.join("evsd.toml");
+    std::fs::write(&file, least_but("id = 2", "id = 1")).expect("written");
+    let error = Config::load(&file).expect_err("a duplicate");
+    let shown = format!("{}:9: cluster.nodes[2].id: node 1 is listed twice", file.display());
+    assert_eq!(error.to_string(), shown);
+    std::fs::remove_file(&file).expect("removed");
+    let error = Config::load(&file).expect_err("no file").to_string();
+    assert!(error.starts_with(&format!("{}: cannot be read: No such file", file.display())));
+    std::fs::remove_dir(&dir).expect("removed");
+}
+
+#[test]
+fn a_syntax_error_names_its_line() {
+    let error = Config::parse("[cluster]\nname = demo\n").expect_err("no quotes");
+    assert_eq!(error[0].line, Some(2));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+    let text = least_but("[local]", "[local]\nsockte = \"/x\"");
+    assert_mistake(&text, "12: local.sockte: unknown key; did you mean `socket`?");
+    let text = least_but("id = 1", "id = 1\naddres = \"x\"");
+    assert_mistake(&text, "7: cluster.nodes.addres: unknown key; did you mean `address`?");
+}
+
+#[test]
+fn a_key_in_the_wrong_section_is_told_the_right_one() {
+    let text = least_but("[local]", "[local]\nmtu_bytes = 1500");
+    assert_mistake(&text, "12: local.mtu_bytes: unknown key here; it belongs in [cluster]");
+    assert_mistake(&format!("[frobnicate]\n{LEAST}"), "1: frobnicate: unknown key");
+}
+
+#[test]
+fn a_missing_section_or_key_is_named() {
+    let mistakes = Config::parse("").expect_err("empty");
+    let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        ["cluster: the section [cluster] is missing", "local: the section [local] is missing"]
+    );
+    assert_mistake(
+        &least_but("name = \"demo\"\n", ""),
+        "2: cluster.name: is missing; it is required, like name = \"demo\"",
+    );
+    assert_mistake(
+        &least_but("node = 1", ""),
+        "11: local.node: is missing; it is required, like node = 1",
+    );
+}
+
+#[test]
+fn a_value_of_another_kind_is_refused() {
+    assert_mistake(
+        &least_but("node = 1", "node = \"1\""),
+        "12: local.node: is a text, not a whole number",
+    );
+    assert_mistake(
+        &least_but("\"demo\"", "7"),
+        "3: cluster.name: is a whole number, not a text in \"quotes\"",
+    );
+    let (cluster, _) = LEAST.split_once("[local]").expect("two halves");
+    assert_mistake(
+        &format!("local = 3{cluster}"),
+        "1: local: is a whole number, not a section [local]",
+    );
+}
+
+#[test]
+fn a_node_id_of_0_is_refused() {
+    assert_mistake(
+        &least_but("id = 2", "id = 0"),
+        "9: cluster.nodes[2].id: is 0, which names nobody; node ids start at 1",
+    );
+    assert_mistake(
+        &least_but("node = 1", "node = 0"),
+        "12: local.node: is 0, which names nobody; node ids start at 1",
+    );
+}
+
+#[test]
+fn an_own_id_outside_the_list_is_refused() {
+    assert_mistake(
+        &least_but("node = 1", "node = 3"),
+        "12: local.node: node 3 is not in [[cluster.nodes]]: 1, 2",
+    );
+}
+
+#[test]
+fn a_bad_address_is_told_what_is_wrong_with_it() {
+    let cases = [
+        ("10.0.0.2", "the port is missing, like \"10.0.0.2:5405\""),
+        ("fd00::2", "the port is missing, like \"[fd00::2]:5405\""),
+        ("[fd00::2]", "the port is missing, like \"[fd00::2]:5405\""),
+        ("10.0.0.2:0", "the port is 0, like \"10.0.0.1:5405\" would be right"),
+        ("10.0.0.1:5405", "10.0.0.1:5405 is node 1's address already"),
+        ("host2:5405", "\"host2:5405\" is no IP address with a port, like \"10.0.0.1:5405\""),
+        (
+            "10.0.0.300:5405",
+            "\"10.0.0.300:5405\" is no IP address with a port, like \"10.0.0.1:5405\"",
+        ),
+        (
+            "10.0.0.2:70000",
+            "\"10.0.0.2:70000\" is no IP address with a port, like \"10.0.0.1:5405\"",
+        ),
+        (
+            "0.0.0.0:5405",
+            "0.0.0.0:5405 is no host's address; say the one that the other nodes can reach",
+        ),
+        (
+            "239.1.1.1:5405",
+            "239.1.1.1:5405 is a multicast address; a node has an address of its own",
+        ),
+        (
+            "[fd00::2]:5405",
+            "[fd00::2]:5405 is IPv6, but node 1 has 10.0.0.1:5405: \
+             all addresses must be of one family, IPv4 or IPv6",
+        ),
+    ];
+    for (address, what) in cases {
+        let mistake = format!("10: cluster.nodes[2].address: {what}");
+        assert_mistake(&least_but("10.0.0.2:5405", address), &mistake);
+    }
+}
+
+#[test]
+fn more_nodes_than_a_configuration_can_hold_are_refused() {
+    let node = |n: u32| format!("[[cluster.nodes]]\nid = {n}\naddress = \"10.0.1.{n}:5405\"\n");
+    let more = |count: u32| {
+        let nodes: String = (3..=count).map(node).collect();
+        least_but("[local]\n", &format!("{nodes}[local]\n"))
+    };
+    assert_eq!(Config::parse(&more(128)).expect("at the limit").cluster.nodes.len(), 128);
+    assert_mistake(
+        &more(129),
+        "390: cluster.nodes[129].id: is one node too many, the limit (members_max) is 128",
+    );
+}
+
+#[test]
+fn multicast_needs_a_multicast_address_of_the_same_family() {
+    let multicast = |address: &str| {
+        let keys = format!("transport = \"multicast\"\nmulticast_address = {address:?}");
+        least_but("seal = \"none\"", &format!("seal = \"none\"\n{keys}"))
+    };
+    let config = Config::parse(&multicast("239.192.7.1:5405")).expect("valid");
+    let group = "239.192.7.1:5405".parse().expect("an address");
+    assert_eq!(config.cluster.transport, Transport::Multicast { group, hops: 1 });
+    let wrong = |address, what: &str| {
+        assert_mistake(&multicast(address), &format!("6: cluster.multicast_address: {what}"));
+    };
+    wrong("10.0.0.9:5405", "10.0.0.9:5405 is no multicast address");
+    wrong("239.192.7.1", "the port is missing, like \"239.192.7.1:5405\"");
+    wrong("[ff15::1]:5405", "[ff15::1]:5405 is IPv6, but the nodes have 10.0.0.1:5405");
+    assert_mistake(
+        &least_but("seal = \"none\"", "seal = \"none\"\ntransport = \"multicast\""),
+        "5: cluster.transport: needs the key `multicast_address`, like \"239.192.7.1:5405\"",
+    );
+    let unicast =
+        least_but("seal = \"none\"", "seal = \"none\"\nmulticast_address = \"239.1.1.1:5\"");
+    assert_mistake(
+        &unicast,
+        "5: cluster.multicast_address: is of use only with transport = \"multicast\"",
+    );
+}
+
+#[test]
+fn a_word_that_is_no_choice_is_refused_with_the_choices() {
+    assert_mistake(
+        &least_but("\"none\"", "\"non\""),
+        "4: cluster.seal: is \"non\", not \"aead\" or \"none\"",
+    );
+    assert_mistake(
+        &least_but("[local]", "[local]\nlog_format = \"xml\""),
+        "12: local.log_format: is \"xml\", not \"text\" or \"json\"",
+    );
+}
+
+#[test]
+fn a_limit_is_taken_at_its_ends_and_refused_beyond() {
+    let local = |limit: &str| format!("{LEAST}[local.limits]\n{limit}\n");
+    Config::parse(&local("clients_max = 1")).expect("the least");
+    Config::parse(&local("clients_max = 16384")).expect("the most");
+    let key = "14: local.limits.clients_max";
+    let range = "out of its range 1 to 16384";
+    assert_mistake(&local("clients_max = 0"), &format!("{key}: is 0, {range}"));
+    assert_mistake(&local("clients_max = -1"), &format!("{key}: is -1, {range}"));
+    assert_mistake(&local("clients_max = 16385"), &format!("{key}: is 16385, {range}"));
+    let huge = "99999999999999999999";
+    let shown = format!("{key}: is {huge}, {range}");
+    assert_mistake(&local(&format!("clients_max = {huge}")), &shown);
+    assert_mistake(
+        &least_but("seal", "detection_ms = 10\nseal"),
+        "4: cluster.detection_ms: is 10, out of its range 50 to 60000",
+    );
+}
+
+#[test]
+fn an_event_queue_holds_at_least_one_largest_message() {
+    let large = least_but("seal", "message_bytes_max = 16777216\nseal");
+    let config = Config::parse(&large).expect("the default grows");
+    assert!(config.local.limits.client_event_bytes_max > 16 << 20);
+    let small = format!("{LEAST}[local.limits]\nclient_event_bytes_max = 65536\n");
+    let mistakes = Config::parse(&small).expect_err("too small");
+    assert_eq!(mistakes.len(), 1);
+    assert_eq!(mistakes[0].line, Some(14));
+    assert!(mistakes[0].what.contains("less than one message"), "{}", mistakes[0]);
+}
+
+#[test]
+fn paths_are_absolute_and_a_socket_path_fits() {
+    assert_mistake(
+        &least_but("[local]", "[local]\nsocket = \"evsd.sock\""),
+        "12: local.socket: is no absolute path; it must start with /",
+    );
+    let path = |bytes: usize| format!("[local]\nsocket = \"/{}\"", "x".repeat(bytes - 1));
+    Config::parse(&least_but("[local]", &path(107))).expect("at the limit");
+    assert_mistake(
+        &least_but("[local]", &path(108)),
+        "12: local.socket: has 108 bytes, a socket's path can have 107",
+    );
+}
+
+#[test]
+fn a_log_filter_that_is_none_is_refused() {
+    let error = Config::parse(&least_but("[local]", "[local]\nlog = \"a=b=c\"")).expect_err("log");
+    assert!(error[0].to_string().starts_with("12: local.log: is no level"), "{}", error[0]);
+}
+
+#[test]
+fn ids_of_users_and_groups_are_numbers_in_a_bounded_list() {
+    let config = Config::parse(&least_but("[local]", "[local]\nallow_uids = [1000, 0]"));
+    assert_eq!(config.expect("valid").local.allow_uids, [1000, 0]);
+    assert_mistake(
+        &least_but("[local]", "[local]\nallow_uids = [\n1,\n\"joe\"]"),
+        "14: local.allow_uids: holds \"joe\", out of the range 0 to 4294967295",
+    );
+    let many = format!("[local]\nallow_gids = {:?}", vec![7; 257]);
+    assert_mistake(
+        &least_but("[local]", &many),
+        "12: local.allow_gids: has 257 entries, the limit is 256",
+    );
+}
+
+#[test]
+fn a_key_file_that_is_missing_or_open_to_others_is_refused() {
+    let dir = std::env::temp_dir().join(format!("evsd-key-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let file = dir.join("key");
+    let text = least_but("\"none\"", "\"aead\"")
+        .replace("[local]", &format!("[local]\nkey_file = {:?}", file.display().to_string()));
+    let mistake = |text: &str| {
+        let mistakes = Config::parse(text).expect_err("a mistake");
+        assert_eq!(mistakes.len(), 1);
+        assert_eq!((mistakes[0].line, &*mistakes[0].key), (Some(12), "local.key_file"));
+        mistakes[0].what.clone()
+    };
+    assert!(mistake(&text).contains("No such file"), "{}", mistake(&text));
+    std::fs::write(&file, &*ClusterKey::generate().to_text()).expect("written");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).expect("opened");
+    assert!(mistake(&text).contains("644"), "{}", mistake(&text));
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("closed");
+    Config::parse(&text).expect("valid");
+    std::fs::write(&file, "no key").expect("written");
+    mistake(&text);
+    std::fs::remove_dir_all(&dir).expect("removed");
+}

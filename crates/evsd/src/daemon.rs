@@ -1,0 +1,448 @@
+//! The daemon: one thread, one poll, one node and its clients.
+//!
+//! Responsible for: the order of work in a turn of the loop (the ring first), signals, when clients
+//! are let in, the orderly stop, and the lines of the log about membership.
+//! Not responsible for: the ring (`evs-node` and below), a client's session (`clients.rs`).
+//!
+//! Architecture invariant: nothing on this thread waits for a file, a name server, a log or a
+//! client.
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use evs_model::{Instant, Members, RingId};
+use evs_net::{DownCause, PeerEvent};
+use evs_node::{Clock, Node, Output};
+use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use totem::{Cause, StateKind};
+
+use crate::admission::Admission;
+use crate::clients::{Clients, Terms};
+use crate::config::{Config, Seal};
+use crate::listener::{Claim, Listener};
+use crate::log::{Log, RateLimit};
+use crate::{setup, status};
+
+/// How long an orderly stop may take in the ring; its service gives up sending after 2 s.
+pub const LEAVE_WITHIN: Duration = Duration::from_millis(2500);
+
+/// How long clients may take to read their last words after that.
+pub const FAREWELL_WITHIN: Duration = Duration::from_millis(500);
+
+/// After a failure to accept, the listener is left alone for so long.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// The exit code where another node runs with this node's id.
+pub const EXIT_DUPLICATE_NODE: u8 = 3;
+
+const SIGNALS: Token = Token(0);
+const LISTENER: Token = Token(1);
+/// The node has the tokens from here to [`CLIENTS`].
+const NODE: Token = Token(2);
+const CLIENTS: Token = Token(64);
+
+/// Most events taken from the poll at once.
+const EVENTS_MAX: usize = 1024;
+
+/// Runs until a signal, or until the node cannot go on.
+///
+/// # Errors
+/// The node cannot be started. Later nothing is an error: it is logged, and the exit code says it.
+pub fn run(config: &Config, log: &Log) -> anyhow::Result<ExitCode> {
+    // First of all, so that no signal is lost or ends the process without order.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals cannot be handled")?;
+    let mut daemon = Daemon::start(config, log, signals)?;
+    let mut events = Events::with_capacity(EVENTS_MAX);
+    loop {
+        if let Err(error) = daemon.poll.poll(&mut events, daemon.wait())
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            return Err(error).context("the poll fails");
+        }
+        if let Some(code) = daemon.turn(&events) {
+            return Ok(ExitCode::from(code));
+        }
+    }
+}
+
+struct Daemon<'a> {
+    config: &'a Config,
+    log: &'a Log,
+    clock: Clock,
+    poll: Poll,
+    signals: Signals,
+    node: Node,
+    clients: Clients,
+    admission: Admission,
+    claim: Claim,
+    phase: Phase,
+    /// The listener has, or may have, more clients.
+    accept_ready: bool,
+    /// Accepting failed; it is tried again at this time.
+    accept_again: Option<Instant>,
+    accept_log: RateLimit,
+    membership: Membership,
+}
+
+/// How far the daemon is.
+#[derive(Debug)]
+enum Phase {
+    /// No regular configuration yet: clients cannot connect.
+    Forming,
+    /// Clients come and go.
+    Serving(Listener),
+    /// What was accepted is sent, until this time at most.
+    Leaving { until: Instant },
+    /// The clients read their last words, until this time at most.
+    Farewell { until: Instant, code: u8 },
+}
+
+/// What was last logged about the membership.
+#[derive(Debug, Default)]
+struct Membership {
+    ring: Option<RingId>,
+    members: Members,
+    /// Why the last ring was given up.
+    cause: Option<Cause>,
+    since: Option<Instant>,
+}
+
+impl<'a> Daemon<'a> {
+    fn start(config: &'a Config, log: &'a Log, mut signals: Signals) -> anyhow::Result<Self> {
+        let claim = Claim::take(&config.local.socket)?;
+        setup::raise_descriptor_limit(config.local.limits.clients_max);
+        let poll = Poll::new().context("the poll cannot be created")?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let clock = Clock::start();
+        let node = Node::start(setup::node_config(config), &clock, poll.registry(), NODE)
+            .context("the node cannot be started")?;
+        let admission = Admission::new(&config.local.allow_uids, &config.local.allow_gids);
+        let terms = Terms {
+            processor: node.me(),
+            message_bytes_max: config.cluster.message_bytes_max,
+            groups_per_client_max: config.local.limits.groups_per_client_max,
+            client_send_bytes_max: config.local.limits.client_send_bytes_max,
+            client_event_bytes_max: config.local.limits.client_event_bytes_max,
+            first_token: CLIENTS,
+        };
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            cluster = config.cluster.name,
+            node = %config.local.node,
+            processor = %node.me(),
+            address = %config.address(),
+            nodes = config.cluster.nodes.len(),
+            "evsd starts"
+        );
+        if config.cluster.seal == Seal::None {
+            tracing::warn!("{}", status::CLEAR_TEXT);
+        }
+        Ok(Self {
+            config,
+            log,
+            clock,
+            poll,
+            signals,
+            node,
+            clients: Clients::new(terms, admission.clone()),
+            admission,
+            claim,
+            phase: Phase::Forming,
+            accept_ready: false,
+            accept_again: None,
+            accept_log: RateLimit::new(Duration::from_secs(10)),
+            membership: Membership::default(),
+        })
+    }
+
+    /// How long the poll may wait; `None`: until something happens.
+    fn wait(&self) -> Option<Duration> {
+        let busy = self.node.has_work()
+            || self.clients.has_work()
+            || (self.accept_ready && matches!(self.phase, Phase::Serving(_)));
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        let phase = match &self.phase {
+            Phase::Forming | Phase::Serving(_) => None,
+            Phase::Leaving { until } | Phase::Farewell { until, .. } => Some(*until),
+        };
+        let timeouts =
+            [self.node.poll_timeout(), self.clients.poll_timeout(), self.accept_again, phase];
+        let next = timeouts.into_iter().flatten().min()?;
+        Some(next.since(self.clock.now()))
+    }
+
+    /// One turn of the loop: the ring first, then its timers, then the clients. Returns the exit
+    /// code at the end of all turns.
+    fn turn(&mut self, events: &Events) -> Option<u8> {
+        let now = self.clock.now();
+        let mut signalled = false;
+        for event in events {
+            match event.token() {
+                SIGNALS => signalled = true,
+                LISTENER => self.accept_ready = true,
+                token if token < CLIENTS => self.node.handle_ready(event),
+                _ => self.clients.handle_event(self.poll.registry(), event),
+            }
+        }
+        self.node.handle_io(now);
+        self.dispatch(now);
+        self.node.handle_timeout(now);
+        self.dispatch(now);
+        self.note_membership(now);
+
+        self.accept(now);
+        self.clients.take_turn(now, &mut self.node);
+        self.dispatch(now);
+        if self.clients.wants_status() {
+            let json = self.status(now);
+            self.clients.give_status(now, &mut self.node, &json);
+        }
+        self.clients.handle_timeout(now);
+        self.clients.flush(now, &mut self.node, self.poll.registry());
+        self.dispatch(now);
+
+        if signalled && let Some(code) = self.handle_signals(now) {
+            return Some(code);
+        }
+        self.step(now)
+    }
+
+    /// Carries out what the node says.
+    fn dispatch(&mut self, now: Instant) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::ToClient { client, event } => {
+                    self.clients.deliver(now, &mut self.node, client, &event);
+                }
+                Output::Room { client, bytes } => self.clients.give_room(client, bytes),
+                Output::Transition { from, to, cause } => {
+                    tracing::debug!(%from, %to, %cause, "ring state");
+                    if to == StateKind::Gather && from == StateKind::Operational {
+                        self.membership.cause = Some(cause);
+                        self.membership.since = Some(now);
+                    }
+                }
+                Output::Left { dropped } => self.handle_left(now, dropped),
+                Output::Peer(event) => log_peer(event),
+                Output::Network(Ok(address)) => tracing::info!(%address, "network in use"),
+                Output::Network(Err(error)) => {
+                    tracing::warn!(error, "the network cannot be used; trying again");
+                }
+                Output::DuplicateNode { incarnation, must_stop } => {
+                    self.handle_duplicate(now, incarnation, must_stop);
+                }
+            }
+        }
+    }
+}
+
+/// Coming and going of clients.
+impl Daemon<'_> {
+    /// Lets clients in once the first regular configuration exists (a client that connects earlier
+    /// could be told nothing).
+    fn open(&mut self) -> io::Result<()> {
+        let mut listener =
+            self.claim.listen(self.admission.socket_mode(), self.admission.group())?;
+        self.poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
+        tracing::info!(socket = %self.config.local.socket.display(), "clients can connect");
+        self.accept_ready = true;
+        self.phase = Phase::Serving(listener);
+        Ok(())
+    }
+
+    fn accept(&mut self, now: Instant) {
+        let Phase::Serving(listener) = &self.phase else { return };
+        if self.accept_again.take_if(|again| *again <= now).is_some() {
+            self.accept_ready = true;
+        }
+        if !self.accept_ready {
+            return;
+        }
+        match self.clients.accept(now, listener, self.poll.registry()) {
+            Ok(more) => self.accept_ready = more,
+            Err(error) => {
+                self.accept_ready = false;
+                self.accept_again = Some(now + ACCEPT_AGAIN_AFTER);
+                if let Some(suppressed) = self.accept_log.admit(now) {
+                    tracing::warn!(%error, suppressed, "clients cannot be taken on");
+                }
+            }
+        }
+    }
+
+    fn status(&self, now: Instant) -> String {
+        status::report(&status::Sources {
+            now,
+            config: self.config,
+            node: &self.node,
+            clients: &self.clients,
+            phase: match self.phase {
+                Phase::Forming => "forming",
+                Phase::Serving(_) => "serving",
+                Phase::Leaving { .. } | Phase::Farewell { .. } => "leaving",
+            },
+            log_lines_lost: self.log.lines_lost(),
+        })
+    }
+}
+
+/// The end.
+impl Daemon<'_> {
+    /// The first SIGTERM or SIGINT starts the orderly stop, the second ends it.
+    fn handle_signals(&mut self, now: Instant) -> Option<u8> {
+        let pending: Vec<_> = self.signals.pending().collect();
+        for signal in pending {
+            if signal == SIGHUP {
+                tracing::info!("SIGHUP is ignored: the configuration is read at the start only");
+                continue;
+            }
+            match self.phase {
+                Phase::Forming | Phase::Serving(_) => self.leave(now, signal),
+                Phase::Leaving { .. } | Phase::Farewell { .. } => {
+                    tracing::warn!(signal, "second signal: stopping at once");
+                    return Some(1);
+                }
+            }
+        }
+        None
+    }
+
+    fn leave(&mut self, now: Instant, signal: i32) {
+        tracing::info!(signal, clients = self.clients.len(), "leaving the ring");
+        // What clients have written by now is still accepted; then the door is closed.
+        self.clients.take_all(now, &mut self.node);
+        self.phase = Phase::Leaving { until: now + LEAVE_WITHIN };
+        self.node.leave(now);
+        self.dispatch(now);
+    }
+
+    fn handle_left(&mut self, now: Instant, dropped: u64) {
+        if dropped > 0 {
+            tracing::warn!(dropped, "left the ring; accepted messages were dropped");
+        } else {
+            tracing::info!("left the ring; every accepted message was sent");
+        }
+        self.say_farewell(now, 0);
+    }
+
+    /// Another process bears this node's id. The one that must stop stops loudly; the other goes
+    /// on and says so.
+    fn handle_duplicate(&mut self, now: Instant, other: u64, must_stop: bool) {
+        let node = self.config.local.node;
+        let other = format!("{other:016x}");
+        if !must_stop {
+            tracing::warn!(
+                %node, other_incarnation = other,
+                "another process runs with this node's id and has to stop; give it an id of its own"
+            );
+            return;
+        }
+        tracing::error!(
+            %node, address = %self.config.address(), other_incarnation = other,
+            "another process runs with this node's id and was there first; this one stops. \
+             Give this host an id of its own: local.node in its configuration, and an entry in \
+             [[cluster.nodes]] of every node"
+        );
+        self.say_farewell(now, EXIT_DUPLICATE_NODE);
+    }
+
+    fn say_farewell(&mut self, now: Instant, code: u8) {
+        if matches!(self.phase, Phase::Farewell { .. }) {
+            return;
+        }
+        self.clients.end_all(now, &mut self.node);
+        self.phase = Phase::Farewell { until: now + FAREWELL_WITHIN, code };
+    }
+
+    /// What the phase demands at the end of a turn; the exit code after the last one.
+    fn step(&mut self, now: Instant) -> Option<u8> {
+        match self.phase {
+            Phase::Forming if self.membership.ring.is_some() => {
+                if let Err(error) = self.open() {
+                    tracing::error!(
+                        socket = %self.config.local.socket.display(), %error,
+                        "the socket for clients cannot be created; this node stops"
+                    );
+                    self.say_farewell(now, 1);
+                }
+                None
+            }
+            Phase::Leaving { until } if until <= now => {
+                tracing::warn!("the ring was not left in time; stopping");
+                self.say_farewell(now, 1);
+                None
+            }
+            Phase::Farewell { until, code } => {
+                self.clients.flush(now, &mut self.node, self.poll.registry());
+                (until <= now || !self.clients.has_unsaid()).then_some(code)
+            }
+            Phase::Forming | Phase::Serving(_) | Phase::Leaving { .. } => None,
+        }
+    }
+}
+
+/// The log's lines about membership.
+impl Daemon<'_> {
+    fn note_membership(&mut self, now: Instant) {
+        let ring = self.node.service().ring();
+        let (Some(id), Some(members)) = (ring.ring_id(), ring.members()) else { return };
+        if self.membership.ring == Some(id) {
+            return;
+        }
+        let members = members.clone();
+        let before = &self.membership;
+        let cause = before.cause.map_or_else(|| "start".to_owned(), |cause| cause.to_string());
+        let took = before.since.map(|since| now.since(since));
+        tracing::info!(
+            ring = %id,
+            %members,
+            joined = %members.difference(&before.members),
+            left = %before.members.difference(&members),
+            cause,
+            took_ms = took.map(millis),
+            "membership changed"
+        );
+        self.membership = Membership { ring: Some(id), members, cause: None, since: None };
+    }
+}
+
+fn log_peer(event: PeerEvent) {
+    match event {
+        PeerEvent::Up { peer, round_trip } => {
+            tracing::info!(%peer, round_trip_us = round_trip.map(micros), "peer heard");
+        }
+        PeerEvent::Down { peer, cause } => match cause {
+            DownCause::Silence(silence) => {
+                tracing::info!(%peer, silence_ms = millis(silence), "peer not heard: silent");
+            }
+            DownCause::NotHeardByPeer => {
+                tracing::info!(%peer, "peer not heard: it says that it does not hear this node");
+            }
+            DownCause::Replaced(newer) => {
+                let newer = format!("{newer:016x}");
+                tracing::info!(%peer, newer_incarnation = newer, "peer not heard: it restarted");
+            }
+        },
+        PeerEvent::Double { kept, other } => {
+            let other = format!("{other:016x}");
+            tracing::warn!(
+                %kept, other_incarnation = other,
+                "two processes run with one node id; give one of them an id of its own"
+            );
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,124 @@
+//! Logs: lines to stderr through a bounded queue that never makes the ring's thread wait.
+//!
+//! Responsible for: the format, the filter, the queue's limit, the count of lines it lost, limits
+//! on lines that a stranger can cause, and the end of the process at a panic.
+//! Not responsible for: what is logged. INFO is a change of membership, or a client that came or
+//! went; WARN is what an operator should look at; the rest is DEBUG and TRACE.
+
+use std::io::Write as _;
+use std::panic::PanicHookInfo;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use evs_model::Instant;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+
+/// Most log lines that wait to be written (`log_lines_max`); more are dropped and counted.
+pub const LOG_LINES_MAX: usize = 16_384;
+
+/// The log of this process. Dropping it writes what waits, for a second at most.
+#[derive(Debug)]
+pub struct Log {
+    lost: ErrorCounter,
+    _guard: WorkerGuard,
+}
+
+impl Log {
+    /// Sends all log lines of this process to stderr. Call once.
+    ///
+    /// # Errors
+    /// A filter that is none, or a log that is there already.
+    pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<Self> {
+        let (writer, guard) = NonBlockingBuilder::default()
+            .buffered_lines_limit(LOG_LINES_MAX)
+            .lossy(true)
+            .thread_name("evs-log")
+            .finish(std::io::stderr());
+        let lost = writer.error_counter();
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::try_new(filter)?)
+            .with_writer(writer)
+            .with_ansi(false);
+        let started = match format {
+            LogFormat::Text => builder.try_init(),
+            LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        };
+        started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))?;
+        Ok(Self { lost, _guard: guard })
+    }
+
+    /// How many lines were dropped because the queue was full.
+    #[must_use]
+    pub fn lines_lost(&self) -> usize {
+        self.lost.dropped_lines()
+    }
+}
+
+/// Makes every panic, in any thread, end the process at once: a processor that broke an invariant
+/// must crash, not go on (`docs/contract.md` tolerates crashed processors, not wrong ones).
+pub fn abort_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        write_last_words(panic);
+        std::process::abort();
+    }));
+}
+
+/// Writes past the queue, which would be lost; with a thread, because stderr may be stuck.
+fn write_last_words(panic: &PanicHookInfo<'_>) {
+    let trace = std::backtrace::Backtrace::force_capture();
+    let text = format!("ERROR evsd: an invariant is broken, this node stops: {panic}\n{trace}\n");
+    let (done, written) = mpsc::sync_channel(1);
+    let writer = thread::Builder::new().spawn(move || {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = done.send(());
+    });
+    if writer.is_ok() {
+        let _ = written.recv_timeout(Duration::from_secs(1));
+    }
+}
+
+/// Lets one line of a kind pass in each interval and counts the rest, for lines that a stranger or
+/// a broken client can cause.
+#[derive(Debug)]
+pub struct RateLimit {
+    interval: Duration,
+    last: Option<Instant>,
+    suppressed: u64,
+}
+
+impl RateLimit {
+    /// A limit of one line in each interval.
+    #[must_use]
+    pub const fn new(interval: Duration) -> Self {
+        Self { interval, last: None, suppressed: 0 }
+    }
+
+    /// Whether a line may be written; if so, how many were suppressed since the last one.
+    pub fn admit(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now.since(last) < self.interval) {
+            self.suppressed += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_passes_in_each_interval_and_the_rest_is_counted() {
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let mut limit = RateLimit::new(Duration::from_secs(1));
+        assert_eq!(limit.admit(at(5000)), Some(0));
+        assert_eq!(limit.admit(at(5001)), None);
+        assert_eq!(limit.admit(at(5999)), None);
+        assert_eq!(limit.admit(at(6000)), Some(2));
+    }
+}

@@ -1,0 +1,72 @@
+//! From the words of the configuration file to those of the layers below.
+
+use evs_net::{Link, Multicast, SealMode};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::{Config, Transport};
+
+/// What the node is to be.
+#[must_use]
+pub(crate) fn node_config(config: &Config) -> evs_node::Config {
+    let link = link(config);
+    let service = evs_service::Config {
+        totem: totem::Config {
+            detection: config.cluster.detection,
+            packet_bytes_max: link.payload_bytes_max().min(totem::PACKET_BYTES_CAP),
+            ..totem::Config::default()
+        },
+        clients_max: config.local.limits.clients_max as usize,
+        groups_per_client_max: config.local.limits.groups_per_client_max as usize,
+        client_send_bytes_max: config.local.limits.client_send_bytes_max as usize,
+        message_bytes_max: config.cluster.message_bytes_max as usize,
+    };
+    evs_node::Config {
+        node: config.local.node,
+        cluster: config.cluster.name.clone(),
+        seal: config.key.clone().map_or(SealMode::Clear, SealMode::Sealed),
+        link,
+        service,
+        state_dir: Some(config.local.state_dir.clone()),
+    }
+}
+
+fn link(config: &Config) -> Link {
+    let me = config.local.node;
+    let peers = config.cluster.nodes.iter().filter(|(node, _)| **node != me);
+    Link {
+        bind: config.address(),
+        peers: peers.map(|(node, address)| (*node, *address)).collect(),
+        transport: match config.cluster.transport {
+            Transport::Unicast => evs_net::Transport::Unicast,
+            Transport::Multicast { group, hops } => evs_net::Transport::Multicast(Multicast {
+                group,
+                interface: config.local.multicast_interface.clone(),
+                hops,
+            }),
+        },
+        mtu: usize::from(config.cluster.mtu_bytes),
+    }
+}
+
+/// Raises the limit on open descriptors, as far as the system allows, to what so many clients need.
+pub(crate) fn raise_descriptor_limit(clients_max: u32) {
+    let needed = u64::from(clients_max) * DESCRIPTORS_PER_CLIENT + DESCRIPTORS_BESIDES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    if raised < needed {
+        tracing::warn!(
+            needed,
+            allowed = raised,
+            "the limit on open files is too low for local.limits.clients_max"
+        );
+    }
+}
+
+/// The control socket, the event socket, and the client's end of the latter for a moment.
+const DESCRIPTORS_PER_CLIENT: u64 = 3;
+/// Everything else: connections without a session, network sockets, the log, the poll.
+const DESCRIPTORS_BESIDES: u64 = 512;

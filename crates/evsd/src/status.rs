@@ -1,0 +1,295 @@
+//! The status report: one JSON object with a version.
+//!
+//! Responsible for: its fields. Adding one is no new version; `schema` changes when a field
+//! changes its meaning or goes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evs_model::{Instant, Members, Processor};
+use evs_node::Node;
+use serde::Serialize;
+
+use crate::clients::{ClientStatus, Clients, ClientsStats};
+use crate::config::{Config, Limits, Transport};
+
+/// The version of the report.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// Most clients that the report lists one by one (`status_clients_max`).
+pub(crate) const STATUS_CLIENTS_MAX: usize = 1024;
+
+/// Where the report comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    /// The time of the report.
+    pub(crate) now: Instant,
+    /// The configuration in force.
+    pub(crate) config: &'a Config,
+    /// The node.
+    pub(crate) node: &'a Node,
+    /// Its clients.
+    pub(crate) clients: &'a Clients,
+    /// `forming`, `serving` or `leaving`.
+    pub(crate) phase: &'static str,
+    /// Log lines dropped so far.
+    pub(crate) log_lines_lost: usize,
+}
+
+/// Writes the report.
+#[must_use]
+pub(crate) fn report(sources: &Sources<'_>) -> String {
+    let report = Report::new(sources);
+    // Nothing in it can fail to be written: keys are texts and numbers are whole.
+    serde_json::to_string(&report).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    version: &'static str,
+    uptime_ms: u64,
+    phase: &'static str,
+    cluster: &'a str,
+    processor: Identity,
+    address: String,
+    seal: &'static str,
+    transport: &'static str,
+    ring: Ring,
+    peers: Vec<Peer>,
+    counters: Counters,
+    clients: ClientList<'a>,
+    limits: ReportedLimits,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Identity {
+    node: u32,
+    /// In hexadecimal: many readers of JSON cannot hold 64 bits in a number.
+    incarnation: String,
+}
+
+#[derive(Serialize)]
+struct RingName {
+    seq: u64,
+    rep: Identity,
+    /// As it stands in logs.
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Ring {
+    state: String,
+    /// The configuration in force; `null` before the first.
+    id: Option<RingName>,
+    members: Vec<Identity>,
+    detection_ms: u64,
+    rotation_us: u64,
+    backlog_packets: usize,
+}
+
+#[derive(Serialize)]
+struct Peer {
+    node: u32,
+    address: Option<String>,
+    heard: bool,
+    incarnation: Option<String>,
+    last_heard_ms: Option<u64>,
+    round_trip_us: Option<RoundTrip>,
+}
+
+#[derive(Serialize)]
+struct RoundTrip {
+    latest: u64,
+    minimum: u64,
+    smoothed: u64,
+    deviation: u64,
+}
+
+#[derive(Serialize)]
+struct Counters {
+    net: BTreeMap<&'static str, u64>,
+    net_discards: BTreeMap<&'static str, u64>,
+    ring: BTreeMap<&'static str, u64>,
+    ring_discards: BTreeMap<&'static str, u64>,
+    service: BTreeMap<&'static str, u64>,
+    node: BTreeMap<&'static str, u64>,
+    clients: ClientsStats,
+    log_lines_lost: usize,
+}
+
+#[derive(Serialize)]
+struct ClientList<'a> {
+    connected: usize,
+    /// The first [`STATUS_CLIENTS_MAX`] of them.
+    list: Vec<ClientStatus<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReportedLimits {
+    message_bytes_max: u32,
+    packet_bytes_max: usize,
+    #[serde(flatten)]
+    local: Limits,
+}
+
+impl<'a> Report<'a> {
+    fn new(sources: &Sources<'a>) -> Self {
+        let Sources { now, config, node, clients, phase, log_lines_lost } = *sources;
+        Self {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_ms: millis(now.since(node.started())),
+            phase,
+            cluster: &config.cluster.name,
+            processor: node.me().into(),
+            address: config.address().to_string(),
+            seal: if config.key.is_some() { "aead" } else { "none" },
+            transport: match config.cluster.transport {
+                Transport::Unicast => "unicast",
+                Transport::Multicast { .. } => "multicast",
+            },
+            ring: Ring::new(node),
+            peers: peers(now, config, node),
+            counters: Counters::new(node, clients, log_lines_lost),
+            clients: ClientList {
+                connected: clients.len(),
+                list: clients.status(node).take(STATUS_CLIENTS_MAX).collect(),
+            },
+            limits: ReportedLimits {
+                message_bytes_max: config.cluster.message_bytes_max,
+                packet_bytes_max: node.service().config().totem.packet_bytes_max,
+                local: config.local.limits,
+            },
+            warnings: warnings(config, node, log_lines_lost),
+        }
+    }
+}
+
+impl Ring {
+    fn new(node: &Node) -> Self {
+        let ring = node.service().ring();
+        Self {
+            state: ring.state().to_string(),
+            id: ring.ring_id().map(|id| RingName {
+                seq: id.seq,
+                rep: id.rep.into(),
+                text: id.to_string(),
+            }),
+            members: ring.members().map_or_else(Vec::new, identities),
+            detection_ms: millis(node.service().config().totem.detection),
+            rotation_us: ring.stats().rotation_ns / 1000,
+            backlog_packets: ring.backlog(),
+        }
+    }
+}
+
+impl Counters {
+    fn new(node: &Node, clients: &Clients, log_lines_lost: usize) -> Self {
+        let endpoint = node.net().endpoint().stats();
+        let ring = node.service().ring().stats();
+        let service = node.service().stats();
+        Self {
+            net: [
+                ("packets_received", endpoint.packets_received),
+                ("packets_sealed", endpoint.packets_sealed),
+                ("hellos_received", endpoint.hellos_received),
+                ("hellos_sealed", endpoint.hellos_sealed),
+                ("pauses", endpoint.pauses),
+            ]
+            .into(),
+            net_discards: endpoint.discards().map(|(why, count)| (why.name(), count)).collect(),
+            ring: [
+                ("tokens", ring.tokens),
+                ("token_retransmits", ring.token_retransmits),
+                ("packets_originated", ring.originated),
+                ("bytes_originated", ring.originated_bytes),
+                ("packets_retransmitted", ring.retransmits),
+                ("packets_requested", ring.requested),
+                ("packets_recovered", ring.recovered),
+                ("configurations", ring.installs),
+                ("gathers", ring.gathers),
+            ]
+            .into(),
+            ring_discards: totem::Discard::ALL
+                .into_iter()
+                .map(|why| (why.name(), ring.discards(why)))
+                .collect(),
+            service: [
+                ("messages_accepted", service.messages_accepted),
+                ("messages_sent", service.messages_sent),
+                ("messages_restarted", service.messages_restarted),
+                ("messages_dropped", service.messages_dropped),
+                ("messages_delivered", service.messages_delivered),
+                ("copies_delivered", service.copies_delivered),
+                ("packets_submitted", service.packets_submitted),
+                ("records_malformed", service.records_malformed),
+                ("fragments_dropped", service.fragments_dropped),
+            ]
+            .into(),
+            node: [
+                ("packets_undecodable", node.stats().packets_undecodable),
+                ("turns_cut_short", node.stats().turns_cut_short),
+            ]
+            .into(),
+            clients: *clients.stats(),
+            log_lines_lost,
+        }
+    }
+}
+
+impl From<Processor> for Identity {
+    fn from(processor: Processor) -> Self {
+        Self { node: processor.node.get(), incarnation: format!("{:016x}", processor.incarnation) }
+    }
+}
+
+fn identities(members: &Members) -> Vec<Identity> {
+    members.iter().map(Identity::from).collect()
+}
+
+fn peers(now: Instant, config: &Config, node: &Node) -> Vec<Peer> {
+    let peers = node.net().endpoint().peers();
+    peers
+        .map(|peer| Peer {
+            node: peer.node.get(),
+            address: config.cluster.nodes.get(&peer.node).map(ToString::to_string),
+            heard: peer.heard,
+            incarnation: peer.incarnation.map(|incarnation| format!("{incarnation:016x}")),
+            last_heard_ms: peer.heard_at.map(|at| millis(now.since(at))),
+            round_trip_us: peer.round_trip.map(|trip| RoundTrip {
+                latest: micros(trip.latest),
+                minimum: micros(trip.minimum),
+                smoothed: micros(trip.smoothed),
+                deviation: micros(trip.deviation),
+            }),
+        })
+        .collect()
+}
+
+fn warnings(config: &Config, node: &Node, log_lines_lost: usize) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.key.is_none() {
+        warnings.push(CLEAR_TEXT.to_owned());
+    }
+    if let Some(error) = node.net().last_error() {
+        warnings.push(format!("the network cannot be used: {error}; trying again"));
+    }
+    if log_lines_lost > 0 {
+        warnings.push(format!("{log_lines_lost} log lines were lost: the log is too slow"));
+    }
+    warnings
+}
+
+/// What a cluster without a seal is told, in the log and in the report.
+pub(crate) const CLEAR_TEXT: &str = "cluster.seal is \"none\": packets are clear text; whoever reaches \
+                              the network can read and forge every message";
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
