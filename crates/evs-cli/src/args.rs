@@ -1,0 +1,201 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as Arguments, Parser, Subcommand};
+use evs::{Group, Guarantee};
+
+/// Talks to the group-communication daemon of this host.
+#[derive(Debug, Parser)]
+#[command(name = "evs", version, after_help = EXIT_CODES)]
+pub struct Args {
+    /// The daemon's socket; without it /run/evs/evsd.sock.
+    #[arg(long, global = true, value_name = "PATH", env = "EVS_SOCKET")]
+    pub socket: Option<PathBuf>,
+
+    /// Prints JSON, one object per line.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measures throughput or latency against the running daemon.
+    Bench(BenchArgs),
+
+    /// Writes a new cluster key to a file that only its owner can read.
+    ///
+    /// The same file goes to every node of the cluster (cluster.key_file in evsd.toml says where).
+    Keygen {
+        /// The file; it must not exist.
+        file: PathBuf,
+    },
+
+    /// Joins groups and prints what is delivered: messages and configurations, in order.
+    Listen(ListenArgs),
+
+    /// Prints the configuration in force: its ring id and its members.
+    Members(MembersArgs),
+
+    /// Sends one message to groups.
+    Send(SendArgs),
+
+    /// Prints the daemon's own report: ring, peers, clients, warnings; with --json also counters.
+    Status,
+}
+
+/// Arguments of `evs send`.
+#[derive(Arguments, Debug)]
+pub struct SendArgs {
+    /// The groups: names of at most 32 bytes, or 0x and 64 hexadecimal digits.
+    #[arg(required = true, value_name = "GROUP", value_parser = group)]
+    pub groups: Vec<Group>,
+
+    /// unordered, fifo, agreed or safe.
+    #[arg(long, value_name = "GUARANTEE", default_value = "agreed", value_parser = guarantee)]
+    pub guarantee: Guarantee,
+
+    /// The message; without it, all of standard input is one message.
+    #[arg(long, short, value_name = "TEXT")]
+    pub message: Option<String>,
+}
+
+/// Arguments of `evs listen`.
+#[derive(Arguments, Debug)]
+pub struct ListenArgs {
+    /// The groups: names of at most 32 bytes, or 0x and 64 hexadecimal digits.
+    #[arg(required = true, value_name = "GROUP", value_parser = group)]
+    pub groups: Vec<Group>,
+
+    /// Ends after so many messages; without it, when the daemon ends.
+    #[arg(long, short = 'n', value_name = "NUMBER")]
+    pub count: Option<u64>,
+}
+
+/// Arguments of `evs members`.
+#[derive(Arguments, Debug)]
+pub struct MembersArgs {
+    /// Goes on and prints each change.
+    #[arg(long, short)]
+    pub watch: bool,
+}
+
+/// Arguments of `evs bench`.
+#[derive(Arguments, Clone, Debug)]
+pub struct BenchArgs {
+    /// Bytes in a message.
+    #[arg(long, value_name = "BYTES", default_value_t = 1400)]
+    pub size: usize,
+
+    /// How long to send, in seconds.
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub seconds: f64,
+
+    /// unordered, fifo, agreed or safe.
+    #[arg(long, value_name = "GUARANTEE", default_value = "agreed", value_parser = guarantee)]
+    pub guarantee: Guarantee,
+
+    /// How many clients send at each sending daemon, 1 to 64.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub senders: u16,
+
+    /// Measures latency instead: one message in flight, from sending it to its delivery.
+    #[arg(long, conflicts_with_all = ["senders", "all_send"])]
+    pub latency: bool,
+
+    /// Another daemon of the cluster on this host at which a client receives too; may be repeated.
+    /// The result is that of the slowest receiver.
+    #[arg(long, value_name = "PATH")]
+    pub also: Vec<PathBuf>,
+
+    /// The daemons of --also send as well.
+    #[arg(long)]
+    pub all_send: bool,
+}
+
+/// A group by its name, or by its key as the name of last resort is printed.
+fn group(text: &str) -> Result<Group, String> {
+    if text.is_empty() {
+        return Err("a group's name is not empty".to_owned());
+    }
+    if let Some(key) = text.strip_prefix("0x").filter(|digits| digits.len() == 2 * Group::LEN) {
+        return key_of(key).ok_or_else(|| "a key is 0x and 64 hexadecimal digits".to_owned());
+    }
+    Group::named(text)
+        .ok_or_else(|| format!("{} bytes, a group's name has at most {}", text.len(), Group::LEN))
+}
+
+fn key_of(digits: &str) -> Option<Group> {
+    let mut key = [0; Group::LEN];
+    for (byte, pair) in key.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        let digit = |c: u8| char::from(c).to_digit(16);
+        *byte = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()?;
+    }
+    Some(Group(key))
+}
+
+fn guarantee(text: &str) -> Result<Guarantee, String> {
+    let all = [Guarantee::Unordered, Guarantee::Fifo, Guarantee::Agreed, Guarantee::Safe];
+    let found = all.into_iter().find(|guarantee| guarantee.to_string() == text);
+    found.ok_or_else(|| "it is one of unordered, fifo, agreed, safe".to_owned())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "no number".to_owned())?;
+    if (0.1..=3600.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("the range is 0.1 to 3600".to_owned())
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed; the message says why
+  2  the command line is wrong
+  3  no daemon listens, or it takes no clients now: trying again can help
+  4  the daemon does not admit this user
+  5  the daemon ended the session";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_group_is_a_name_or_a_key() {
+        assert_eq!(group("orders"), Ok(Group::named("orders").expect("short")));
+        let mut key = Group([0xff; Group::LEN]);
+        key.0[0] = 0x01;
+        assert_eq!(group(&key.to_string()), Ok(key));
+        assert_eq!(group(&"x".repeat(33)).expect_err("too long"), TOO_LONG);
+        assert!(group("").is_err());
+        assert!(group(&format!("0x{}", "g".repeat(64))).is_err());
+    }
+
+    const TOO_LONG: &str = "33 bytes, a group's name has at most 32";
+
+    #[test]
+    fn a_guarantee_is_called_as_it_is_printed() {
+        assert_eq!(guarantee("safe"), Ok(Guarantee::Safe));
+        assert!(guarantee("strong").is_err());
+    }
+
+    #[test]
+    fn a_latency_has_one_sender() {
+        assert!(Args::try_parse_from(["evs", "bench", "--latency"]).is_ok());
+        assert!(Args::try_parse_from(["evs", "bench", "--latency", "--senders", "2"]).is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! The `evs` command: what a person or a script asks of a running daemon.
+//!
+//! Responsible for: the command line, output for people and (`--json`) for programs, error
+//! messages that say what to do, exit codes.
+//! Not responsible for: anything that an application could not do as well. The command is a client
+//! like every other; the one exception is `keygen`, which writes a file and needs no daemon.
+//!
+//! The parser is public so that the manual pages can be made from it.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod bench;
+mod events;
+mod failure;
+mod keygen;
+mod listen;
+mod members;
+mod output;
+mod send;
+mod session;
+mod status;
+
+use std::process::ExitCode;
+
+pub use args::{Args, BenchArgs, Command, ListenArgs, MembersArgs, SendArgs};
+use failure::Failure;
+use output::Output;
+
+/// Does what the command line says, and says how it went.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let mut output = Output::new(args.json);
+    let done = match &args.command {
+        Command::Bench(bench) => bench::run(args, bench, &mut output),
+        Command::Keygen { file } => keygen::run(file, &mut output),
+        Command::Listen(listen) => listen::run(args, listen, &mut output),
+        Command::Members(members) => members::run(args, members, &mut output),
+        Command::Send(send) => send::run(args, send, &mut output),
+        Command::Status => status::run(args, &mut output),
+    };
+    match done.and_then(|()| output.flush().map_err(Failure::from)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,31 @@
+//! `evs listen`: everything that is delivered, as it comes.
+
+use evs::Event;
+
+use crate::args::{Args, ListenArgs};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{events, session};
+
+pub(crate) fn run(args: &Args, listen: &ListenArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = session::open(args)?;
+    client.join(&listen.groups)?;
+    let mut left = listen.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        // What has been printed is shown before this waits for more.
+        let event = match client.try_recv()? {
+            Some(event) => event,
+            None => {
+                output.flush()?;
+                client.recv()?
+            }
+        };
+        output.print(|| events::text(&event), || events::json(&event))?;
+        if let Event::Disconnected { reason } = event {
+            output.flush()?;
+            return Err(Failure::disconnected(reason));
+        }
+        left -= u64::from(matches!(event, Event::Message(_)));
+    }
+    Ok(())
+}

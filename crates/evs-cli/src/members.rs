@@ -1,0 +1,44 @@
+//! `evs members`: the configuration in force, and with `--watch` its changes.
+
+use evs::{Client, Event};
+use serde_json::json;
+
+use crate::args::{Args, MembersArgs};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::Current;
+use crate::{events, session};
+
+pub(crate) fn run(args: &Args, members: &MembersArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = session::open(args)?;
+    if members.watch {
+        return watch(&client, output);
+    }
+    let Current { ring, members } = session::current(&client)?;
+    if output.is_json() {
+        let object = json!({
+            "ring": events::ring_id(ring),
+            "members": events::processors(&members),
+            "me": client.processor().node.get(),
+        });
+        output.line(&object.to_string())?;
+        return Ok(());
+    }
+    output.line(&format!("ring {ring}"))?;
+    for member in &members {
+        let mark = if member == client.processor() { "  (this node)" } else { "" };
+        output.line(&format!("  {} {:016x}{mark}", member.node, member.incarnation))?;
+    }
+    Ok(())
+}
+
+fn watch(client: &Client, output: &mut Output) -> Result<(), Failure> {
+    loop {
+        let event = client.recv()?;
+        output.print(|| events::text(&event), || events::json(&event))?;
+        output.flush()?;
+        if let Event::Disconnected { reason } = event {
+            return Err(Failure::disconnected(reason));
+        }
+    }
+}

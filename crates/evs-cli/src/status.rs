@@ -1,0 +1,137 @@
+//! `evs status`: the daemon's report, for people or as it is.
+
+use serde_json::Value;
+
+use crate::args::Args;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session;
+
+pub(crate) fn run(args: &Args, output: &mut Output) -> Result<(), Failure> {
+    let report = session::open(args)?.status_json()?;
+    if output.is_json() {
+        output.line(&report)?;
+        return Ok(());
+    }
+    let report: Value = serde_json::from_str(&report)
+        .map_err(|error| Failure::new(format!("the daemon's report is no JSON: {error}")))?;
+    for line in lines(&report) {
+        output.line(&line)?;
+    }
+    Ok(())
+}
+
+/// What a person looks for first. A field that this version of the command does not know is in
+/// `--json`; one that the daemon does not know shows as `?`.
+fn lines(report: &Value) -> Vec<String> {
+    let ring = &report["ring"];
+    let mut lines = vec![
+        format!(
+            "node {} of cluster {}: {}, up {}, evsd {}",
+            plain(&report["processor"]["node"]),
+            plain(&report["cluster"]),
+            plain(&report["phase"]),
+            age(&report["uptime_ms"]),
+            plain(&report["version"]),
+        ),
+        format!(
+            "ring {}: {}, members {}",
+            plain(&ring["id"]["text"]),
+            plain(&ring["state"]),
+            nodes(&ring["members"]),
+        ),
+        format!(
+            "rotation {} µs, detection target {} ms, seal {}, {}",
+            plain(&ring["rotation_us"]),
+            plain(&ring["detection_ms"]),
+            plain(&report["seal"]),
+            plain(&report["transport"]),
+        ),
+        format!("clients {}", plain(&report["clients"]["connected"])),
+    ];
+    let peers = report["peers"].as_array().map_or(&[][..], Vec::as_slice);
+    lines.extend(peers.iter().map(peer));
+    let warnings = report["warnings"].as_array().map_or(&[][..], Vec::as_slice);
+    lines.extend(warnings.iter().map(|warning| format!("warning: {}", plain(warning))));
+    lines
+}
+
+fn peer(peer: &Value) -> String {
+    let heard = if peer["heard"] == true { "heard" } else { "NOT HEARD" };
+    let mut line = format!("peer {} at {}: {heard}", plain(&peer["node"]), plain(&peer["address"]));
+    if let Some(ms) = peer["last_heard_ms"].as_u64() {
+        line.push_str(&format!(", last {ms} ms ago"));
+    }
+    if let Some(trip) = peer["round_trip_us"]["smoothed"].as_u64() {
+        line.push_str(&format!(", round trip {trip} µs"));
+    }
+    line
+}
+
+/// A text without its quotes, anything else as it is.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.escape_debug().to_string(),
+        Value::Null => "?".to_owned(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+fn nodes(members: &Value) -> String {
+    let members = members.as_array().map_or(&[][..], Vec::as_slice);
+    members.iter().map(|member| plain(&member["node"])).collect::<Vec<_>>().join(" ")
+}
+
+fn age(ms: &Value) -> String {
+    let Some(seconds) = ms.as_u64().map(|ms| ms / 1000) else { return "?".to_owned() };
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_is_told_in_a_few_lines() {
+        let report = json!({
+            "version": "0.1.0", "uptime_ms": 61_000, "phase": "serving", "cluster": "demo",
+            "processor": { "node": 1 }, "seal": "none", "transport": "unicast",
+            "ring": {
+                "state": "operational", "id": { "text": "4@1/9f3a" }, "detection_ms": 1000,
+                "members": [{ "node": 1 }, { "node": 3 }], "rotation_us": 130,
+            },
+            "peers": [{ "node": 2, "address": "10.0.0.2:5405", "heard": false }],
+            "clients": { "connected": 2 },
+            "warnings": ["clear text"],
+        });
+        assert_eq!(
+            lines(&report),
+            [
+                "node 1 of cluster demo: serving, up 1 min 1 s, evsd 0.1.0",
+                "ring 4@1/9f3a: operational, members 1 3",
+                "rotation 130 µs, detection target 1000 ms, seal none, unicast",
+                "clients 2",
+                "peer 2 at 10.0.0.2:5405: NOT HEARD",
+                "warning: clear text",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_report_of_another_version_is_no_error() {
+        assert_eq!(lines(&json!({}))[3], "clients ?");
+    }
+
+    #[test]
+    fn an_age_has_two_units_at_most() {
+        let ages = [59_000, 3_600_000, 90_000_000].map(|ms| age(&json!(ms)));
+        assert_eq!(ages, ["59 s", "1 h 0 min", "1 d 1 h"]);
+    }
+}
