@@ -23,7 +23,8 @@ use crate::{Config, ConnectError, RequestError, SendError, Stats};
 pub enum Output {
     /// This processor has left in order; no message is sent any more.
     Left {
-        /// How many accepted messages were not sent.
+        /// How many accepted messages were not sent, or were sent but not delivered here: nobody can
+        /// say what becomes of these.
         dropped: u64,
     },
     /// As [`totem::Output::Persist`].
@@ -391,6 +392,7 @@ impl Service {
     /// A whole message, at its place in the history: to each client that wants it, once (EVS-10).
     fn message(&mut self, delivery: &Delivery, head: Head, content: Bytes, seq: u64) {
         self.stats.messages_delivered += 1;
+        self.stats.messages_returned += u64::from(delivery.sender == self.me);
         let (groups, body) = head.split(content);
         self.sessions.recipients(&groups, &mut self.recipients);
         self.stats.copies_delivered += self.recipients.len() as u64;
@@ -420,7 +422,7 @@ impl Service {
         self.phase = Phase::Left;
         self.ring.leave(now);
         self.translate();
-        let dropped = self.sending.messages() as u64;
+        let dropped = self.stats.messages_accepted - self.stats.messages_returned;
         self.stats.messages_dropped = dropped;
         self.outputs.push_back(Output::Left { dropped });
     }

@@ -9,7 +9,9 @@ pub struct Stats {
     pub messages_sent: u64,
     /// Own messages begun in one configuration and sent whole again in the next.
     pub messages_restarted: u64,
-    /// Messages accepted but not sent when an orderly leave ended.
+    /// Own messages delivered to this processor itself.
+    pub messages_returned: u64,
+    /// Messages accepted but not sent, or not delivered here, when an orderly leave ended.
     pub messages_dropped: u64,
     /// Messages delivered to this processor, whether or not a client wanted them.
     pub messages_delivered: u64,

@@ -72,6 +72,19 @@ fn after_two_seconds_the_leaver_tells_how_many_it_dropped() {
     assert!(net.rooms(sender).is_empty());
 }
 
+/// LIVE-2: what has a place in an order that nobody could finish is dropped too.
+#[test]
+fn a_message_that_was_sent_but_not_delivered_counts_as_dropped() {
+    let mut net = Net::formed(&[1, 2]);
+    let sender = (1, net.client(1, &[]));
+    net.send(sender, Guarantee::Safe, &["a"], content(0, 10));
+    net.send(sender, Guarantee::Agreed, &["a"], content(1, 10));
+    net.lose_tokens();
+    net.input(1, Service::leave);
+    net.until("the leave", |net| left(net, 1).is_some());
+    assert_eq!(left(&net, 1), Some(2));
+}
+
 #[test]
 fn a_processor_that_was_never_in_a_configuration_leaves_at_once() {
     let mut net = Net::new(&[1], &Config::default());
