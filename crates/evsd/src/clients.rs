@@ -9,23 +9,21 @@
 //! its queue is full; one that does not read its replies gets no more of its requests read; one
 //! that says nothing has a deadline. Everything a client says is hostile until decoded.
 
+mod admit;
 mod connection;
+mod end;
+mod requests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use evs_ipc::{
-    ClientFrame, CreditLedger, HELLO_FRAME_BYTES_MAX, Hello, Outcome, PROTOCOL_VERSION, Refusal,
-    ServerFrame, Welcome, client_frame_bytes_max, socket,
-};
-use evs_model::{ClientId, DisconnectReason, Event, Group, Groups, Instant, Processor, send_cost};
+use evs_ipc::ServerFrame;
+use evs_model::{ClientId, DisconnectReason, Event, Instant, Processor};
 use evs_node::Node;
-use evs_service::{ConnectError, RequestError};
 use mio::{Registry, Token};
 
-use self::connection::{Connection, EventStream, Fault, Input, Phase, Session, Tokens};
+use self::connection::{Connection, Phase, Session, Tokens};
 use crate::admission::Admission;
 use crate::listener::Listener;
 use crate::log::RateLimit;
@@ -43,16 +41,9 @@ pub const TRANSIENT_MAX: usize = 256;
 /// Most connections taken from the listener in one turn of the loop.
 const ACCEPTS_PER_TURN: usize = 16;
 
-/// What one client may cost in one turn of the loop, and all of them together, in bytes. A frame
-/// costs its bytes and at least [`FRAME_COST`].
+/// What one client may cost in one turn of the loop, and all of them together, in bytes.
 const CLIENT_COST_PER_TURN: usize = 256 << 10;
 const COST_PER_TURN: usize = 1 << 20;
-const FRAME_COST: usize = 1 << 10;
-/// A status report costs as much as many messages.
-const STATUS_COST: usize = 64 << 10;
-
-/// What the kernel may hold for a client that is about to read.
-const EVENT_SOCKET_BYTES: usize = 1 << 20;
 
 /// What clients may use, and what they are told at the start.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +74,8 @@ pub struct Clients {
     ready: VecDeque<usize>,
     /// Slots that have something to write.
     dirty: Vec<usize>,
+    /// Empty; its memory is the next `dirty`'s.
+    spare: Vec<usize>,
     /// Connections with a deadline, the nearest first.
     deadlines: BTreeSet<(Instant, usize)>,
     /// Clients that asked for a status report in this turn; a turn's budget bounds them.
@@ -150,6 +143,7 @@ impl Clients {
             by_id: BTreeMap::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
+            spare: Vec::new(),
             deadlines: BTreeSet::new(),
             status_requests: Vec::new(),
             log_limit: RateLimit::new(Duration::from_secs(1)),
@@ -199,16 +193,16 @@ impl Clients {
             match &mut connection.phase {
                 Phase::Session(session) => session.events.note_ready(registry),
                 Phase::Ending { events: Some(events), .. } => events.note_ready(registry),
-                Phase::Hello { .. } | Phase::Ending { events: None, .. } | Phase::Over => {}
+                Phase::Hello { .. } | Phase::Ending { events: None, .. } => {}
             }
         }
         self.mark_dirty(slot);
     }
 
-    /// Whether requests wait for their turn.
+    /// Whether requests wait for their turn, or something is to be written.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.dirty.is_empty()
     }
 
     /// Reads requests, fairly, within the budget of one turn.
@@ -230,12 +224,13 @@ impl Clients {
     }
 
     /// Reads all requests that have arrived, before the daemon leaves: what a client sent before
-    /// it could know is still taken. Its credit bounds it.
+    /// it could know is still taken. What it may send without an answer bounds it.
     pub fn take_all(&mut self, now: Instant, node: &mut Node) {
+        let allowed = self.terms.client_send_bytes_max as usize + COST_PER_TURN;
         for slot in 0..self.slots.len() {
             if let Some(connection) = &mut self.slots[slot].connection {
                 connection.note_ready(true, false);
-                self.serve(now, slot, usize::MAX, node);
+                self.serve(now, slot, allowed, node);
             }
         }
     }
@@ -289,7 +284,9 @@ impl Clients {
 
     /// Writes what is queued, as far as the clients take it.
     pub fn flush(&mut self, now: Instant, node: &mut Node, registry: &Registry) {
-        for slot in std::mem::take(&mut self.dirty) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        std::mem::swap(&mut self.dirty, &mut self.spare);
+        for slot in dirty.drain(..) {
             self.slots[slot].is_dirty = false;
             let tokens = self.tokens(slot);
             let Some(connection) = &mut self.slots[slot].connection else { continue };
@@ -304,6 +301,7 @@ impl Clients {
                 Err(error) => self.drop_gone(now, node, slot, &error.to_string()),
             }
         }
+        self.spare = dirty;
     }
 
     /// Closes connections that have run out of time.
@@ -371,295 +369,11 @@ impl Clients {
     }
 }
 
-/// Beginnings.
-impl Clients {
-    fn admit(&mut self, now: Instant, control: OwnedFd, registry: &Registry) {
-        let peer = match socket::peer_credentials(&control) {
-            Ok(peer) => peer,
-            Err(error) => {
-                tracing::debug!(%error, "a client without credentials is dropped");
-                return;
-            }
-        };
-        let admitted = self.admission.admits(&peer);
-        while self.deadlines.len() >= TRANSIENT_MAX
-            && let Some(&(_, slot)) = self.deadlines.first()
-        {
-            self.expire(slot);
-        }
-        let until = now + HELLO_WITHIN;
-        let slot = self.free_slot();
-        let connection = Connection::new(control, peer, HELLO_FRAME_BYTES_MAX, until);
-        if let Err(error) = connection.register(registry, self.tokens(slot).control) {
-            tracing::debug!(%error, "a client cannot be polled and is dropped");
-            self.free.push(slot);
-            return;
-        }
-        self.slots[slot].connection = Some(connection);
-        self.deadlines.insert((until, slot));
-        if admitted {
-            self.mark_ready(slot);
-        } else {
-            self.stats.refused_access += 1;
-            self.refuse(now, slot, Refusal::Access);
-        }
-    }
-
-    /// Reads one client's requests up to a cost. Returns what it cost and whether there may be
-    /// more.
-    fn serve(
-        &mut self,
-        now: Instant,
-        slot: usize,
-        allowed: usize,
-        node: &mut Node,
-    ) -> (usize, bool) {
-        let mut cost = 0;
-        while cost < allowed {
-            let Some(connection) = &mut self.slots[slot].connection else { return (cost, false) };
-            if matches!(connection.phase, Phase::Ending { .. }) {
-                if connection.is_gone() {
-                    self.remove(slot);
-                }
-                return (cost, false);
-            }
-            let frame = match connection.next() {
-                Ok(Input::Frame(frame)) => frame,
-                Ok(Input::Nothing) => return (cost, false),
-                Ok(Input::Gone) => {
-                    self.drop_gone(now, node, slot, "it closed its socket");
-                    return (cost, false);
-                }
-                Err(fault) => {
-                    self.punish(now, node, slot, &fault);
-                    return (cost, false);
-                }
-            };
-            cost += FRAME_COST;
-            match self.handle_frame(now, slot, frame, node) {
-                Ok(more) => cost += more,
-                Err(fault) => {
-                    self.punish(now, node, slot, &fault);
-                    return (cost, false);
-                }
-            }
-        }
-        (cost, true)
-    }
-
-    /// Does what a frame asks for; returns what it cost beyond [`FRAME_COST`].
-    fn handle_frame(
-        &mut self,
-        now: Instant,
-        slot: usize,
-        frame: ClientFrame,
-        node: &mut Node,
-    ) -> Result<usize, Fault> {
-        let Some(connection) = &mut self.slots[slot].connection else { return Ok(0) };
-        let Phase::Session(session) = &mut connection.phase else {
-            let ClientFrame::Hello(hello) = frame else { return Err(Fault::NoHello) };
-            self.welcome(now, slot, hello, node);
-            return Ok(0);
-        };
-        let client = session.client;
-        let (request, result) = match frame {
-            ClientFrame::Hello(_) => return Err(Fault::SecondHello),
-            ClientFrame::Send { guarantee, groups, body } => {
-                let cost = send_cost(body.len(), groups.len());
-                session.credit.take(cost as u64)?;
-                session.sent += 1;
-                match node.send(now, client, guarantee, groups, body) {
-                    Ok(id) => assert_eq!(id.number, session.sent, "both count the same messages"),
-                    Err(evs_service::SendError::Leaving) => self.stats.dropped_while_leaving += 1,
-                    Err(error) => return Err(Fault::Refused(error)),
-                }
-                return Ok(cost);
-            }
-            ClientFrame::Status { request } => {
-                self.status_requests.push((client, request));
-                return Ok(STATUS_COST);
-            }
-            ClientFrame::Join { request, groups } => {
-                (request, node.join(now, client, &list(&groups)))
-            }
-            ClientFrame::Leave { request, groups } => {
-                (request, node.leave_groups(now, client, &list(&groups)))
-            }
-        };
-        connection.reply(&ServerFrame::Done { request, outcome: outcome(result) })?;
-        self.mark_dirty(slot);
-        Ok(0)
-    }
-
-    fn welcome(&mut self, now: Instant, slot: usize, hello: Hello, node: &mut Node) {
-        if hello.version != PROTOCOL_VERSION {
-            return self.refuse(now, slot, Refusal::Version);
-        }
-        let (ours, theirs) = match socket::pair() {
-            Ok(pair) => pair,
-            Err(error) => {
-                self.log_limited(now, |suppressed| {
-                    tracing::warn!(%error, suppressed, "no event socket for a client");
-                });
-                return self.refuse(now, slot, Refusal::TooManyClients);
-            }
-        };
-        socket::grow_send_buffer(&ours, EVENT_SOCKET_BYTES);
-        let client = match node.connect(now) {
-            Ok(client) => client,
-            Err(ConnectError::Leaving) => return self.refuse(now, slot, Refusal::Leaving),
-            Err(ConnectError::NotReady) => return self.refuse(now, slot, Refusal::NotReady),
-            Err(ConnectError::TooManyClients { .. }) => {
-                return self.refuse(now, slot, Refusal::TooManyClients);
-            }
-        };
-        let terms = &self.terms;
-        let credit = u64::from(terms.client_send_bytes_max);
-        let cost_max = send_cost(terms.message_bytes_max as usize, Groups::MAX) as u64;
-        let welcome = Welcome {
-            version: PROTOCOL_VERSION,
-            processor: terms.processor,
-            client,
-            message_bytes_max: terms.message_bytes_max,
-            joined_groups_max: terms.groups_per_client_max,
-            credit,
-        };
-        let session = Session {
-            client,
-            events: EventStream::new(ours, terms.client_event_bytes_max as usize),
-            credit: CreditLedger::new(credit, cost_max),
-            welcome: Some((welcome, theirs)),
-            sent: 0,
-            events_count: 0,
-        };
-        let frame_bytes_max = client_frame_bytes_max(terms.message_bytes_max as usize);
-        self.forget_deadline(slot);
-        let Some(connection) = &mut self.slots[slot].connection else { return };
-        connection.set_frame_bytes_max(frame_bytes_max);
-        connection.phase = Phase::Session(Box::new(session));
-        connection.name = hello.name;
-        self.by_id.insert(client, slot);
-        self.stats.accepted += 1;
-        let connection = self.slots[slot].connection.as_ref().expect("it was there a line above");
-        tracing::info!(
-            %client, name = connection.name, pid = connection.peer.pid, uid = connection.peer.uid,
-            "client connected"
-        );
-    }
-
-    fn refuse(&mut self, now: Instant, slot: usize, reason: Refusal) {
-        let Some(connection) = &mut self.slots[slot].connection else { return };
-        let (uid, gid, pid) = (connection.peer.uid, connection.peer.gid, connection.peer.pid);
-        let _ = connection.reply(&ServerFrame::refused(reason));
-        connection.phase =
-            Phase::Ending { until: connection.deadline().unwrap_or(now), events: None };
-        if reason != Refusal::Access {
-            self.stats.refused_other += 1;
-        }
-        self.mark_dirty(slot);
-        self.log_limited(now, |suppressed| {
-            tracing::warn!(%reason, uid, gid, pid, suppressed, "client refused");
-        });
-    }
-}
-
-/// Ends.
-impl Clients {
-    /// A client that broke the protocol, or whose socket broke.
-    fn punish(&mut self, now: Instant, node: &mut Node, slot: usize, fault: &Fault) {
-        if let Fault::Io(error) = fault {
-            return self.drop_gone(now, node, slot, &error.to_string());
-        }
-        self.stats.protocol_errors += 1;
-        let peer = self.slots[slot].connection.as_ref().map(|c| (c.peer.pid, c.peer.uid));
-        let (pid, uid) = peer.unwrap_or_default();
-        let client = self.session(slot).map(|session| session.client.0);
-        self.log_limited(now, |suppressed| {
-            tracing::warn!(
-                client, pid, uid, error = %fault, suppressed,
-                "client broke the protocol and is disconnected"
-            );
-        });
-        self.end(now, node, slot, DisconnectReason::ProtocolError);
-    }
-
-    /// Ends a session, and tells the client why.
-    fn end(&mut self, now: Instant, node: &mut Node, slot: usize, reason: DisconnectReason) {
-        let Some(connection) = &mut self.slots[slot].connection else { return };
-        let over = std::mem::replace(&mut connection.phase, Phase::Over);
-        let session = match over {
-            Phase::Session(session) => session,
-            ending @ Phase::Ending { .. } => {
-                connection.phase = ending;
-                return;
-            }
-            Phase::Hello { .. } | Phase::Over => return self.remove(slot),
-        };
-        let Session { client, mut events, welcome, sent, events_count, .. } = *session;
-        node.disconnect(now, client);
-        self.by_id.remove(&client);
-        tracing::info!(
-            %client, name = connection.name, %reason, messages_sent = sent,
-            events_delivered = events_count, "client disconnected"
-        );
-        if welcome.is_some() {
-            // It holds no event socket to be told on.
-            return self.remove(slot);
-        }
-        events.push_last(reason);
-        let until = now + LINGER;
-        connection.phase = Phase::Ending { until, events: Some(events) };
-        self.deadlines.insert((until, slot));
-        self.mark_dirty(slot);
-        self.mark_ready(slot);
-    }
-
-    /// A client whose socket is closed.
-    fn drop_gone(&mut self, now: Instant, node: &mut Node, slot: usize, why: &str) {
-        if let Some(session) = self.session(slot) {
-            let client = session.client;
-            let (sent, events) = (session.sent, session.events_count);
-            node.disconnect(now, client);
-            self.by_id.remove(&client);
-            tracing::info!(
-                %client, why, messages_sent = sent, events_delivered = events, "client left"
-            );
-        }
-        self.remove(slot);
-    }
-
-    /// A connection has run out of time, or must make room for another.
-    fn expire(&mut self, slot: usize) {
-        if let Some(connection) = &self.slots[slot].connection
-            && matches!(connection.phase, Phase::Hello { .. })
-        {
-            self.stats.silent += 1;
-            tracing::debug!(pid = connection.peer.pid, "a client said no Hello and is dropped");
-        }
-        self.remove(slot);
-    }
-
-    fn remove(&mut self, slot: usize) {
-        self.forget_deadline(slot);
-        if self.slots[slot].connection.take().is_some() {
-            self.free.push(slot);
-        }
-    }
-
-    fn forget_deadline(&mut self, slot: usize) {
-        let deadline = self.slots[slot].connection.as_ref().and_then(Connection::deadline);
-        if let Some(until) = deadline {
-            self.deadlines.remove(&(until, slot));
-        }
-    }
-}
-
-/// Small things.
 impl Clients {
     fn session(&mut self, slot: usize) -> Option<&mut Session> {
         match &mut self.slots.get_mut(slot)?.connection.as_mut()?.phase {
             Phase::Session(session) => Some(session),
-            Phase::Hello { .. } | Phase::Ending { .. } | Phase::Over => None,
+            Phase::Hello { .. } | Phase::Ending { .. } => None,
         }
     }
 
@@ -691,19 +405,5 @@ impl Clients {
         if let Some(suppressed) = self.log_limit.admit(now) {
             log(suppressed);
         }
-    }
-}
-
-fn list(groups: &Groups) -> Vec<Group> {
-    groups.iter().collect()
-}
-
-const fn outcome(result: Result<(), RequestError>) -> Outcome {
-    match result {
-        Ok(()) => Outcome::Done,
-        Err(RequestError::NotJoined(_)) => Outcome::NotJoined,
-        Err(RequestError::TooManyGroups { .. }) => Outcome::TooManyGroups,
-        // A session that the service does not know has just been ended by it.
-        Err(RequestError::UnknownClient) => Outcome::Leaving,
     }
 }

@@ -25,6 +25,7 @@ use crate::clients::{Clients, Terms};
 use crate::config::{Config, Seal};
 use crate::listener::{Claim, Listener};
 use crate::log::{Log, RateLimit};
+use crate::watch::Watch;
 use crate::{setup, status};
 
 /// How long an orderly stop may take in the ring; its service gives up sending after 2 s.
@@ -86,6 +87,7 @@ struct Daemon<'a> {
     accept_again: Option<Instant>,
     accept_log: RateLimit,
     membership: Membership,
+    watch: Watch,
 }
 
 /// How far the daemon is.
@@ -156,10 +158,11 @@ impl<'a> Daemon<'a> {
             accept_again: None,
             accept_log: RateLimit::new(Duration::from_secs(10)),
             membership: Membership::default(),
+            watch: Watch::new(clock.now()),
         })
     }
 
-    /// How long the poll may wait; `None`: until something happens.
+    /// How long the poll may wait.
     fn wait(&self) -> Option<Duration> {
         let busy = self.node.has_work()
             || self.clients.has_work()
@@ -173,7 +176,7 @@ impl<'a> Daemon<'a> {
         };
         let timeouts =
             [self.node.poll_timeout(), self.clients.poll_timeout(), self.accept_again, phase];
-        let next = timeouts.into_iter().flatten().min()?;
+        let next = timeouts.into_iter().flatten().fold(self.watch.poll_timeout(), Instant::min);
         Some(next.since(self.clock.now()))
     }
 
@@ -204,6 +207,7 @@ impl<'a> Daemon<'a> {
             self.clients.give_status(now, &mut self.node, &json);
         }
         self.clients.handle_timeout(now);
+        self.watch.handle_timeout(now, &self.node);
         self.clients.flush(now, &mut self.node, self.poll.registry());
         self.dispatch(now);
 

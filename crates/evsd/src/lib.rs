@@ -22,3 +22,4 @@ pub mod listener;
 pub mod log;
 mod setup;
 mod status;
+mod watch;

@@ -42,8 +42,6 @@ pub(super) enum Phase {
     /// The last words are being written, until this time at most. A client that was never taken
     /// on has no events.
     Ending { until: Instant, events: Option<EventStream> },
-    /// Nothing is left to do.
-    Over,
 }
 
 /// A client of the service.
@@ -141,7 +139,7 @@ impl Connection {
     fn must_pause(&self) -> bool {
         let welcomed = match &self.phase {
             Phase::Session(session) => session.welcome.is_none(),
-            Phase::Hello { .. } | Phase::Ending { .. } | Phase::Over => true,
+            Phase::Hello { .. } | Phase::Ending { .. } => true,
         };
         !welcomed || (self.replies.bytes() > REPLY_BYTES_PAUSE && !self.deaf)
     }
@@ -168,7 +166,7 @@ impl Connection {
                 }
             }
             Phase::Ending { events: Some(events), .. } => events.flush(registry, tokens.events)?,
-            Phase::Hello { .. } | Phase::Ending { events: None, .. } | Phase::Over => {}
+            Phase::Hello { .. } | Phase::Ending { events: None, .. } => {}
         }
         self.flush_replies(registry, tokens.control);
         Ok(self.paused && !self.must_pause())
@@ -202,7 +200,7 @@ impl Connection {
             Phase::Ending { events, .. } => {
                 replies && events.as_ref().is_none_or(|events| events.queue.is_empty())
             }
-            Phase::Hello { .. } | Phase::Over => replies,
+            Phase::Hello { .. } => replies,
         }
     }
 
@@ -216,7 +214,7 @@ impl Connection {
     pub(super) const fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Hello { until } | Phase::Ending { until, .. } => Some(*until),
-            Phase::Session(_) | Phase::Over => None,
+            Phase::Session(_) => None,
         }
     }
 

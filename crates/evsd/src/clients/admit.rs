@@ -1,0 +1,123 @@
+//! How a session begins: credentials, Hello, Welcome or a refusal.
+
+use std::os::fd::OwnedFd;
+
+use evs_ipc::{
+    CreditLedger, HELLO_FRAME_BYTES_MAX, Hello, PROTOCOL_VERSION, Refusal, ServerFrame, Welcome,
+    client_frame_bytes_max, socket,
+};
+use evs_model::{Groups, Instant, send_cost};
+use evs_node::Node;
+use evs_service::ConnectError;
+use mio::Registry;
+
+use super::connection::{Connection, EventStream, Phase, Session};
+use super::{Clients, HELLO_WITHIN, TRANSIENT_MAX};
+
+/// What the kernel may hold for a client that is about to read.
+const EVENT_SOCKET_BYTES: usize = 1 << 20;
+
+impl Clients {
+    pub(super) fn admit(&mut self, now: Instant, control: OwnedFd, registry: &Registry) {
+        let peer = match socket::peer_credentials(&control) {
+            Ok(peer) => peer,
+            Err(error) => {
+                tracing::debug!(%error, "a client without credentials is dropped");
+                return;
+            }
+        };
+        let admitted = self.admission.admits(&peer);
+        while self.deadlines.len() >= TRANSIENT_MAX
+            && let Some(&(_, slot)) = self.deadlines.first()
+        {
+            self.expire(slot);
+        }
+        let until = now + HELLO_WITHIN;
+        let slot = self.free_slot();
+        let connection = Connection::new(control, peer, HELLO_FRAME_BYTES_MAX, until);
+        if let Err(error) = connection.register(registry, self.tokens(slot).control) {
+            tracing::debug!(%error, "a client cannot be polled and is dropped");
+            self.free.push(slot);
+            return;
+        }
+        self.slots[slot].connection = Some(connection);
+        self.deadlines.insert((until, slot));
+        if admitted {
+            self.mark_ready(slot);
+        } else {
+            self.stats.refused_access += 1;
+            self.refuse(now, slot, Refusal::Access);
+        }
+    }
+
+    pub(super) fn welcome(&mut self, now: Instant, slot: usize, hello: Hello, node: &mut Node) {
+        if hello.version != PROTOCOL_VERSION {
+            return self.refuse(now, slot, Refusal::Version);
+        }
+        let (ours, theirs) = match socket::pair() {
+            Ok(pair) => pair,
+            Err(error) => {
+                self.log_limited(now, |suppressed| {
+                    tracing::warn!(%error, suppressed, "no event socket for a client");
+                });
+                return self.refuse(now, slot, Refusal::TooManyClients);
+            }
+        };
+        socket::grow_send_buffer(&ours, EVENT_SOCKET_BYTES);
+        let client = match node.connect(now) {
+            Ok(client) => client,
+            Err(ConnectError::Leaving) => return self.refuse(now, slot, Refusal::Leaving),
+            Err(ConnectError::NotReady) => return self.refuse(now, slot, Refusal::NotReady),
+            Err(ConnectError::TooManyClients { .. }) => {
+                return self.refuse(now, slot, Refusal::TooManyClients);
+            }
+        };
+        let terms = &self.terms;
+        let credit = u64::from(terms.client_send_bytes_max);
+        let cost_max = send_cost(terms.message_bytes_max as usize, Groups::MAX) as u64;
+        let welcome = Welcome {
+            version: PROTOCOL_VERSION,
+            processor: terms.processor,
+            client,
+            message_bytes_max: terms.message_bytes_max,
+            joined_groups_max: terms.groups_per_client_max,
+            credit,
+        };
+        let session = Session {
+            client,
+            events: EventStream::new(ours, terms.client_event_bytes_max as usize),
+            credit: CreditLedger::new(credit, cost_max),
+            welcome: Some((welcome, theirs)),
+            sent: 0,
+            events_count: 0,
+        };
+        let frame_bytes_max = client_frame_bytes_max(terms.message_bytes_max as usize);
+        self.forget_deadline(slot);
+        let Some(connection) = &mut self.slots[slot].connection else { return };
+        connection.set_frame_bytes_max(frame_bytes_max);
+        connection.phase = Phase::Session(Box::new(session));
+        connection.name = hello.name;
+        self.by_id.insert(client, slot);
+        self.stats.accepted += 1;
+        let connection = self.slots[slot].connection.as_ref().expect("it was there a line above");
+        tracing::info!(
+            %client, name = connection.name, pid = connection.peer.pid, uid = connection.peer.uid,
+            "client connected"
+        );
+    }
+
+    pub(super) fn refuse(&mut self, now: Instant, slot: usize, reason: Refusal) {
+        let Some(connection) = &mut self.slots[slot].connection else { return };
+        let (uid, gid, pid) = (connection.peer.uid, connection.peer.gid, connection.peer.pid);
+        let _ = connection.reply(&ServerFrame::refused(reason));
+        connection.phase =
+            Phase::Ending { until: connection.deadline().unwrap_or(now), events: None };
+        if reason != Refusal::Access {
+            self.stats.refused_other += 1;
+        }
+        self.mark_dirty(slot);
+        self.log_limited(now, |suppressed| {
+            tracing::warn!(%reason, uid, gid, pid, suppressed, "client refused");
+        });
+    }
+}

@@ -1,0 +1,105 @@
+//! How a session ends.
+
+use evs_model::{DisconnectReason, Instant};
+use evs_node::Node;
+
+use super::connection::{Connection, Fault, Phase, Session};
+use super::{Clients, LINGER};
+
+impl Clients {
+    /// A client that broke the protocol, or whose socket broke.
+    pub(super) fn punish(&mut self, now: Instant, node: &mut Node, slot: usize, fault: &Fault) {
+        if let Fault::Io(error) = fault {
+            return self.drop_gone(now, node, slot, &error.to_string());
+        }
+        self.stats.protocol_errors += 1;
+        let peer = self.slots[slot].connection.as_ref().map(|c| (c.peer.pid, c.peer.uid));
+        let (pid, uid) = peer.unwrap_or_default();
+        let client = self.session(slot).map(|session| session.client.0);
+        self.log_limited(now, |suppressed| {
+            tracing::warn!(
+                client, pid, uid, error = %fault, suppressed,
+                "client broke the protocol and is disconnected"
+            );
+        });
+        self.end(now, node, slot, DisconnectReason::ProtocolError);
+    }
+
+    /// Ends a session, and tells the client why.
+    pub(super) fn end(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        slot: usize,
+        reason: DisconnectReason,
+    ) {
+        let Some(connection) = &mut self.slots[slot].connection else { return };
+        match connection.phase {
+            Phase::Session(_) => {}
+            Phase::Ending { .. } => return,
+            Phase::Hello { .. } => return self.remove(slot),
+        }
+        let until = now + LINGER;
+        let ending = Phase::Ending { until, events: None };
+        let Phase::Session(session) = std::mem::replace(&mut connection.phase, ending) else {
+            unreachable!("it was a session a few lines above");
+        };
+        let Session { client, mut events, welcome, sent, events_count, .. } = *session;
+        node.disconnect(now, client);
+        self.by_id.remove(&client);
+        let name = &connection.name;
+        if reason == DisconnectReason::TooSlow {
+            tracing::warn!(%client, name, %reason, sent, events_count, "client disconnected");
+        } else {
+            tracing::info!(%client, name, %reason, sent, events_count, "client disconnected");
+        }
+        self.deadlines.insert((until, slot));
+        if welcome.is_some() {
+            // It holds no event socket to be told on.
+            return self.remove(slot);
+        }
+        events.push_last(reason);
+        connection.phase = Phase::Ending { until, events: Some(events) };
+        self.mark_dirty(slot);
+        self.mark_ready(slot);
+    }
+
+    /// A client whose socket is closed.
+    pub(super) fn drop_gone(&mut self, now: Instant, node: &mut Node, slot: usize, why: &str) {
+        if let Some(session) = self.session(slot) {
+            let client = session.client;
+            let (sent, events) = (session.sent, session.events_count);
+            node.disconnect(now, client);
+            self.by_id.remove(&client);
+            tracing::info!(
+                %client, why, messages_sent = sent, events_delivered = events, "client left"
+            );
+        }
+        self.remove(slot);
+    }
+
+    /// A connection has run out of time, or must make room for another.
+    pub(super) fn expire(&mut self, slot: usize) {
+        if let Some(connection) = &self.slots[slot].connection
+            && matches!(connection.phase, Phase::Hello { .. })
+        {
+            self.stats.silent += 1;
+            tracing::debug!(pid = connection.peer.pid, "a client said no Hello and is dropped");
+        }
+        self.remove(slot);
+    }
+
+    pub(super) fn remove(&mut self, slot: usize) {
+        self.forget_deadline(slot);
+        if self.slots[slot].connection.take().is_some() {
+            self.free.push(slot);
+        }
+    }
+
+    pub(super) fn forget_deadline(&mut self, slot: usize) {
+        let deadline = self.slots[slot].connection.as_ref().and_then(Connection::deadline);
+        if let Some(until) = deadline {
+            self.deadlines.remove(&(until, slot));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Signs of trouble that are only counted below, for the log: packets that do not open, packets
+//! that the kernel refuses to send.
+//!
+//! What a stranger can cause must not fill the log: each sign has one line a minute at most, with
+//! the count since the last one.
+
+use std::time::Duration;
+
+use evs_model::Instant;
+use evs_net::Discard;
+use evs_node::Node;
+
+use crate::log::RateLimit;
+
+/// How often the counters are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How often one sign is told.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// The counters as they were told last.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    at: Instant,
+    signs: [(u64, RateLimit); SIGNS.len()],
+}
+
+struct Sign {
+    count: fn(&Node) -> u64,
+    what: &'static str,
+}
+
+impl Watch {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { at: now + EVERY, signs: std::array::from_fn(|_| (0, RateLimit::new(TOLD_EVERY))) }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, node: &Node) {
+        if now < self.at {
+            return;
+        }
+        self.at = now + EVERY;
+        for (sign, (told, limit)) in SIGNS.iter().zip(&mut self.signs) {
+            let count = (sign.count)(node);
+            if count > *told && limit.admit(now).is_some() {
+                tracing::warn!(count = count - *told, total = count, "{}", sign.what);
+                *told = count;
+            }
+        }
+    }
+
+    pub(crate) const fn poll_timeout(&self) -> Instant {
+        self.at
+    }
+}
+
+fn discarded(node: &Node, reason: Discard) -> u64 {
+    node.net().endpoint().stats().discarded(reason)
+}
+
+const SIGNS: [Sign; 9] = [
+    Sign {
+        count: |node| discarded(node, Discard::Unauthenticated),
+        what: "packets dropped that this node's key does not open: another key, or a forger",
+    },
+    Sign {
+        count: |node| discarded(node, Discard::Cluster),
+        what: "packets dropped of a cluster with another name (cluster.name)",
+    },
+    Sign {
+        count: |node| discarded(node, Discard::Seal),
+        what: "packets dropped whose seal differs from this node's (cluster.seal)",
+    },
+    Sign {
+        count: |node| discarded(node, Discard::Version),
+        what: "packets dropped of another version of evsd's wire format",
+    },
+    Sign {
+        count: |node| discarded(node, Discard::Stranger),
+        what: "packets dropped of a node that is not in [[cluster.nodes]]",
+    },
+    Sign {
+        count: |node| discarded(node, Discard::BadHello) + node.stats().packets_undecodable,
+        what: "authentic packets dropped that make no sense: a peer is defective",
+    },
+    Sign {
+        count: |node| node.net().stats().send_failures.not_permitted,
+        what: "packets not sent: the system forbids it; look at the firewall",
+    },
+    Sign {
+        count: |node| node.net().stats().send_failures.too_large,
+        what: "packets not sent: the path does not take their size; lower cluster.mtu_bytes",
+    },
+    Sign {
+        count: |node| node.net().stats().queue_full,
+        what: "packets not sent: the network is too slow and the send queue full",
+    },
+];
