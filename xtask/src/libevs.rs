@@ -1,0 +1,117 @@
+//! The installed form of `libevs`: shared and static library, headers, pkg-config file, manual.
+//!
+//! Responsible for: linking the shared library from the static one, and where each file goes.
+//! Not responsible for: building the static library (`cargo build --package libevs`).
+//!
+//! Cargo cannot make this shared library: for a `cdylib` the compiler passes a version script of
+//! its own, and a linker takes one. So the objects of the static library are linked once more,
+//! with `libevs.map`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+/// The name by which programs find the library when they start.
+pub(crate) const SONAME: &str = "libevs.so.4";
+
+/// What the static library of any Rust crate needs besides: the words of
+/// `rustc --print native-static-libs`.
+pub(crate) const NATIVE_LIBS: [&str; 7] =
+    ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
+
+/// Makes `libevs.so.4` in a directory, and the link `libevs.so` to it.
+///
+/// # Errors
+/// The linker fails, or a file cannot be written.
+pub(crate) fn link(staticlib: &Path, out_dir: &Path) -> Result<()> {
+    let shared = out_dir.join(SONAME);
+    let mut script = std::ffi::OsString::from("-Wl,--version-script=");
+    script.push(source("libevs.map"));
+    let mut command = Command::new("cc");
+    command
+        .args(["-shared", "-o"])
+        .arg(&shared)
+        .arg(format!("-Wl,-soname,{SONAME}"))
+        .arg(script)
+        // All objects, since nothing asks for them; then only what the exported symbols reach.
+        .arg("-Wl,--whole-archive")
+        .arg(staticlib)
+        .args(["-Wl,--no-whole-archive", "-Wl,--gc-sections", "-Wl,--strip-debug"])
+        .args(["-Wl,--no-undefined", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,--as-needed"])
+        .args(NATIVE_LIBS);
+    run(&mut command)?;
+    replace_link(SONAME, &out_dir.join("libevs.so"))
+}
+
+/// Installs everything below `destdir` for a system that will see it at `prefix`.
+///
+/// # Errors
+/// The linker fails, or a file cannot be written.
+pub(crate) fn install(staticlib: &Path, destdir: &Path, prefix: &Path) -> Result<()> {
+    let root = destdir.join(prefix.strip_prefix("/").unwrap_or(prefix));
+    let libdir = root.join("lib");
+    create_dir(&libdir.join("pkgconfig"))?;
+    link(staticlib, &libdir)?;
+    run(Command::new("strip")
+        .args(["--strip-debug", "-o"])
+        .arg(libdir.join("libevs.a"))
+        .arg(staticlib))?;
+    let pc = libdir.join("pkgconfig/libevs.pc");
+    fs::write(&pc, pkg_config(prefix)?).with_context(|| pc.display().to_string())?;
+    copy_files(&source("include/corosync"), "h", &root.join("include/corosync"))?;
+    copy_files(&source("include/evs"), "h", &root.join("include/evs"))?;
+    copy_files(&source("man"), "3", &root.join("share/man/man3"))?;
+    copy_files(&source("man"), "8", &root.join("share/man/man8"))?;
+    copy_files(&source("examples"), "c", &root.join("share/doc/libevs/examples"))
+}
+
+/// The text of `libevs.pc`.
+fn pkg_config(prefix: &Path) -> Result<String> {
+    let template = source("libevs.pc.in");
+    let text = fs::read_to_string(&template).with_context(|| template.display().to_string())?;
+    Ok(text
+        .replace("@prefix@", &prefix.display().to_string())
+        .replace("@version@", env!("CARGO_PKG_VERSION"))
+        .replace("@native@", &NATIVE_LIBS.join(" ")))
+}
+
+/// A file of the crate.
+fn source(name: &str) -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = here.ancestors().find(|dir| dir.join("crates/libevs").is_dir());
+    root.expect("built inside the repository").join("crates/libevs").join(name)
+}
+
+fn copy_files(from: &Path, extension: &str, to: &Path) -> Result<()> {
+    create_dir(to)?;
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let path = entry?.path();
+        let name = path.file_name().expect("an entry of a directory has a name");
+        if path.extension().is_some_and(|found| found == extension) {
+            fs::copy(&path, to.join(name)).with_context(|| to.join(name).display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn create_dir(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| dir.display().to_string())
+}
+
+fn replace_link(target: &str, link: &Path) -> Result<()> {
+    if link.symlink_metadata().is_ok() {
+        fs::remove_file(link).with_context(|| link.display().to_string())?;
+    }
+    symlink(target, link).with_context(|| link.display().to_string())
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
