@@ -22,6 +22,42 @@
 //! Everything that one input causes is translated within that input. A join or a leave of a group
 //! therefore takes effect between two points of the history, never inside the batch "rest of R,
 //! T(R, R'), rest, R'" (EVS-10).
+//!
+//! ```
+//! use evs_model::{Event, Group, Groups, Guarantee, Instant, NodeId, Processor};
+//! use evs_service::{Config, ConnectError, Output, Service};
+//!
+//! let me = Processor::new(NodeId::new(1).expect("not zero"), 0x5eed);
+//! let mut now = Instant::from_nanos(0);
+//! let mut service = Service::new(Config::default(), me, 0, 42, now);
+//! let client = loop {
+//!     match service.connect(now) {
+//!         Ok(client) => break client,
+//!         Err(ConnectError::NotReady) => now = service.poll_timeout().expect("it listens"),
+//!         Err(error) => panic!("{error}"),
+//!     }
+//!     service.handle_timeout(now);
+//! };
+//!
+//! let group = Group::named("prices").expect("a short name");
+//! let groups = Groups::new(&[group]).expect("one group");
+//! service.join(now, client, &[group])?;
+//! let id = service.send(now, client, Guarantee::Safe, groups, "4711".into())?;
+//!
+//! let mut received = None;
+//! while received.is_none() {
+//!     now = service.poll_timeout().expect("a ring has a deadline");
+//!     service.handle_timeout(now);
+//!     while let Some(output) = service.poll_output() {
+//!         // A driver executes every output: packets are sent, the others go where they say.
+//!         if let Output::ToClient { event: Event::Message(message), .. } = output {
+//!             received = Some(message);
+//!         }
+//!     }
+//! }
+//! assert_eq!(received.map(|message| (message.id, message.body)), Some((id, "4711".into())));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -132,7 +132,11 @@ impl Packer {
         self.out.extend_from_slice(&head.total.to_le_bytes());
     }
 
-    pub(crate) fn finish(self) -> Bytes {
+    pub(crate) fn finish(mut self) -> Bytes {
+        // The ring keeps a packet until every member has it.
+        if self.out.len() < self.max / 2 {
+            self.out.shrink_to_fit();
+        }
         self.out.into()
     }
 }

@@ -99,6 +99,15 @@ fn a_tail_shares_its_packet_with_the_messages_behind_it() {
 }
 
 #[test]
+fn a_tail_takes_the_smallest_place_that_it_fits_into() {
+    let mut sending = sending(&[A, B]);
+    sending.send(A, Guarantee::Agreed, 1_000);
+    assert_eq!(sending.records(), [(1, 1, 0, 969)]);
+    sending.send(B, Guarantee::Agreed, 800);
+    assert_eq!(sending.records(), [(2, 1, 0, 800), (1, 1, 969, 31)]);
+}
+
+#[test]
 fn a_message_begins_in_what_is_left_of_a_packet_if_that_is_more_than_a_quarter() {
     let mut sending = sending(&[A]);
     sending.send(A, Guarantee::Agreed, 700 - WHOLE_OVERHEAD);

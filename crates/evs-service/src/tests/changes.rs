@@ -61,6 +61,8 @@ fn messages_accepted_without_a_ring_are_sent_in_the_next_configuration() {
     assert_eq!(received, net.messages(sender));
     let ring = net.nodes[&1].service.ring().ring_id();
     assert!(received.iter().all(|message| Some(message.ring) == ring), "{received:?}");
+    let restarted = net.nodes[&1].service.stats().messages_restarted;
+    assert_eq!(restarted, 0, "nothing is packed for a ring that is not there");
 }
 
 #[test]

@@ -80,6 +80,23 @@ fn a_group_that_was_left_brings_nothing_more() {
 }
 
 #[test]
+fn a_join_takes_effect_behind_all_that_was_delivered_before() {
+    let mut net = Net::formed(&[1]);
+    let sender = (1, net.client(1, &[]));
+    let late = (1, net.client(1, &[]));
+    // One input delivers, the next one joins; only then are the outputs taken.
+    net.input(1, |service, now| {
+        let sent = service.send(now, sender.1, Guarantee::Agreed, groups(&["a"]), Bytes::new());
+        assert!(sent.is_ok());
+        assert_eq!(service.stats().messages_delivered, 1);
+        service.join(now, late.1, &[group("a")])
+    })
+    .expect("one group");
+    net.settle(&[&[1]]);
+    assert_eq!(net.messages(late), []);
+}
+
+#[test]
 fn clients_are_bounded_and_the_refusal_names_the_limit() {
     let config = Config { clients_max: 2, ..Config::default() };
     let mut net = Net::formed_with(&[1], &config);

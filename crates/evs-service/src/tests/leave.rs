@@ -1,8 +1,10 @@
 //! The orderly leave: nothing is accepted, everything accepted is sent, two seconds at most.
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
 use evs_model::{ConfigurationChange, Guarantee};
-use totem::StateKind;
+use totem::{Packet, StateKind};
 
 use super::net::{Net, content, members};
 use crate::{Config, ConnectError, DRAIN_MAX, Output, SendError, Service};
@@ -37,6 +39,23 @@ fn what_was_accepted_is_delivered_before_the_leaver_is_gone() {
         matches!(last, ConfigurationChange::Regular { left, .. } if *left == members(&[1])),
         "{last:?}"
     );
+}
+
+#[test]
+fn a_leaver_stays_until_the_others_have_what_it_sent() {
+    let mut net = Net::formed(&[1, 2, 3]);
+    let sender = (1, net.client(1, &[]));
+    let receiver = (2, net.client(2, &["a"]));
+    let mut lost = 0;
+    net.fault = Some(Box::new(move |from, packet| {
+        let data = from == 1 && matches!(packet, Packet::Mcast(_));
+        lost += u32::from(data);
+        (!data || lost > 3).then_some(packet)
+    }));
+    net.send(sender, Guarantee::Agreed, &["a"], content(1, 10));
+    net.input(1, Service::leave);
+    net.settle(&[&[2, 3]]);
+    assert_eq!(net.messages(receiver).len(), 1);
 }
 
 #[test]

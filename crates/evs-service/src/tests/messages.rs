@@ -115,6 +115,18 @@ fn under_load_many_small_messages_share_a_packet() {
 }
 
 #[test]
+fn the_token_finds_a_full_backlog() {
+    let mut net = Net::formed(&[1, 2, 3]);
+    let sender = (1, net.client(1, &[]));
+    let receiver = (2, net.client(2, &["a"]));
+    let before = net.now;
+    net.send(sender, Guarantee::Agreed, &["a"], content(1, 1 << 20));
+    net.until("its delivery", |net| !net.messages(receiver).is_empty());
+    // About 800 packets, 256 at a visit, three hops of 50 µs between two visits.
+    assert!(net.now - before < Duration::from_millis(2), "{:?}", net.now - before);
+}
+
+#[test]
 fn a_message_on_an_idle_ring_waits_for_nothing() {
     let mut net = Net::formed(&[1, 2, 3]);
     let sender = (2, net.client(2, &[]));
