@@ -35,6 +35,8 @@ mod reach;
 mod replay;
 mod seal;
 mod socket;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 pub use discard::{Discard, EndpointStats};

@@ -36,8 +36,7 @@ pub enum Transport {
 pub struct Multicast {
     /// Its address and port, the same on all nodes.
     pub group: SocketAddr,
-    /// The name of the interface. `None`: IPv4, the one that has the address `bind`; IPv6, the
-    /// scope of `bind`, else what the routes say.
+    /// The name of the interface. `None`: the one that has the address `bind`.
     pub interface: Option<String>,
     /// How many hops it may take; 1 stays on the local network.
     pub hops: u8,

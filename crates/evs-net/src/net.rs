@@ -136,6 +136,9 @@ pub struct NetStats {
     pub open_failures: u64,
     /// Times that the multicast group could not be joined again.
     pub join_failures: u64,
+    /// Most datagrams per system call of sending; 1 where the kernel or the interface cannot
+    /// segment, for instance because the MTU of the link is above that of the interface.
+    pub segments_max: usize,
     /// The kernel's receive buffer in force, in bytes.
     pub receive_buffer_bytes: usize,
     /// The kernel's send buffer in force, in bytes.
@@ -296,6 +299,7 @@ impl Net {
             self.next_peer = 0;
             self.queue.pop(run.datagrams);
         }
+        self.stats.segments_max = sockets.sender().segments_max();
         self.sockets = Some(sockets);
     }
 

@@ -7,11 +7,11 @@
 //! me: down if either side says so. So a verdict is about both directions, and a recording of an
 //! old incarnation is worth nothing: it cannot echo what was drawn after it.
 //!
-//! A newer incarnation takes over as soon as the older one was silent for two hello intervals: a
-//! restart is noticed before the death. Where both stay alive, two processes own one node id:
-//! peers stay with the one that they hear and tell the other, and of the two the one steps down
-//! that nobody hears; if that does not decide it, the younger; if they are of one age, the one with
-//! the higher incarnation.
+//! A newer incarnation takes over as soon as the older one has missed two hellos: a restart is
+//! noticed before the death. Where both stay alive, two processes own one node id. Their peers stay
+//! with the one that they hear and tell the other; of the two the one stops that nobody hears; if
+//! that does not decide it, the younger; if they are of one age, the one with the higher
+//! incarnation.
 //!
 //! After an own gap above half the target all verdicts wait for a full round of hellos: what looks
 //! like the silence of everybody was mine.
@@ -230,7 +230,7 @@ impl Reach {
         let Some(session) = peer.session(incarnation) else {
             return;
         };
-        let was_proven = session.proven_at.is_some();
+        let was_proven = session.proven_at.is_some_and(|at| now.since(at) < detection);
         if session.update(now, counter, hello) {
             session.lists_me = lists_me.unwrap_or(session.lists_me);
         }
@@ -242,12 +242,11 @@ impl Reach {
             }
             session.measure(now, echo, detection);
         }
-        match place {
-            Place::Own => self.judge_double(incarnation, hello, proof.is_some()),
-            Place::Peer(index) => {
-                self.note_claim(index, hello, proof.is_some());
-                self.settle(index);
-            }
+        if proof.is_some() {
+            self.note_claims(place, incarnation, hello);
+        }
+        if let Place::Peer(index) = place {
+            self.settle(index);
         }
         // An answer is answered only while it makes its sender known: that ends.
         if !was_up && (!hello.is_answer() || !was_proven) {
@@ -309,7 +308,7 @@ impl Reach {
     /// that is not heard or just fell silent.
     fn settle_candidate(&mut self, index: usize) {
         let (now, void, detection) = (self.now, self.is_void(), self.detection);
-        let grace = self.interval() * GRACE_INTERVALS;
+        let grace = grace(self.detection);
         let peer = &mut self.peers[index];
         let Some(candidate) = &mut peer.candidate else {
             return;
@@ -385,7 +384,7 @@ impl Reach {
                 (Some(proven_at), current) => {
                     due(proven_at + self.detection);
                     if let Some(current) = current {
-                        let grace = self.interval() * GRACE_INTERVALS;
+                        let grace = grace(self.detection);
                         due((current.heard_at + grace).max(self.void_until));
                     }
                     if peer.double_reported != Some(candidate.incarnation) {
@@ -474,36 +473,39 @@ impl Reach {
         if self.is_void() { 0 } else { self.heard.len() }
     }
 
-    /// A hello with my node id and another incarnation. Only one that echoed a challenge of mine is
-    /// alive; anything else may be a recording of my own past.
-    fn judge_double(&mut self, incarnation: u64, hello: &Hello, proven: bool) {
-        if proven {
-            self.judge(incarnation, hello.age_ms, hello.heard > 0);
+    /// What a fresh hello means for my own node id: its sender bears it too, or says that another
+    /// incarnation does. (A hello that did not echo a challenge of mine may be a recording of my
+    /// own past.)
+    fn note_claims(&mut self, place: Place, incarnation: u64, hello: &Hello) {
+        match (place, hello.holder) {
+            (Place::Own, _) => {
+                let double = Holder { incarnation, age_ms: hello.age_ms };
+                self.note_claim(place, double, hello.heard > 0);
+            }
+            (Place::Peer(_), Some(holder)) if holder.incarnation != self.me.incarnation => {
+                self.note_claim(place, holder, true);
+            }
+            (Place::Peer(index), _) => {
+                if self.lists_me(hello) == Some(true) {
+                    self.peers[index].claim = None;
+                }
+            }
         }
     }
 
-    /// A peer's word that another incarnation owns my node id. After a restart that is so for two
-    /// intervals; a claim that is kept up without a break for the detection target is about a
-    /// living process.
-    fn note_claim(&mut self, index: usize, hello: &Hello, proven: bool) {
-        let (now, detection) = (self.now, self.detection);
+    /// After a restart a peer names my predecessor for a moment, and among processes that have just
+    /// started who is heard by whom changes by the moment. So only a claim counts that is kept up
+    /// without a break for the detection target.
+    fn note_claim(&mut self, place: Place, other: Holder, other_hears: bool) {
+        let now = self.now;
         let break_max = self.interval() * CLAIM_BREAK_INTERVALS;
-        let me = self.me.incarnation;
-        let lists_me = self.lists_me(hello);
-        let claim = &mut self.peers[index].claim;
-        match hello.holder {
-            Some(holder) if proven && holder.incarnation != me => {
-                let unbroken = claim.filter(|c| {
-                    c.incarnation == holder.incarnation && now.since(c.latest) <= break_max
-                });
-                let since = unbroken.map_or(now, |claim| claim.since);
-                *claim = Some(Claim { incarnation: holder.incarnation, since, latest: now });
-                if now.since(since) >= detection {
-                    self.judge(holder.incarnation, holder.age_ms, true);
-                }
-            }
-            _ if lists_me == Some(true) => *claim = None,
-            _ => {}
+        let claim = &mut self.peer(place).claim;
+        let unbroken = claim
+            .filter(|c| c.incarnation == other.incarnation && now.since(c.latest) <= break_max);
+        let since = unbroken.map_or(now, |claim| claim.since);
+        *claim = Some(Claim { incarnation: other.incarnation, since, latest: now });
+        if now.since(since) >= self.detection {
+            self.judge(other.incarnation, other.age_ms, other_hears);
         }
     }
 
@@ -544,15 +546,21 @@ pub(crate) const fn hello_interval(detection: Duration) -> Duration {
     detection.checked_div(10).expect("ten is not zero")
 }
 
+/// Silence after which a newer incarnation takes over: one lost hello is not enough, two are.
+const fn grace(detection: Duration) -> Duration {
+    detection.checked_div(4).expect("four is not zero")
+}
+
 /// Challenges remembered: more than are drawn in one detection target.
 const CHALLENGES_MAX: usize = 32;
 /// Answers to one peer between two periodic hellos.
 const ANSWERS_MAX: u32 = 4;
-/// Silence, in hello intervals, after which a newer incarnation takes over.
-const GRACE_INTERVALS: u32 = 2;
 /// Hello intervals in which every living peer was heard again.
 const HELLO_ROUND: u32 = 3;
 /// Longest pause, in hello intervals, within one unbroken claim.
 const CLAIM_BREAK_INTERVALS: u32 = 3;
 /// The periodic hello comes up to this fraction of the interval early.
 const SPREAD: u128 = 8;
+
+#[cfg(test)]
+mod tests;

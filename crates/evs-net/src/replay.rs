@@ -35,7 +35,7 @@ impl ReplayWindow {
     /// # Errors
     /// It was received before, or is too old to tell; the window is unchanged.
     pub fn accept(&mut self, counter: u64) -> Result<(), Replay> {
-        if counter <= self.floor || counter.saturating_add(Self::WIDTH) <= self.top {
+        if counter <= self.floor || self.top.saturating_sub(counter) >= Self::WIDTH {
             return Err(Replay::TooOld);
         }
         if counter > self.top {

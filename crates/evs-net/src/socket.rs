@@ -3,8 +3,9 @@
 //! One socket is bound to the node's own address; everything leaves through it, and what is for
 //! this node alone comes in. With multicast a second one, bound to the group, only receives.
 
+use std::fs;
 use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::socket::{setsockopt, sockopt::Ipv6DontFrag};
@@ -230,7 +231,11 @@ fn open_group(
 fn group_at(bind: SocketAddr, mut address: SocketAddr, index: u32) -> Group {
     let interface = match (bind, &mut address) {
         (SocketAddr::V6(bind), SocketAddr::V6(group)) => {
-            let index = if index == 0 { bind.scope_id() } else { index };
+            let index = match (index, bind.scope_id()) {
+                (0, 0) => interface_with(*bind.ip()),
+                (0, scope) => scope,
+                (named, _) => named,
+            };
             group.set_scope_id(index);
             Interface::V6 { index }
         }
@@ -240,6 +245,21 @@ fn group_at(bind: SocketAddr, mut address: SocketAddr, index: u32) -> Group {
         }
     };
     Group { address, interface }
+}
+
+/// The interface that has this address; 0, which lets the routes decide, if none has. (With IPv4
+/// the kernel finds it itself.)
+fn interface_with(address: Ipv6Addr) -> u32 {
+    let list = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    find_interface(&list, address).unwrap_or(0)
+}
+
+/// Lines of: address as 32 digits, interface index, and more; all hexadecimal.
+fn find_interface(list: &str, address: Ipv6Addr) -> Option<u32> {
+    let wanted = format!("{:032x}", address.to_bits());
+    let mut lines = list.lines().map(str::split_ascii_whitespace);
+    let mut line = lines.find_map(|mut line| (line.next() == Some(&wanted)).then_some(line))?;
+    u32::from_str_radix(line.next()?, 16).ok()
 }
 
 const fn v4_interface(address: Ipv4Addr, index: u32) -> InterfaceIndexOrAddress {
@@ -280,8 +300,6 @@ fn enlarge_buffers(socket: &UdpSocket, bytes: usize) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv6Addr;
-
     use super::*;
 
     #[test]
@@ -296,5 +314,16 @@ mod tests {
         let bind = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
         let group: SocketAddr = "[ff02::1234]:5405".parse().expect("an address");
         assert_eq!(group_at(bind, group, 3).address.to_string(), "[ff02::1234%3]:5405");
+    }
+
+    #[test]
+    fn the_interface_of_an_ipv6_address_is_found_in_the_kernels_list() {
+        let list = "00000000000000000000000000000001 01 80 10 80       lo\n\
+                    fd000000000000000000000000000002 1f 40 00 82     eth0\n\
+                    short\n";
+        let find = |address: &str| find_interface(list, address.parse().expect("an address"));
+        assert_eq!(find("::1"), Some(1));
+        assert_eq!(find("fd00::2"), Some(0x1f));
+        assert_eq!(find("fd00::3"), None);
     }
 }

@@ -1,1 +1,164 @@
+use evs_model::NodeId;
 
+use super::*;
+use crate::{DATAGRAM_BYTES_MAX, SEAL_OVERHEAD};
+
+fn sender(node: u32, incarnation: u64) -> Processor {
+    Processor::new(NodeId::new(node).expect("not zero"), incarnation)
+}
+
+fn keyring(secret: u8, cluster: &str) -> Keyring {
+    Keyring::new(&SealMode::Sealed(ClusterKey::from_bytes(&[secret; 32])), cluster)
+}
+
+fn sealed(keyring: &Keyring, me: Processor, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    keyring.sealer(me).seal(Kind::Ring, payload, &mut out).expect("short");
+    out
+}
+
+fn open(keyring: &Keyring, mut datagram: Vec<u8>) -> Result<Vec<u8>, Discard> {
+    let header = Header::decode(&datagram, keyring.common())?;
+    keyring.opener(header.sender).open(&header, &mut datagram).map(|payload| payload.to_vec())
+}
+
+#[test]
+fn what_was_sealed_is_opened() {
+    let keyring = keyring(7, "test");
+    for len in [0, 1, 1_400, PAYLOAD_BYTES_MAX] {
+        let payload = vec![0xa5; len];
+        let datagram = sealed(&keyring, sender(1, 2), &payload);
+        assert_eq!(datagram.len(), len + SEAL_OVERHEAD);
+        assert_eq!(open(&keyring, datagram), Ok(payload));
+    }
+}
+
+/// Computed with Python's `cryptography`: HKDF (RFC 5869) and AESGCM, from the wire format alone.
+#[test]
+fn a_known_datagram_is_sealed_byte_for_byte() {
+    let mut secret = [0; 32];
+    secret.iter_mut().zip(0..).for_each(|(byte, value)| *byte = value);
+    let keyring = Keyring::new(&SealMode::Sealed(ClusterKey::from_bytes(&secret)), "prod");
+    let mut out = Vec::new();
+    let mut sealer = keyring.sealer(sender(3, 0x1122_3344_5566_7788));
+    sealer.set_used(41);
+    sealer.seal(Kind::Ring, b"a ring packet", &mut out).expect("short");
+    let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, KNOWN);
+}
+
+#[test]
+fn a_seal_appends_and_leaves_what_was_there() {
+    let keyring = keyring(7, "test");
+    let mut out = b"before".to_vec();
+    keyring.sealer(sender(1, 2)).seal(Kind::Hello, b"x", &mut out).expect("short");
+    assert_eq!(&out[..6], b"before");
+    assert_eq!(open(&keyring, out[6..].to_vec()), Ok(b"x".to_vec()));
+}
+
+#[test]
+fn no_counter_is_used_twice() {
+    let keyring = keyring(7, "test");
+    let mut sealer = keyring.sealer(sender(1, 2));
+    let mut last = Vec::new();
+    for counter in 1..=100 {
+        let mut out = Vec::new();
+        sealer.seal(Kind::Ring, b"same", &mut out).expect("short");
+        let header = Header::decode(&out, keyring.common()).expect("ours");
+        assert_eq!(header.counter, counter);
+        assert_ne!(out[HEADER_LEN..], last[..]);
+        last = out[HEADER_LEN..].to_vec();
+    }
+}
+
+#[test]
+fn the_last_counter_is_used_and_then_sealing_is_refused() {
+    let keyring = keyring(7, "test");
+    let mut sealer = keyring.sealer(sender(1, 2));
+    sealer.set_used(u64::MAX - 1);
+    let mut out = Vec::new();
+    assert_eq!(sealer.seal(Kind::Ring, b"x", &mut out), Ok(()));
+    let len = out.len();
+    for _ in 0..3 {
+        assert_eq!(sealer.seal(Kind::Ring, b"x", &mut out), Err(SealError::CountersUsed));
+    }
+    assert_eq!(out.len(), len);
+}
+
+#[test]
+fn a_payload_over_the_limit_is_refused() {
+    let keyring = keyring(7, "test");
+    let mut sealer = keyring.sealer(sender(1, 2));
+    let mut out = Vec::new();
+    let payload = vec![0; PAYLOAD_BYTES_MAX + 1];
+    let error = sealer.seal(Kind::Ring, &payload, &mut out).expect_err("too long");
+    assert_eq!(error, SealError::TooLong(PAYLOAD_BYTES_MAX + 1));
+    assert!(out.is_empty());
+    sealer.seal(Kind::Ring, &payload[1..], &mut out).expect("at the limit");
+    assert_eq!(out.len(), DATAGRAM_BYTES_MAX);
+}
+
+#[test]
+fn a_wrong_key_opens_nothing() {
+    let datagram = sealed(&keyring(7, "test"), sender(1, 2), b"x");
+    assert_eq!(open(&keyring(8, "test"), datagram), Err(Discard::Unauthenticated));
+}
+
+#[test]
+fn a_wrong_cluster_name_opens_nothing_and_says_so() {
+    let datagram = sealed(&keyring(7, "test"), sender(1, 2), b"x");
+    let other = keyring(7, "tess");
+    assert_eq!(open(&other, datagram.clone()), Err(Discard::Cluster));
+    // Even where the short hash in the header is the same, the key is not.
+    let mut forged = datagram;
+    forged[6..10].copy_from_slice(&other.common().cluster);
+    assert_eq!(open(&other, forged), Err(Discard::Unauthenticated));
+}
+
+#[test]
+fn every_incarnation_of_every_node_has_its_own_key() {
+    let keyring = keyring(7, "test");
+    let body = |me| sealed(&keyring, me, b"the same")[HEADER_LEN..].to_vec();
+    assert_ne!(body(sender(1, 2)), body(sender(1, 3)));
+    assert_ne!(body(sender(1, 2)), body(sender(2, 2)));
+}
+
+#[test]
+fn a_flip_of_any_bit_is_noticed() {
+    let keyring = keyring(7, "test");
+    let datagram = sealed(&keyring, sender(1, 2), b"some payload");
+    for at in 0..datagram.len() {
+        for bit in 0..8 {
+            let mut flipped = datagram.clone();
+            flipped[at] ^= 1 << bit;
+            assert!(open(&keyring, flipped).is_err(), "byte {at}, bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_truncation_to_any_length_is_noticed() {
+    let keyring = keyring(7, "test");
+    let datagram = sealed(&keyring, sender(1, 2), b"some payload");
+    for len in 0..datagram.len() {
+        assert!(open(&keyring, datagram[..len].to_vec()).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
+fn without_a_seal_the_payload_is_readable_and_the_header_still_checked() {
+    let clear = Keyring::new(&SealMode::Clear, "test");
+    let datagram = sealed(&clear, sender(1, 2), b"in the clear");
+    assert_eq!(&datagram[HEADER_LEN..], b"in the clear");
+    assert_eq!(open(&clear, datagram.clone()), Ok(b"in the clear".to_vec()));
+    assert_eq!(open(&keyring(7, "test"), datagram.clone()), Err(Discard::Length));
+    let longer = [datagram.as_slice(), &[0; TAG_LEN]].concat();
+    assert_eq!(open(&keyring(7, "test"), longer), Err(Discard::Seal));
+    let other = Keyring::new(&SealMode::Clear, "other");
+    assert_eq!(open(&other, datagram), Err(Discard::Cluster));
+}
+
+const KNOWN: &str = concat!(
+    "4556530102016754af960300000088776655443322112a00000000000000c502d95737ed24c8806f839b05b1",
+    "504e0ad37039df6f177801113d26ca",
+);

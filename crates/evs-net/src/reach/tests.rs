@@ -1,0 +1,334 @@
+//! The rules of `docs/protocol.md` §6, one test each.
+
+use std::time::Duration;
+
+use evs_model::Processor;
+
+use crate::testing::{DETECTION, INTERVAL, LATENCY, World, config, processor};
+use crate::{Discard, DownCause, EndpointOutput, PeerEvent};
+
+fn silence(down: &(Processor, DownCause)) -> Duration {
+    let DownCause::Silence(silence) = down.1 else {
+        panic!("down for another reason: {down:?}");
+    };
+    silence
+}
+
+#[test]
+fn two_nodes_that_start_together_hear_each_other_after_three_half_round_trips() {
+    let mut world = World::empty();
+    world.start(config(1, 100, 2));
+    world.start(config(2, 200, 2));
+    world.run(LATENCY * 3);
+    assert_eq!(world.heard(0), [processor(2, 200)]);
+    assert_eq!(world.heard(1), [processor(1, 100)]);
+}
+
+#[test]
+fn nobody_is_heard_whose_echo_did_not_come_back() {
+    let mut world = World::empty();
+    world.start(config(1, 100, 2));
+    world.start(config(2, 200, 2));
+    world.cut(0, 1);
+    world.run(DETECTION * 3);
+    assert_eq!(world.heard(0), [], "2 is received, but does not hear 1");
+    assert_eq!(world.heard(1), []);
+}
+
+#[test]
+fn the_set_is_told_in_full_on_every_change() {
+    let mut world = World::formed(3);
+    world.kill(2);
+    world.run(DETECTION * 2);
+    let told: Vec<_> = world.nodes[0]
+        .events
+        .iter()
+        .filter_map(|(_, event)| {
+            if let EndpointOutput::Heard(heard) = event {
+                Some(heard.as_slice().to_vec())
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(told.last(), Some(&vec![processor(2, 200)]));
+    assert!(told.contains(&vec![processor(2, 200), processor(3, 300)]));
+}
+
+#[test]
+fn a_silent_peer_is_down_after_the_detection_target_and_not_before() {
+    let mut world = World::formed(2);
+    world.kill(1);
+    let took = world.run_until(DETECTION * 2, |world| world.heard(0).is_empty());
+    let downs = world.downs(0);
+    assert_eq!(downs.len(), 1);
+    assert_eq!(silence(&downs[0]), DETECTION);
+    assert!(took <= DETECTION, "{took:?}");
+    assert!(took >= DETECTION - INTERVAL, "its last hello was at most an interval old: {took:?}");
+}
+
+#[test]
+fn any_authentic_datagram_keeps_its_sender_up() {
+    let mut world = World::formed(2);
+    // 1's hellos still reach 2; of what 2 sends, only ring packets arrive.
+    world.cut(1, 0);
+    for _ in 0..40 {
+        let packet = world.sealed(1, b"data");
+        assert_eq!(world.inject(1, 0, &packet), Ok(Some(b"data".to_vec())));
+        world.run(INTERVAL);
+    }
+    assert_eq!(world.heard(0), [processor(2, 200)]);
+    world.run(DETECTION);
+    assert_eq!(world.heard(0), []);
+}
+
+#[test]
+fn a_discarded_datagram_keeps_nobody_up() {
+    let mut world = World::formed(2);
+    let replayed = world.sealed(1, b"data");
+    assert!(world.inject(1, 0, &replayed).is_ok());
+    world.kill(1);
+    for _ in 0..20 {
+        assert_eq!(world.inject(1, 0, &replayed), Err(Discard::Replayed));
+        world.run(INTERVAL);
+    }
+    assert_eq!(world.heard(0), []);
+}
+
+#[test]
+fn a_cut_in_one_direction_takes_both_sides_down() {
+    let mut world = World::formed(2);
+    world.cut(0, 1);
+    let took = world.run_until(DETECTION * 2, |world| world.heard(0).is_empty());
+    assert_eq!(world.heard(1), []);
+    assert!(took <= DETECTION + INTERVAL + LATENCY, "{took:?}");
+    assert_eq!(world.downs(0), [(processor(2, 200), DownCause::NotHeardByPeer)]);
+    silence(&world.downs(1)[0]);
+}
+
+#[test]
+fn a_healed_cut_is_noticed_within_an_interval() {
+    let mut world = World::formed(2);
+    world.cut(0, 1);
+    world.cut(1, 0);
+    world.run(DETECTION * 5);
+    assert_eq!((world.heard(0), world.heard(1)), (vec![], vec![]));
+    world.heal();
+    world.run(INTERVAL + LATENCY * 3);
+    assert_eq!(world.heard(0), [processor(2, 200)]);
+    assert_eq!(world.heard(1), [processor(1, 100)]);
+}
+
+#[test]
+fn a_lossy_network_takes_nobody_down() {
+    let mut world = World::formed(3);
+    let mut rng = fastrand::Rng::with_seed(3);
+    // Each interval one direction in five is dead.
+    for _ in 0..300 {
+        world.heal();
+        for from in 0..3 {
+            for to in 0..3 {
+                if rng.u8(..5) == 0 {
+                    world.cut(from, to);
+                }
+            }
+        }
+        world.run(INTERVAL);
+    }
+    assert!((0..3).all(|index| world.downs(index).is_empty()));
+}
+
+#[test]
+fn the_round_trip_is_measured() {
+    let mut world = World::formed(2);
+    world.run(DETECTION * 3);
+    let peer = world.nodes[0].endpoint.peers().next().expect("one peer");
+    let trip = peer.round_trip.expect("measured");
+    for measured in [trip.latest, trip.minimum, trip.smoothed] {
+        let off = measured.abs_diff(LATENCY * 2);
+        assert!(off <= Duration::from_micros(3), "rounded to microseconds twice: {measured:?}");
+    }
+    assert!(trip.deviation < LATENCY, "{:?}", trip.deviation);
+}
+
+#[test]
+fn a_restarted_node_is_heard_long_before_its_death_would_be_noticed() {
+    let mut world = World::formed(3);
+    world.run(DETECTION);
+    world.kill(1);
+    let new = world.start(config(2, 201, 3));
+    let took = world.run_until(DETECTION, |world| {
+        let hears = |index: usize| world.heard(index).contains(&processor(2, 201));
+        hears(0) && hears(2) && world.heard(new).len() == 2
+    });
+    assert!(took <= INTERVAL * 3, "{took:?}");
+    assert_eq!(world.downs(0), [(processor(2, 200), DownCause::Replaced(201))]);
+    assert_eq!(world.heard(0), [processor(2, 201), processor(3, 300)]);
+}
+
+#[test]
+fn a_restart_is_not_taken_for_a_duplicate() {
+    let mut world = World::formed(3);
+    for incarnation in 0..20 {
+        let old = world.nodes.len() - 1;
+        world.kill(if incarnation == 0 { 1 } else { old });
+        let new = world.start(config(2, 1_000 + incarnation, 3));
+        world.run(DETECTION);
+        assert_eq!(world.duplicates(new), []);
+    }
+    let doubles = |(_, event): &(_, EndpointOutput)| {
+        matches!(event, EndpointOutput::Peer(PeerEvent::Double { .. }))
+    };
+    assert!(!world.nodes[0].events.iter().any(doubles));
+    assert_eq!(world.heard(0), [processor(2, 1_019), processor(3, 300)]);
+}
+
+#[test]
+fn the_recording_of_an_old_incarnation_is_worth_nothing() {
+    let mut world = World::formed(2);
+    world.run(DETECTION);
+    let recorded = std::mem::take(&mut world.recorded);
+    world.kill(1);
+    world.start(config(2, 201, 2));
+    world.run(DETECTION * 2);
+    for (from, datagram) in recorded.iter().filter(|(from, _)| *from == 1) {
+        let _ = world.inject(*from, 0, datagram);
+        world.run(INTERVAL / 20);
+    }
+    assert_eq!(world.heard(0), [processor(2, 201)]);
+    assert_eq!(world.downs(0), [(processor(2, 200), DownCause::Replaced(201))]);
+}
+
+#[test]
+fn a_recording_made_before_my_restart_is_worth_nothing() {
+    let mut world = World::formed(2);
+    for _ in 0..20 {
+        world.send(1, 0, b"old");
+        world.run(INTERVAL);
+    }
+    let recorded = std::mem::take(&mut world.recorded);
+    world.kill(0);
+    let new = world.start(config(1, 101, 2));
+    world.run(DETECTION);
+    assert_eq!(world.heard(new), [processor(2, 200)], "2 lives on");
+    for (from, datagram) in recorded.iter().filter(|(from, _)| *from == 1) {
+        assert!(world.inject(*from, new, datagram).is_err());
+    }
+    assert_eq!(world.nodes[new].packets, []);
+}
+
+#[test]
+fn a_recording_alone_brings_nobody_up() {
+    let mut world = World::formed(2);
+    world.run(DETECTION);
+    let recorded = std::mem::take(&mut world.recorded);
+    world.kill(0);
+    world.kill(1);
+    let new = world.start(config(1, 101, 2));
+    for (from, datagram) in recorded.iter().filter(|(from, _)| *from == 1) {
+        let _ = world.inject(*from, new, datagram);
+        world.run(INTERVAL / 10);
+    }
+    assert_eq!(world.nodes[new].events, []);
+}
+
+#[test]
+fn answers_to_recordings_are_bounded() {
+    let mut world = World::formed(2);
+    world.run(DETECTION * 30);
+    let recorded = std::mem::take(&mut world.recorded);
+    world.kill(0);
+    world.kill(1);
+    let new = world.start(config(1, 101, 2));
+    world.run(LATENCY);
+    let sent = world.nodes[new].endpoint.stats().hellos_sealed;
+    for (from, datagram) in recorded.iter().filter(|(from, _)| *from == 1) {
+        let _ = world.inject(*from, new, datagram);
+    }
+    let answers = world.nodes[new].endpoint.stats().hellos_sealed - sent;
+    assert!((1..=4).contains(&answers), "{answers} answers");
+}
+
+#[test]
+fn after_an_own_pause_nobody_is_taken_down_before_a_full_round_of_hellos() {
+    for pause in [DETECTION * 6 / 10, DETECTION * 3 / 2, DETECTION * 3, DETECTION * 30] {
+        let mut world = World::formed(3);
+        world.pause(0);
+        world.run(pause);
+        world.resume(0);
+        world.run(DETECTION * 2);
+        assert_eq!(world.downs(0), [], "{pause:?}");
+        assert_eq!(world.heard(0), [processor(2, 200), processor(3, 300)], "{pause:?}");
+        assert_eq!(world.heard(1), [processor(1, 100), processor(3, 300)], "{pause:?}");
+        assert_eq!(world.nodes[0].endpoint.stats().pauses, 1, "{pause:?}");
+    }
+}
+
+#[test]
+fn after_an_own_pause_a_dead_peer_is_found_after_that_round() {
+    let mut world = World::formed(2);
+    world.pause(0);
+    world.kill(1);
+    world.run(DETECTION * 3);
+    world.resume(0);
+    let took = world.run_until(DETECTION * 2, |world| world.heard(0).is_empty());
+    assert!(took >= INTERVAL * 3, "{took:?}");
+    assert!(took <= DETECTION + INTERVAL, "{took:?}");
+}
+
+#[test]
+fn the_pause_of_one_takes_it_down_and_up_again_on_the_others() {
+    let mut world = World::formed(3);
+    world.pause(0);
+    world.run(DETECTION * 2);
+    assert_eq!(world.heard(1), [processor(3, 300)]);
+    world.resume(0);
+    world.run(INTERVAL);
+    assert_eq!(world.heard(1), [processor(1, 100), processor(3, 300)]);
+}
+
+#[test]
+fn a_full_cluster_fits_into_hellos_of_bounded_size() {
+    let mut world = World::empty();
+    let count = 128;
+    // One node is enough to look at; the others are its 127 peers.
+    for id in 1..=count {
+        world.start(config(id, u64::from(id), count));
+    }
+    world.run(INTERVAL * 2);
+    assert_eq!(world.heard(0).len(), 127);
+    assert_eq!(world.heard(127).len(), 127);
+    let longest = world.recorded.iter().map(|(_, datagram)| datagram.len()).max();
+    assert!(longest.expect("some") <= 1280 - 48, "{longest:?}");
+}
+
+#[test]
+fn the_same_inputs_give_the_same_outputs() {
+    let run = || {
+        let mut world = World::formed(3);
+        world.run(DETECTION);
+        world.kill(1);
+        world.start(config(2, 201, 3));
+        world.run(DETECTION);
+        world.recorded
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn nothing_is_due_in_the_past_for_long() {
+    let mut world = World::formed(3);
+    world.kill(2);
+    world.start_elsewhere(config(2, 222, 3));
+    world.cut(0, 1);
+    for _ in 0..2_000 {
+        let due = world.nodes[0].endpoint.poll_timeout().expect("hellos never end");
+        world.run(due.since(world.now));
+        let endpoint = &mut world.nodes[0].endpoint;
+        endpoint.handle_timeout(world.now);
+        while endpoint.poll_output().is_some() {}
+        assert!(endpoint.poll_timeout().expect("hellos never end") > world.now);
+    }
+}
+
+mod doubles;

@@ -1,0 +1,290 @@
+//! A small world for tests: endpoints, a virtual network between them, and virtual time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evs_model::{Instant, NodeId, Processor};
+
+use crate::{
+    ClusterKey, Destination, Discard, DownCause, Endpoint, EndpointConfig, EndpointOutput,
+    PeerEvent, SealMode,
+};
+
+pub(crate) const DETECTION: Duration = Duration::from_secs(1);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const LATENCY: Duration = Duration::from_micros(250);
+
+pub(crate) fn node(id: u32) -> NodeId {
+    NodeId::new(id).expect("not zero")
+}
+
+pub(crate) fn processor(id: u32, incarnation: u64) -> Processor {
+    Processor::new(node(id), incarnation)
+}
+
+/// Node `id` of a cluster of nodes 1 to `count`.
+pub(crate) fn config(id: u32, incarnation: u64, count: u32) -> EndpointConfig {
+    EndpointConfig {
+        me: processor(id, incarnation),
+        peers: (1..=count).filter(|peer| *peer != id).map(node).collect(),
+        cluster: "test".to_owned(),
+        seal: SealMode::Sealed(ClusterKey::from_bytes(&[7; 32])),
+        detection: DETECTION,
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) nodes: Vec<Node>,
+    /// What goes to all reaches every process, instead of the one listed for each node id.
+    pub(crate) multicast: bool,
+    /// Every datagram that was sent, with its sender.
+    pub(crate) recorded: Vec<(usize, Vec<u8>)>,
+    cut: Vec<(usize, usize)>,
+    /// By node id: who is at the listed address.
+    listed: BTreeMap<NodeId, usize>,
+    flight: BTreeMap<(Instant, u64), Datagram>,
+    serial: u64,
+}
+
+pub(crate) struct Node {
+    pub(crate) endpoint: Endpoint,
+    /// All outputs but hellos.
+    pub(crate) events: Vec<(Instant, EndpointOutput)>,
+    pub(crate) packets: Vec<(Processor, Vec<u8>)>,
+    peers: Vec<NodeId>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum State {
+    Running,
+    Paused,
+    Dead,
+}
+
+struct Datagram {
+    from: usize,
+    to: usize,
+    bytes: Vec<u8>,
+}
+
+impl World {
+    pub(crate) fn empty() -> Self {
+        Self {
+            now: Instant::from_nanos(5_000_000_000),
+            nodes: Vec::new(),
+            multicast: false,
+            recorded: Vec::new(),
+            cut: Vec::new(),
+            listed: BTreeMap::new(),
+            flight: BTreeMap::new(),
+            serial: 0,
+        }
+    }
+
+    /// Nodes 1 to `count`, incarnation = 100 · id, that all hear each other.
+    pub(crate) fn formed(count: u32) -> Self {
+        let mut world = Self::empty();
+        (1..=count).for_each(|id| {
+            world.start(config(id, u64::from(id) * 100, count));
+        });
+        world.run(INTERVAL);
+        for index in 0..world.nodes.len() {
+            assert_eq!(world.heard(index).len() + 1, world.nodes.len(), "all hear each other");
+        }
+        world
+    }
+
+    /// Starts a process at the address that is listed for its node id.
+    pub(crate) fn start(&mut self, config: EndpointConfig) -> usize {
+        let id = config.me.node;
+        let index = self.start_elsewhere(config);
+        self.listed.insert(id, index);
+        index
+    }
+
+    /// Starts a process at an address that nobody has listed.
+    pub(crate) fn start_elsewhere(&mut self, config: EndpointConfig) -> usize {
+        let peers = config.peers.clone();
+        let seed = config.me.incarnation;
+        let endpoint = Endpoint::new(config, seed, self.now);
+        let (events, packets) = (Vec::new(), Vec::new());
+        self.nodes.push(Node { endpoint, events, packets, peers, state: State::Running });
+        self.nodes.len() - 1
+    }
+
+    pub(crate) fn kill(&mut self, index: usize) {
+        self.nodes[index].state = State::Dead;
+    }
+
+    pub(crate) fn pause(&mut self, index: usize) {
+        self.nodes[index].state = State::Paused;
+    }
+
+    /// What came in during the pause is read first, as the driver's contract says.
+    pub(crate) fn resume(&mut self, index: usize) {
+        self.nodes[index].state = State::Running;
+    }
+
+    /// Loses everything from one process to another.
+    pub(crate) fn cut(&mut self, from: usize, to: usize) {
+        self.cut.push((from, to));
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    pub(crate) fn heard(&self, index: usize) -> Vec<Processor> {
+        self.nodes[index].endpoint.heard().as_slice().to_vec()
+    }
+
+    pub(crate) fn discarded(&self, index: usize, reason: Discard) -> u64 {
+        self.nodes[index].endpoint.stats().discarded(reason)
+    }
+
+    pub(crate) fn run(&mut self, duration: Duration) {
+        self.run_while(duration, |_| true);
+    }
+
+    /// Runs until the condition holds; panics if it does not within the limit. Returns how long.
+    pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Duration {
+        let start = self.now;
+        self.run_while(limit, |world| !done(world));
+        assert!(done(self), "not within {limit:?}");
+        self.now.since(start)
+    }
+
+    fn run_while(&mut self, limit: Duration, go_on: impl Fn(&Self) -> bool) {
+        let end = self.now + limit;
+        while go_on(self) {
+            let due = self.next_timeout();
+            let arrival = self.next_arrival();
+            let next = due.map(|(at, _)| at).into_iter().chain(arrival.map(|(at, _)| at)).min();
+            let Some(at) = next.filter(|at| *at <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(at);
+            match (arrival, due) {
+                (Some((when, key)), _) if when == at => {
+                    if let Some(datagram) = self.flight.remove(&key) {
+                        self.deliver(datagram);
+                    }
+                }
+                (_, Some((_, index))) => {
+                    self.nodes[index].endpoint.handle_timeout(self.now);
+                    self.drain(index, None);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Hands a datagram over now, as if it came from this process.
+    pub(crate) fn inject(
+        &mut self,
+        from: usize,
+        to: usize,
+        bytes: &[u8],
+    ) -> Result<Option<Vec<u8>>, Discard> {
+        let mut bytes = bytes.to_vec();
+        let result = self.nodes[to].endpoint.handle_datagram(self.now, &mut bytes);
+        let result = result.map(|packet| packet.map(|packet| packet.payload.to_vec()));
+        self.drain(to, Some(from));
+        result
+    }
+
+    /// Seals a ring packet and puts it on its way.
+    pub(crate) fn send(&mut self, from: usize, to: usize, payload: &[u8]) {
+        let bytes = self.sealed(from, payload);
+        self.put(from, to, bytes);
+    }
+
+    pub(crate) fn sealed(&mut self, from: usize, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.nodes[from].endpoint.seal(payload, &mut bytes).expect("short");
+        bytes
+    }
+
+    pub(crate) fn downs(&self, index: usize) -> Vec<(Processor, DownCause)> {
+        let events = self.nodes[index].events.iter();
+        events
+            .filter_map(|(_, event)| {
+                let EndpointOutput::Peer(PeerEvent::Down { peer, cause }) = event else {
+                    return None;
+                };
+                Some((*peer, *cause))
+            })
+            .collect()
+    }
+
+    /// Which doubles of itself a process was told of, and whether it must stop.
+    pub(crate) fn duplicates(&self, index: usize) -> Vec<(u64, bool)> {
+        let events = self.nodes[index].events.iter();
+        events
+            .filter_map(|(_, event)| {
+                let EndpointOutput::DuplicateNode { incarnation, must_stop } = event else {
+                    return None;
+                };
+                Some((*incarnation, *must_stop))
+            })
+            .collect()
+    }
+
+    fn next_timeout(&self) -> Option<(Instant, usize)> {
+        let nodes = self.nodes.iter().enumerate();
+        let running = nodes.filter(|(_, node)| node.state == State::Running);
+        running.filter_map(|(index, node)| Some((node.endpoint.poll_timeout()?, index))).min()
+    }
+
+    fn next_arrival(&self) -> Option<(Instant, (Instant, u64))> {
+        let paused = |to: usize| self.nodes[to].state == State::Paused;
+        let mut flight = self.flight.iter();
+        flight.find(|(_, datagram)| !paused(datagram.to)).map(|(key, _)| (key.0, *key))
+    }
+
+    fn deliver(&mut self, mut datagram: Datagram) {
+        let node = &mut self.nodes[datagram.to];
+        if node.state == State::Dead {
+            return;
+        }
+        if let Ok(Some(packet)) = node.endpoint.handle_datagram(self.now, &mut datagram.bytes) {
+            node.packets.push((packet.from, packet.payload.to_vec()));
+        }
+        self.drain(datagram.to, Some(datagram.from));
+    }
+
+    fn drain(&mut self, index: usize, source: Option<usize>) {
+        while let Some(output) = self.nodes[index].endpoint.poll_output() {
+            let EndpointOutput::Hello { to, datagram } = output else {
+                self.nodes[index].events.push((self.now, output));
+                continue;
+            };
+            let targets = match to {
+                Destination::Source => vec![source.expect("an answer follows a datagram")],
+                Destination::All => self.everybody_but(index),
+            };
+            for target in targets {
+                self.put(index, target, datagram.clone());
+            }
+        }
+    }
+
+    fn everybody_but(&self, index: usize) -> Vec<usize> {
+        if self.multicast {
+            return (0..self.nodes.len()).filter(|to| *to != index).collect();
+        }
+        let peers = self.nodes[index].peers.iter();
+        peers.filter_map(|peer| self.listed.get(peer).copied()).collect()
+    }
+
+    fn put(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
+        self.recorded.push((from, bytes.clone()));
+        if !self.cut.contains(&(from, to)) {
+            self.serial += 1;
+            self.flight.insert((self.now + LATENCY, self.serial), Datagram { from, to, bytes });
+        }
+    }
+}
