@@ -1,6 +1,8 @@
 //! What outlives the states: who this processor is, whom it hears, what waits to be sent.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 use evs_model::{Guarantee, Instant, Members, Processor, RingId};
@@ -45,7 +47,7 @@ pub(crate) struct Context {
     heard: Members,
     /// Who was silent in the attempts to form a ring, although heard; until when they are left
     /// out of the own row.
-    given_up: VecDeque<GivenUp>,
+    given_up: Vec<GivenUp>,
     version: u64,
     joins: u64,
     leaving: bool,
@@ -60,6 +62,7 @@ pub(crate) struct Submission {
 #[derive(Clone, Copy, Debug)]
 struct GivenUp {
     processor: Processor,
+    pause: Duration,
     until: Instant,
 }
 
@@ -78,7 +81,7 @@ impl Context {
             backlog: VecDeque::new(),
             sequenced: 0,
             heard: Members::default(),
-            given_up: VecDeque::new(),
+            given_up: Vec::new(),
             version: 0,
             joins: 0,
             leaving: false,
@@ -146,12 +149,17 @@ impl Context {
 
     /// Takes a ring sequence that a peer saw. Returns whether it is believable.
     pub(crate) fn see_seq(&mut self, seq: u64) -> bool {
-        if seq > self.seqs.seen.saturating_add(SEQ_JUMP_MAX) {
+        if self.is_absurd(seq) {
             self.discard(Discard::AbsurdSeq);
             return false;
         }
         self.raise_seen(seq);
         true
+    }
+
+    /// Whether a ring sequence is too far above all that is known to be any ring's (P21).
+    pub(crate) const fn is_absurd(&self, seq: u64) -> bool {
+        seq > self.seqs.seen.saturating_add(SEQ_JUMP_MAX)
     }
 
     /// Agrees to a ring of this sequence.
@@ -176,35 +184,42 @@ impl Context {
         self.publish_row()
     }
 
-    /// Leaves a processor, which is heard but does not join, out of the own row for a while.
-    pub(crate) fn give_up(&mut self, processor: Processor) -> bool {
-        let until = self.now + self.config.detection * 4;
+    /// Leaves a processor, which is heard but does not join, out of the own row for a while: twice
+    /// as long each time, until it has been in a ring with this one.
+    pub(crate) fn give_up(&mut self, processor: Processor) {
+        let before = self.given_up.iter().find(|g| g.processor == processor);
+        let pause = before.map_or(self.config.detection * 2, |g| g.pause * 2);
+        let pause = pause.min(self.config.detection * 64);
         self.given_up.retain(|g| g.processor != processor);
-        self.given_up.push_back(GivenUp { processor, until });
-        self.publish_row()
+        self.given_up.push(GivenUp { processor, pause, until: self.now + pause });
+        self.publish_row();
     }
 
-    /// A sign of life from a processor that had been given up.
+    /// A sign of life from a processor that may have been given up. Returns whether the own row
+    /// changed.
     pub(crate) fn take_back(&mut self, processor: Processor) -> bool {
-        self.given_up.retain(|g| g.processor != processor);
+        let now = self.now;
+        for given_up in self.given_up.iter_mut().filter(|g| g.processor == processor) {
+            given_up.until = now;
+        }
         self.publish_row()
     }
 
-    /// Takes back those whose time is over.
+    /// Takes back those whose time is over. Returns whether the own row changed.
     pub(crate) fn take_back_due(&mut self) -> bool {
-        let now = self.now;
-        self.given_up.retain(|g| g.until > now);
-        self.publish_row()
+        !self.given_up.is_empty() && self.publish_row()
     }
 
     /// When the first of those given up is taken back.
     pub(crate) fn take_back_at(&self) -> Instant {
-        self.given_up.iter().map(|g| g.until).min().unwrap_or(Instant::NEVER)
+        let later = self.given_up.iter().map(|g| g.until).filter(|until| *until > self.now);
+        later.min().unwrap_or(Instant::NEVER)
     }
 
     /// Notes the ring that was just installed.
-    pub(crate) fn install(&mut self, ring: RingId) {
+    pub(crate) fn install(&mut self, ring: RingId, members: &Members) {
         self.installed = Some(ring);
+        self.given_up.retain(|g| !members.contains(g.processor));
         self.stats.installs += 1;
         self.publish_row();
     }
@@ -226,7 +241,7 @@ impl Context {
             return Members::default();
         }
         let mut hears = self.heard.clone();
-        hears.retain(|p| self.given_up.iter().all(|g| g.processor != p));
+        hears.retain(|p| !self.given_up.iter().any(|g| g.processor == p && g.until > self.now));
         hears
     }
 

@@ -79,7 +79,7 @@ impl Gather {
         if !cx.see_seq(join.seq) {
             return Next::Stay;
         }
-        cx.merge_rows(&join.rows);
+        let changed = cx.merge_rows(&join.rows);
         let proposed = Proposed { number: join.number, seq: join.seq, proposal: join.proposal };
         let news = self.joins.get(&from).is_none_or(|known| known.proposal != proposed.proposal);
         self.joins.insert(from, proposed);
@@ -87,12 +87,11 @@ impl Gather {
         if news {
             self.join_soon(cx);
         }
-        self.reconsider(cx)
+        if changed { self.reconsider(cx) } else { self.decide(cx) }
     }
 
     pub(crate) fn on_merge_detect(&mut self, cx: &mut Context, merge: &MergeDetect) -> Next {
-        cx.merge_probe(merge);
-        self.reconsider(cx)
+        if cx.merge_probe(merge) { self.reconsider(cx) } else { Next::Stay }
     }
 
     pub(crate) fn on_row_change(&mut self, cx: &mut Context) -> Next {
@@ -107,6 +106,8 @@ impl Gather {
         let fresh = mine.is_some_and(|place| commit.entries[place].is_none());
         if !commit.terms.acceptable() {
             cx.discard(Discard::Terms);
+        } else if cx.is_absurd(commit.ring.seq) {
+            cx.discard(Discard::AbsurdSeq);
         } else if !fresh
             || commit.members != self.proposal
             || commit.ring.seq <= cx.seqs.accepted
@@ -142,10 +143,12 @@ impl Gather {
         for peer in &silent {
             cx.give_up(*peer);
         }
-        if !silent.is_empty() {
+        let next = if silent.is_empty() {
+            self.decide(cx)
+        } else {
             self.join_soon(cx);
-        }
-        let next = self.reconsider(cx);
+            self.reconsider(cx)
+        };
         if cx.now >= self.join_at {
             self.send_join(cx);
         }
@@ -216,9 +219,9 @@ impl Gather {
             return Next::Stay;
         }
         let seen = self.proposal.iter().filter_map(|p| self.joins.get(&p)).map(|join| join.seq);
-        let Some(seq) = seen.fold(cx.seqs.seen.max(cx.seqs.accepted), u64::max).checked_add(1)
-        else {
-            return Next::Stay;
+        let seen = seen.fold(cx.seqs.seen.max(cx.seqs.accepted), u64::max);
+        let Some(seq) = seen.checked_add(1) else {
+            return cx.ignore(Discard::SeqExhausted);
         };
         let commit = CommitToken {
             ring: RingId { seq, rep: cx.me },

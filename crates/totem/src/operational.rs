@@ -142,7 +142,7 @@ impl Operational {
             self.on_duplicate_token(cx, &token);
             return Next::Stay;
         }
-        if self.out_of_range(&token) {
+        if out_of_range(&self.order, &token) {
             return Next::Gather(Cause::OutOfRange);
         }
         self.token_seq = token.token_seq;
@@ -186,6 +186,7 @@ impl Operational {
         } else if self.mark().is_some_and(|mark| parked.token_seq >= mark.token_seq) {
             self.token_arrived();
             self.loss_at = cx.now + self.terms.token_loss();
+            self.rotation.visit_at = None;
         }
         Next::Stay
     }
@@ -254,7 +255,7 @@ impl Operational {
             let (seq, rows) = (cx.seqs.seen, cx.graph.rows());
             cx.transmit_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
         }
-        if cx.now >= cx.take_back_at() && cx.take_back_due() {
+        if cx.take_back_due() {
             return self.on_row_change(cx);
         }
         Next::Stay
@@ -324,7 +325,9 @@ impl Operational {
     /// (§4): not so if everything that waits fits before.
     fn originate(&mut self, cx: &mut Context, token: &mut Token) -> Vec<Mcast> {
         let backlog = u32::try_from(cx.backlog.len()).unwrap_or(u32::MAX);
-        let quota = flow::quota(token, backlog, &self.terms);
+        let mut quota = flow::quota(token, backlog, &self.terms);
+        let slots = self.order.window.last_slot() - token.seq;
+        quota.packets = quota.packets.min(u32::try_from(slots).unwrap_or(u32::MAX));
         let all_fits = quota.packets == backlog;
         let early = if all_fits {
             quota.packets
@@ -345,7 +348,7 @@ impl Operational {
                 guarantee: submission.guarantee,
                 body: submission.body,
             };
-            self.order.receive(mcast.clone()).expect("a number that was not used has a slot");
+            self.order.receive(mcast.clone()).expect("the quota is within the slots");
             if sent.packets <= early {
                 cx.transmit_all(Packet::Mcast(mcast));
             } else {
@@ -489,29 +492,27 @@ impl Operational {
         }
     }
 
-    // ── sanity ──────────────────────────────────────────────────────────────────────────────
-
-    /// Whether a token says what no member of this ring can say. The ring is then given up, not
-    /// the process (P14).
-    fn out_of_range(&self, token: &Token) -> bool {
-        let window = &self.order.window;
-        let known = |node| self.order.members.find(node).is_some();
-        token.seq > window.last_slot()
-            || token.seq < window.high_seq()
-            || token.seq >= SEQ_MAX
-            || token.token_seq >= SEQ_MAX
-            || token.aru < self.order.safe
-            || !token.aru_by.is_none_or(known)
-            || token.aru_by.is_none() && token.aru != token.seq
-            || !known(token.originator)
-    }
-
     pub(crate) fn check(&self) {
         self.order.check();
         if let Holding::Parked { token, .. } = &self.holding {
             assert!(token.seq >= self.order.window.high_seq());
         }
     }
+}
+
+/// Whether a token says what no member of this ring can say. The ring is then given up, not the
+/// process (P14).
+pub(crate) fn out_of_range(order: &Order, token: &Token) -> bool {
+    let window = &order.window;
+    let known = |node| order.members.find(node).is_some();
+    token.seq > window.last_slot()
+        || token.seq < window.high_seq()
+        || token.seq >= SEQ_MAX
+        || token.token_seq >= SEQ_MAX
+        || token.aru < order.safe
+        || !token.aru_by.is_none_or(known)
+        || token.aru_by.is_none() && token.aru != token.seq
+        || !known(token.originator)
 }
 
 /// Why these processors can no longer be one ring, if so: a member leaves, or two do not hear

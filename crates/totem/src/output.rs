@@ -115,8 +115,6 @@ pub enum Cause {
     Growth(Processor),
     /// A peer's state is out of every bound; this ring is given up rather than the process.
     OutOfRange,
-    /// The ring sequence is at its maximum; this processor can join no ring any more.
-    Exhausted,
     /// The application asked to leave.
     Leave,
 }
@@ -134,7 +132,6 @@ impl fmt::Display for Cause {
             Self::MemberGathers(p) => write!(f, "{p} gathers anew"),
             Self::Growth(p) => write!(f, "{p} can be heard by all"),
             Self::OutOfRange => f.write_str("a peer's state is out of bounds"),
-            Self::Exhausted => f.write_str("the ring sequence is at its maximum"),
             Self::Leave => f.write_str("leaving"),
         }
     }

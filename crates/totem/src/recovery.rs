@@ -16,7 +16,7 @@ use evs_model::{Configuration, Instant, Processor};
 use crate::commit::{attempt_on_join, attempt_on_rows, pass_on};
 use crate::context::Context;
 use crate::old::OldRing;
-use crate::operational::Operational;
+use crate::operational::{Operational, out_of_range};
 use crate::order::Order;
 use crate::output::{Cause, Output, Timer};
 use crate::resend::Resend;
@@ -151,6 +151,9 @@ impl Recovery {
     /// One visit of the token: send what others miss, request what is missing here, say whether
     /// everything is here; install if everybody says so.
     fn visit(&mut self, cx: &mut Context, mut token: Token) -> Next {
+        if out_of_range(&self.new, &token) {
+            return Next::Gather(Cause::OutOfRange);
+        }
         self.token_seq = token.token_seq;
         self.loss_at = cx.now + self.commit.terms.token_loss();
         self.retransmit(cx, &mut token);
@@ -158,7 +161,7 @@ impl Recovery {
             let place = self.commit.members.index_of(cx.me).expect("agreed to as a member");
             token.complete |= 1 << place;
         }
-        if token.complete.count_ones() as usize == self.commit.members.len() {
+        if token.all_complete(self.commit.members.len()) {
             return Next::Operational(token.into());
         }
         // A copy of an aru that nobody may act on before the ring is installed (EVS-7).
@@ -218,7 +221,7 @@ impl Recovery {
             ring: self.commit.ring,
             members: self.commit.members.clone(),
         }));
-        cx.install(self.commit.ring);
+        cx.install(self.commit.ring, &self.commit.members);
         // What was not sequenced is handed over again, whole, by the layer above.
         cx.backlog.clear();
         Operational::enter(cx, self.new, self.commit.terms, self.next, token)

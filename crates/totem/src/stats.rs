@@ -28,11 +28,13 @@ pub enum Discard {
     TooManyRows,
     /// Means nothing in this state.
     WrongState,
+    /// No ring can be formed: its sequence would be above the maximum.
+    SeqExhausted,
 }
 
 impl Discard {
     /// All reasons.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Duplicate,
         Self::ForeignRing,
         Self::NotMember,
@@ -43,6 +45,7 @@ impl Discard {
         Self::Terms,
         Self::TooManyRows,
         Self::WrongState,
+        Self::SeqExhausted,
     ];
 
     /// The name under which it is counted.
@@ -59,6 +62,7 @@ impl Discard {
             Self::Terms => "terms",
             Self::TooManyRows => "too_many_rows",
             Self::WrongState => "wrong_state",
+            Self::SeqExhausted => "seq_exhausted",
         }
     }
 }

@@ -6,7 +6,8 @@ use evs_model::{NodeId, RingId};
 
 use super::DecodeError;
 use super::codec::{Reader, put_node, put_ring};
-use crate::config::RTR_MAX;
+use crate::config::{RTR_MAX, WINDOW_PACKETS_CAP};
+use crate::window;
 
 /// The right to send, and what the ring knows.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,6 +39,11 @@ pub struct Token {
 }
 
 impl Token {
+    /// Whether all of so many members have said that they hold everything.
+    pub(crate) fn all_complete(&self, members: usize) -> bool {
+        (0..members).all(|place| self.complete >> place & 1 == 1)
+    }
+
     /// The first token of a ring.
     pub(crate) fn first(ring: RingId) -> Self {
         Self {
@@ -206,11 +212,11 @@ impl RtrList {
         let mut list: Vec<Rtr> = Vec::with_capacity(count);
         for _ in 0..count {
             let range = Rtr { ring: reader.ring()?, first: reader.u64()?, last: reader.u64()? };
-            // A range is bounded so that nobody walks through 2^64 numbers for a peer.
+            // Nobody misses more than a window holds; nobody walks through 2^64 numbers for a peer.
             let valid = range.first >= 1
                 && range.first <= range.last
                 && range.last < u64::MAX
-                && range.last - range.first < 1 << 20;
+                && range.last - range.first < window::slots(WINDOW_PACKETS_CAP) as u64;
             let apart = list.last().is_none_or(|r| {
                 r.ring < range.ring || (r.ring == range.ring && r.last + 1 < range.first)
             });
