@@ -12,8 +12,8 @@
 //! Inputs are the methods `handle_*` and the clients' verbs; effects are taken from
 //! [`Service::poll_output`], in order, until it returns `None`, after every batch of inputs. The
 //! driver calls [`Service::handle_timeout`] when [`Service::poll_timeout`] is due; a call too early
-//! has no effect. The rules of [`totem`]'s driver hold here too: read the sockets before the timers,
-//! hand over data packets before the token.
+//! has no effect. The rules of [`totem`]'s driver hold here too: read the sockets before the
+//! timers, hand over data packets before the token.
 //!
 //! Messages wait in the service, not in the ring, and become packets at the last moment: right
 //! before the token is handled, or at once if the ring is idle. So many small messages share a

@@ -23,8 +23,8 @@ use crate::{Config, ConnectError, RequestError, SendError, Stats};
 pub enum Output {
     /// This processor has left in order; no message is sent any more.
     Left {
-        /// How many accepted messages were not sent, or were sent but not delivered here: nobody can
-        /// say what becomes of these.
+        /// How many accepted messages were not sent, or were sent but not delivered here: nobody
+        /// can say what becomes of these.
         dropped: u64,
     },
     /// As [`totem::Output::Persist`].
