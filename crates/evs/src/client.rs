@@ -217,7 +217,7 @@ impl Client {
         let readiness = match self.room_readiness.get() {
             Some(readiness) => readiness,
             None => {
-                let made = self.control.with(|_, fd| Readiness::new(fd.as_fd()))?;
+                let made = self.control.with(|_, fd| Readiness::new(fd))?;
                 self.room_readiness.get_or_init(|| Arc::new(made))
             }
         };
@@ -352,7 +352,7 @@ impl Client {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Arrived(u64);
 
-fn take(events: &mut EventStream, fd: &std::os::fd::OwnedFd) -> Step<Result<Event, Closed>> {
+fn take(events: &mut EventStream, fd: BorrowedFd<'_>) -> Step<Result<Event, Closed>> {
     match events.take(fd) {
         Taken::Event(event) => Step::Done(Ok(event)),
         Taken::Blocked => Step::Wait(Interest::Read),

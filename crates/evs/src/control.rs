@@ -4,7 +4,7 @@
 //! async, waits and repeats it.
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use evs_ipc::{
@@ -130,7 +130,7 @@ impl Control {
     }
 
     /// Whether the daemon has gone or has ended the session.
-    pub(crate) fn is_over(&mut self, fd: &OwnedFd) -> bool {
+    pub(crate) fn is_over(&mut self, fd: BorrowedFd<'_>) -> bool {
         self.read(fd);
         self.gone
     }
@@ -154,7 +154,7 @@ impl Control {
     /// Sends when the ticket's turn has come; the turn ends with the result.
     pub(crate) fn send_in_turn(
         &mut self,
-        fd: &OwnedFd,
+        fd: BorrowedFd<'_>,
         ticket: u64,
         message: &mut Outgoing<'_>,
     ) -> Step<Result<MessageId, SendError>> {
@@ -175,7 +175,7 @@ impl Control {
     /// Hands a message over if there is room at once.
     pub(crate) fn try_send(
         &mut self,
-        fd: &OwnedFd,
+        fd: BorrowedFd<'_>,
         message: &mut Outgoing<'_>,
     ) -> Result<(), SendError> {
         let busy = self.line.serving != self.line.next;
@@ -199,7 +199,7 @@ impl Control {
     /// sent whatever becomes of this client.
     pub(crate) fn send(
         &mut self,
-        fd: &OwnedFd,
+        fd: BorrowedFd<'_>,
         message: &mut Outgoing<'_>,
     ) -> Step<Result<MessageId, SendError>> {
         if message.sent.is_none() {
@@ -215,7 +215,7 @@ impl Control {
     /// Waits until the kernel has all of a message that was handed over.
     pub(crate) fn finish(
         &mut self,
-        fd: &OwnedFd,
+        fd: BorrowedFd<'_>,
         message: &Outgoing<'_>,
     ) -> Step<Result<MessageId, SendError>> {
         let number = message.sent.expect("handed over before");
@@ -233,7 +233,7 @@ impl Control {
     /// what it lacks.
     fn offer(
         &mut self,
-        fd: &OwnedFd,
+        fd: BorrowedFd<'_>,
         message: &mut Outgoing<'_>,
     ) -> Result<Option<Interest>, SendError> {
         let cost = self.cost_of(message)?;
@@ -293,7 +293,7 @@ impl Control {
 
     /// Writes the head and what follows it; what the socket does not take becomes the rest.
     /// Returns whether the socket took anything at all.
-    fn write(&mut self, fd: &OwnedFd, parts: &[IoSlice<'_>]) -> bool {
+    fn write(&mut self, fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> bool {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         slices[0] = IoSlice::new(&self.head);
         let count = 1 + parts.len().min(SLICES_MAX - 1);
@@ -319,7 +319,7 @@ impl Control {
 
     /// Writes the rest of the last frame. Returns whether there is none left; a connection that is
     /// gone needs no more flushing.
-    fn flush(&mut self, fd: &OwnedFd) -> bool {
+    fn flush(&mut self, fd: BorrowedFd<'_>) -> bool {
         if self.rest.is_empty() || self.gone {
             return true;
         }
@@ -344,7 +344,7 @@ impl Control {
     /// One step of a request. `number` is filled in when it was handed over.
     pub(crate) fn request(
         &mut self,
-        fd: &OwnedFd,
+        fd: BorrowedFd<'_>,
         number: &mut Option<u32>,
         request: &Request,
     ) -> Step<Result<Answer, RequestError>> {
@@ -378,7 +378,7 @@ impl Control {
         }
     }
 
-    fn answer(&mut self, fd: &OwnedFd, number: u32) -> Step<Result<Answer, RequestError>> {
+    fn answer(&mut self, fd: BorrowedFd<'_>, number: u32) -> Step<Result<Answer, RequestError>> {
         if !self.flush(fd) {
             return Step::Wait(Interest::Write);
         }
@@ -396,7 +396,7 @@ impl Control {
     // ── what the daemon says ────────────────────────────────────────────────────────────────────
 
     /// Takes everything that is there.
-    fn read(&mut self, fd: &OwnedFd) {
+    fn read(&mut self, fd: BorrowedFd<'_>) {
         while !self.gone {
             match self.reader.next_frame() {
                 Ok(Some(frame)) => {
@@ -438,13 +438,13 @@ impl Control {
     }
 
     /// Writing failed: what the daemon said before it went still counts.
-    fn lose(&mut self, fd: &OwnedFd) {
+    fn lose(&mut self, fd: BorrowedFd<'_>) {
         self.read(fd);
         self.close();
     }
 
     /// The daemon's bytes make no sense: end the session, so that it and our events end too.
-    fn break_off(&mut self, fd: &OwnedFd) {
+    fn break_off(&mut self, fd: BorrowedFd<'_>) {
         let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Both);
         self.close();
     }
@@ -452,7 +452,7 @@ impl Control {
     // ── room, for those who poll ────────────────────────────────────────────────────────────────
 
     /// From now on the descriptor is kept.
-    pub(crate) fn watch_room(&mut self, fd: &OwnedFd, readiness: &Arc<Readiness>) {
+    pub(crate) fn watch_room(&mut self, fd: BorrowedFd<'_>, readiness: &Arc<Readiness>) {
         if self.room.readiness.is_some() {
             return;
         }
@@ -463,7 +463,7 @@ impl Control {
         }
     }
 
-    fn refuse_room(&mut self, fd: &OwnedFd, lacks: Interest) {
+    fn refuse_room(&mut self, fd: BorrowedFd<'_>, lacks: Interest) {
         if self.gone {
             return;
         }
@@ -475,7 +475,7 @@ impl Control {
         let writable = lacks == Interest::Write;
         if self.room.writable != writable {
             self.room.writable = writable;
-            readiness.watch_writable(fd.as_fd(), writable);
+            readiness.watch_writable(fd, writable);
         }
     }
 

@@ -4,8 +4,8 @@
 //! and writing happen under the lock and never block.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -31,7 +31,7 @@ pub(crate) enum Interest {
 /// A state and the descriptor that feeds it.
 #[derive(Debug)]
 pub(crate) struct Watched<S> {
-    fd: Arc<OwnedFd>,
+    fd: OwnedFd,
     state: Mutex<Shared<S>>,
     changed: Condvar,
     /// Interrupts a thread that polls `fd` when another one has taken away what it polls for.
@@ -50,16 +50,16 @@ struct Shared<S> {
 }
 
 impl<S> Watched<S> {
-    pub(crate) fn new(fd: Arc<OwnedFd>, value: S) -> io::Result<Self> {
+    pub(crate) fn new(fd: OwnedFd, value: S) -> io::Result<Self> {
         let shared = Shared { value, polled_read: false, polled_write: false, sleepers: 0 };
         let nudge = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { fd, state: Mutex::new(shared), changed: Condvar::new(), nudge })
     }
 
     /// Uses the state without waiting. Who waits is told.
-    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut S, &OwnedFd) -> T) -> T {
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut S, BorrowedFd<'_>) -> T) -> T {
         let mut shared = self.lock();
-        let result = act(&mut shared.value, &self.fd);
+        let result = act(&mut shared.value, self.fd.as_fd());
         self.wake(&shared);
         result
     }
@@ -68,11 +68,11 @@ impl<S> Watched<S> {
     pub(crate) fn wait<T>(
         &self,
         deadline: Option<Instant>,
-        mut attempt: impl FnMut(&mut S, &OwnedFd) -> Step<T>,
+        mut attempt: impl FnMut(&mut S, BorrowedFd<'_>) -> Step<T>,
     ) -> Option<T> {
         let mut shared = self.lock();
         loop {
-            let interest = match attempt(&mut shared.value, &self.fd) {
+            let interest = match attempt(&mut shared.value, self.fd.as_fd()) {
                 Step::Done(result) => {
                     self.wake(&shared);
                     return Some(result);

@@ -1,0 +1,328 @@
+//! Sending: ids, limits, credit, and the way to wait for room. Requests and their answers.
+
+mod support;
+
+use std::io::IoSlice;
+use std::thread;
+use std::time::Duration;
+
+use evs::{Client, Closed, Guarantee, RequestError, SendError, Target};
+use evs_ipc::{ClientFrame, Outcome, ServerFrame};
+use evs_model::send_cost;
+use support::{
+    CREDIT, Daemon, MESSAGE_BYTES_MAX, Peer, group, is_readable, processor, wait_until_readable,
+};
+
+fn connected() -> (Client, Peer) {
+    Daemon::listen().connect()
+}
+
+/// A client that may have so many messages of 100 bytes on their way.
+fn with_room_for(messages: u64) -> (Client, Peer) {
+    let daemon = Daemon::listen();
+    daemon.connect_with(&daemon.options(), messages * COST)
+}
+
+const BODY: [u8; 100] = [b'x'; 100];
+const COST: u64 = send_cost(BODY.len(), 1) as u64;
+
+#[test]
+fn messages_are_numbered_in_the_order_of_sending() {
+    let (client, mut peer) = connected();
+    let groups = [group("a"), group("b")];
+    for number in 1..=3 {
+        let id = client.send(Guarantee::Safe, &groups, b"body").expect("room");
+        assert_eq!((id.sender, id.client, id.number), (processor(1), client.client_id(), number));
+        let (guarantee, sent_to, body) = peer.read_send();
+        assert_eq!(guarantee, Guarantee::Safe);
+        assert!(sent_to.iter().eq(groups));
+        assert_eq!(&body[..], b"body");
+    }
+}
+
+#[test]
+fn the_size_limit_is_kept_before_a_byte_is_sent() {
+    let (client, mut peer) = connected();
+    let body = vec![7; MESSAGE_BYTES_MAX + 1];
+    let limit = MESSAGE_BYTES_MAX;
+    let too_big = SendError::TooBig { bytes: limit + 1, limit };
+    assert_eq!(client.send(Guarantee::Agreed, &[group("g")], &body), Err(too_big.clone()));
+    assert_eq!(client.try_send(Guarantee::Agreed, &[group("g")], &body), Err(too_big));
+    thread::scope(|scope| {
+        scope.spawn(|| client.send(Guarantee::Agreed, &[group("g")], &body[1..]).expect("fits"));
+        assert_eq!(peer.read_send().2.len(), limit);
+    });
+}
+
+#[test]
+fn the_limit_of_groups_is_kept() {
+    let (client, mut peer) = connected();
+    let groups = vec![group("g"); 1025];
+    let too_many = SendError::TooManyGroups { count: 1025 };
+    assert_eq!(client.send(Guarantee::Agreed, &groups, b""), Err(too_many));
+    client.send(Guarantee::Agreed, &groups[1..], b"").expect("at the limit");
+    assert_eq!(peer.read_send().1.len(), 1024);
+    let too_many = client.join(&groups).expect_err("too many in one call");
+    assert!(matches!(too_many, RequestError::TooManyGroups { per_request: 1024, joined: 4096 }));
+}
+
+#[test]
+fn no_groups_and_no_body_are_a_message() {
+    let (client, mut peer) = connected();
+    client.send(Guarantee::Unordered, &[], b"").expect("room");
+    client.send_joined(Guarantee::Fifo, b"").expect("room");
+    for expected in [Guarantee::Unordered, Guarantee::Fifo] {
+        let (guarantee, groups, body) = peer.read_send();
+        assert_eq!((guarantee, groups.len(), body.len()), (expected, 0, 0));
+    }
+}
+
+#[test]
+fn a_body_in_many_parts_is_one_message() {
+    let (client, mut peer) = connected();
+    let parts: Vec<Vec<u8>> = (0..=255).map(|i| vec![i; usize::from(i % 5)]).collect();
+    let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let target = [group("g")];
+    client.send_vectored(Guarantee::Agreed, Target::Groups(&target), &slices).expect("room");
+    client.send_vectored(Guarantee::Agreed, Target::Groups(&target), &[]).expect("room");
+    assert_eq!(peer.read_send().2, parts.concat());
+    assert_eq!(peer.read_send().2.len(), 0);
+}
+
+#[test]
+fn a_full_queue_refuses_until_credit_comes_back() {
+    let (client, peer) = with_room_for(3);
+    let room = client.room_fd().expect("a descriptor");
+    assert!(is_readable(room));
+    for _ in 0..3 {
+        client.try_send(Guarantee::Agreed, &[group("g")], &BODY).expect("room");
+    }
+    assert!(is_readable(room));
+    for _ in 0..2 {
+        let full = client.try_send(Guarantee::Agreed, &[group("g")], &BODY);
+        assert_eq!(full, Err(SendError::QueueFull));
+        assert!(!is_readable(room));
+    }
+    peer.say(&ServerFrame::Credit { bytes: COST });
+    wait_until_readable(room);
+    let id = client.try_send(Guarantee::Agreed, &[group("g")], &BODY).expect("room again");
+    assert_eq!(id.number, 4);
+    let full = client.try_send(Guarantee::Agreed, &[group("g")], &BODY);
+    assert_eq!(full, Err(SendError::QueueFull));
+    assert!(!is_readable(room));
+}
+
+#[test]
+fn room_that_came_before_anybody_watched_shows() {
+    let (client, peer) = with_room_for(1);
+    client.try_send(Guarantee::Agreed, &[group("g")], &BODY).expect("room");
+    let full = client.try_send(Guarantee::Agreed, &[group("g")], &BODY);
+    assert_eq!(full, Err(SendError::QueueFull));
+    let room = client.room_fd().expect("a descriptor");
+    assert!(!is_readable(room));
+    peer.say(&ServerFrame::Credit { bytes: COST });
+    wait_until_readable(room);
+}
+
+#[test]
+fn credit_that_another_call_read_opens_the_room_too() {
+    let (client, mut peer) = with_room_for(1);
+    let room = client.room_fd().expect("a descriptor");
+    client.try_send(Guarantee::Agreed, &[group("g")], &BODY).expect("room");
+    let full = client.try_send(Guarantee::Agreed, &[group("g")], &BODY);
+    assert_eq!(full, Err(SendError::QueueFull));
+    thread::scope(|scope| {
+        scope.spawn(|| client.join(&[group("g")]).expect("done"));
+        peer.read_send();
+        peer.say(&ServerFrame::Credit { bytes: COST });
+        peer.answer(Outcome::Done);
+    });
+    assert!(is_readable(room));
+}
+
+#[test]
+fn a_blocked_send_goes_on_when_credit_comes_back() {
+    let (client, mut peer) = with_room_for(1);
+    client.send(Guarantee::Agreed, &[group("g")], &BODY).expect("room");
+    thread::scope(|scope| {
+        let blocked = scope.spawn(|| client.send(Guarantee::Agreed, &[group("g")], &BODY));
+        peer.read_send();
+        peer.say(&ServerFrame::Credit { bytes: COST });
+        peer.read_send();
+        assert_eq!(blocked.join().expect("no panic").expect("room").number, 2);
+    });
+}
+
+#[test]
+fn with_nothing_outstanding_any_allowed_size_fits() {
+    let daemon = Daemon::listen();
+    let (client, mut peer) = daemon.connect_with(&daemon.options(), 1000);
+    let large = vec![1; 5000];
+    client.try_send(Guarantee::Agreed, &[group("g")], &large).expect("nothing is outstanding");
+    assert_eq!(peer.read_send().2.len(), 5000);
+    let full = client.try_send(Guarantee::Agreed, &[group("g")], b"");
+    assert_eq!(full, Err(SendError::QueueFull));
+    peer.say(&ServerFrame::Credit { bytes: send_cost(5000, 1) as u64 });
+    wait_until_readable(client.room_fd().expect("a descriptor"));
+    client.try_send(Guarantee::Agreed, &[group("g")], &large).expect("nothing is outstanding");
+}
+
+#[test]
+fn a_small_message_does_not_overtake_a_large_one_that_waits() {
+    let (client, mut peer) = with_room_for(2);
+    let large = [0; 2 * BODY.len()];
+    client.send(Guarantee::Agreed, &[group("g")], &BODY).expect("room");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.send(Guarantee::Agreed, &[group("g")], &large));
+        // The small one would fit; it is refused as soon as the large one waits.
+        let mut sent = 1;
+        loop {
+            match client.try_send(Guarantee::Agreed, &[group("g")], b"") {
+                Err(SendError::QueueFull) => break,
+                Ok(id) => sent = id.number,
+                Err(error) => panic!("{error}"),
+            }
+            peer.say(&ServerFrame::Credit { bytes: send_cost(0, 1) as u64 });
+        }
+        for _ in 0..sent {
+            peer.read_send();
+        }
+        peer.say(&ServerFrame::Credit { bytes: COST });
+        assert_eq!(peer.read_send().2.len(), large.len());
+        assert_eq!(waiting.join().expect("no panic").expect("room").number, sent + 1);
+    });
+}
+
+#[test]
+fn large_messages_arrive_whole_and_one_after_the_other() {
+    let (client, mut peer) = connected();
+    let bodies: Vec<_> = (1..=3).map(|i| vec![i; MESSAGE_BYTES_MAX]).collect();
+    thread::scope(|scope| {
+        let senders: Vec<_> = bodies
+            .iter()
+            .map(|body| scope.spawn(|| client.send(Guarantee::Agreed, &[group("g")], body)))
+            .collect();
+        let mut received: Vec<_> = (0..3).map(|_| peer.read_send().2).collect();
+        received.sort_unstable();
+        assert!(received == bodies);
+        let numbers = senders
+            .into_iter()
+            .map(|sender| sender.join().expect("no panic").expect("room").number);
+        assert_eq!(numbers.sum::<u64>(), 6);
+    });
+}
+
+#[test]
+fn a_daemon_that_dies_inside_a_message_closes_its_send() {
+    let daemon = Daemon::listen();
+    let (client, mut peer) = daemon.connect_with(&daemon.options(), 64 << 20);
+    let body = vec![1; MESSAGE_BYTES_MAX - 1];
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            loop {
+                if let Err(error) = client.try_send(Guarantee::Agreed, &[group("g")], &body)
+                    && error != SendError::QueueFull
+                {
+                    return error;
+                }
+            }
+        });
+        // More than the socket holds: the sender waits inside a message, again and again.
+        for _ in 0..40 {
+            peer.read_send();
+            peer.say(&ServerFrame::Credit { bytes: send_cost(body.len(), 1) as u64 });
+        }
+        drop(peer);
+        assert_eq!(sender.join().expect("no panic"), SendError::Closed(Closed));
+    });
+}
+
+#[test]
+fn a_dead_daemon_closes_every_send() {
+    let (client, mut peer) = with_room_for(1);
+    client.send(Guarantee::Agreed, &[group("g")], &BODY).expect("room");
+    thread::scope(|scope| {
+        let blocked: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| client.send(Guarantee::Agreed, &[group("g")], &BODY)))
+            .collect();
+        let asking = scope.spawn(|| client.join(&[group("g")]));
+        peer.read_send();
+        assert!(matches!(peer.read(), Some(ClientFrame::Join { .. })));
+        drop(peer);
+        for blocked in blocked {
+            assert_eq!(blocked.join().expect("no panic"), Err(SendError::Closed(Closed)));
+        }
+        assert_eq!(asking.join().expect("no panic"), Err(RequestError::Closed(Closed)));
+    });
+    let closed = SendError::Closed(Closed);
+    assert_eq!(client.send(Guarantee::Agreed, &[group("g")], b""), Err(closed.clone()));
+    assert_eq!(client.try_send(Guarantee::Agreed, &[group("g")], b""), Err(closed));
+    assert!(is_readable(client.room_fd().expect("a descriptor")));
+}
+
+#[test]
+fn the_joined_groups_are_those_that_the_daemon_confirmed() {
+    let (client, mut peer) = connected();
+    let (a, b) = (group("a"), group("b"));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for outcome in [
+                Outcome::Done,
+                Outcome::TooManyGroups,
+                Outcome::NotJoined,
+                Outcome::Leaving,
+                Outcome::Done,
+            ] {
+                peer.answer(outcome);
+            }
+            assert!(peer.read_send().1.iter().eq([a, b]));
+        });
+        client.join(&[a, b, a]).expect("done");
+        let error = client.join(&[group("c")]).expect_err("refused");
+        assert!(matches!(error, RequestError::TooManyGroups { joined: 4096, .. }));
+        assert_eq!(client.leave(&[a, group("x")]), Err(RequestError::NotJoined));
+        assert_eq!(client.join(&[a]), Err(RequestError::Leaving));
+        assert_eq!(client.joined(), [(a, 2), (b, 1)]);
+        client.leave(&[a]).expect("done");
+        assert_eq!(client.joined(), [(a, 1), (b, 1)]);
+        client.send_joined(Guarantee::Agreed, b"").expect("room");
+    });
+}
+
+#[test]
+fn an_answer_that_comes_late_still_counts() {
+    let daemon = Daemon::listen();
+    let options = daemon.options().request_timeout(Duration::from_millis(20));
+    let (client, mut peer) = daemon.connect_with(&options, CREDIT);
+    let late = client.join(&[group("g")]);
+    assert!(matches!(late, Err(RequestError::TimedOut { .. })));
+    assert!(client.joined().is_empty());
+    peer.answer(Outcome::Done);
+    // The next request reads the answer of the first.
+    assert!(matches!(client.join(&[group("h")]), Err(RequestError::TimedOut { .. })));
+    assert_eq!(client.joined(), [(group("g"), 1)]);
+}
+
+#[test]
+fn status_is_what_the_daemon_says() {
+    let (client, mut peer) = connected();
+    let json = format!("{{\"filler\":\"{}\"}}", "x".repeat(500_000));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let Some(ClientFrame::Status { request }) = peer.read() else { panic!("a request") };
+            peer.say(&ServerFrame::StatusReply { request, json: json.clone() });
+        });
+        assert!(client.status_json().expect("answered") == json);
+    });
+}
+
+#[test]
+fn an_answer_that_fits_no_request_ends_the_session() {
+    let (client, peer) = connected();
+    peer.say(&ServerFrame::Done { request: 77, outcome: Outcome::Done });
+    assert_eq!(client.join(&[group("g")]), Err(RequestError::Closed(Closed)));
+    let credit = ServerFrame::Credit { bytes: 1 };
+    let (client, peer) = connected();
+    peer.say(&credit);
+    assert_eq!(client.join(&[group("g")]), Err(RequestError::Closed(Closed)));
+}
