@@ -15,6 +15,7 @@ enum Move {
     Heal,
     Isolate,
     Leave,
+    Lossy,
     Partition,
     Pause,
     Restart,
@@ -25,7 +26,7 @@ enum Move {
 }
 
 impl Move {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Crash,
         Self::CrashMidStep,
         Self::CutLarge,
@@ -34,6 +35,7 @@ impl Move {
         Self::Heal,
         Self::Isolate,
         Self::Leave,
+        Self::Lossy,
         Self::Partition,
         Self::Pause,
         Self::Restart,
@@ -125,7 +127,10 @@ impl Chaos {
             }
             Move::CutOneWay if id != other => world.cut_one_way(id, other),
             Move::CutPair if id != other => world.cut(id, other),
-            Move::CutLarge | Move::CutOneWay | Move::CutPair => {}
+            Move::Lossy if id != other => {
+                world.lossy(id, other, [50_000, 300_000, 700_000][self.rng.usize(0..3)]);
+            }
+            Move::CutLarge | Move::CutOneWay | Move::CutPair | Move::Lossy => {}
             Move::Heal => world.heal(),
             Move::Isolate => {
                 let rest: Vec<u32> = (1..=world.len()).filter(|other| *other != id).collect();

@@ -181,14 +181,16 @@ pub(crate) fn settle(world: &mut World, workload: &mut Workload) -> Option<Nanos
     let mut since = None;
     while world.now() < bound && world.stopped().is_none() {
         world.run_for(5_000_000);
-        since = if world.is_one_ring() { since.or(Some(world.now() - began)) } else { None };
+        since =
+            if world.is_one_ring() { since.or_else(|| Some(world.now() - began)) } else { None };
     }
+    world.run_for(world.draining_time());
     world.mark_settled();
     workload.probe(world);
     let quiet = quiet_time(world.options());
     world.run_for(quiet / 2);
     workload.probe(world);
-    world.run_for(quiet / 2);
+    world.run_for(quiet / 2 + world.draining_time());
     since
 }
 

@@ -132,8 +132,10 @@ pub fn violations(history: &History) -> Vec<Violation> {
     }
 }
 
+type Checker = fn(&Index<'_>) -> Result<(), Violation>;
+
 /// One function for each property, those first that others are easier to read without.
-const PROPERTIES: [fn(&Index<'_>) -> Result<(), Violation>; 12] = [
+const PROPERTIES: [Checker; 12] = [
     basic::check,
     configurations::check,
     whole::check,

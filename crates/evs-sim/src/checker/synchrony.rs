@@ -36,10 +36,11 @@ fn same_sets(
     let after = |epoch: &Epoch<'_>| epoch.transition.as_ref().map(|t| t.to);
     let (name, other, from) = (two.name(), one.name(), ours.ring);
     // A view that starts in the middle of R does not show what came before.
-    if ours.whole && theirs.whole {
-        if let Some(id) = missing(two, &theirs.regular, &ours.regular) {
-            return Err(violates!(Evs4, "{name} did not deliver {id} in R = {from}, {other} did"));
-        }
+    if ours.whole
+        && theirs.whole
+        && let Some(id) = missing(two, &theirs.regular, &ours.regular)
+    {
+        return Err(violates!(Evs4, "{name} did not deliver {id} in R = {from}, {other} did"));
     }
     let (Some(to), Some(theirs), Some(ours)) = (after(ours), &theirs.transition, &ours.transition)
     else {

@@ -95,12 +95,15 @@ impl World {
         body: &Bytes,
     ) -> Sent {
         let now = self.nodes[session.node].clock.local(self.now);
+        let packet_bytes = self.options.packet_bytes_max;
         let Some((machine, _)) = self.session(session) else { return Sent::Refused };
         let view = machine.view;
+        let packets = packets(body.len(), packet_bytes);
         let sent =
             machine.service.send(now, session.client, guarantee, groups.clone(), body.clone());
         let outcome = match sent {
             Ok(id) => {
+                machine.owed_packets += packets;
                 let (groups, body) = (groups.clone(), body.clone());
                 self.tell(
                     session.node,
@@ -140,4 +143,9 @@ impl World {
         let client = *machine.clients.get(&session.client)?;
         (machine.boot == session.boot).then_some((machine, client))
     }
+}
+
+/// An upper estimate of the packets that a message of this size takes.
+pub(super) const fn packets(bytes: usize, packet_bytes: usize) -> u64 {
+    (bytes / (packet_bytes / 2) + 1) as u64
 }

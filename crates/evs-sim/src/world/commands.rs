@@ -97,6 +97,7 @@ impl World {
             stored,
             observer: None,
             clients: std::collections::BTreeMap::new(),
+            owed_packets: 0,
             left: None,
         }
     }
@@ -135,8 +136,11 @@ impl World {
         }
     }
 
-    /// No crash is due any more.
+    /// What is wrong with the nodes themselves ends: no crash is due, no ambush is laid, receive
+    /// buffers are large.
     pub fn disarm(&mut self) {
+        self.options.inbox_max = self.options.inbox_max.max(4_096);
+        self.options.ambush_ppm = 0;
         self.nodes.iter_mut().filter_map(|n| n.machine.as_mut()).for_each(|m| m.fuse = None);
     }
 
@@ -217,6 +221,14 @@ impl World {
         self.tell(from, &format_args!("loses datagrams over {bytes_max} bytes to {}", to + 1));
     }
 
+    /// So many datagrams from one node to another are lost, in parts per million.
+    pub fn lossy(&mut self, from: u32, to: u32, ppm: u32) {
+        let (from, to) = (self.index(from), self.index(to));
+        self.network.lossy(from, to, ppm);
+        self.faults.count(Fault::Lossy);
+        self.tell(from, &format_args!("loses {ppm} ppm to {}", to + 1));
+    }
+
     /// Everything from one node to another takes longer by this.
     pub fn slow(&mut self, from: u32, to: u32, by: Nanos) {
         let (from, to) = (self.index(from), self.index(to));
@@ -278,6 +290,23 @@ impl World {
         let mut rings = up.iter().map(|id| self.configuration(*id));
         let Some(first) = rings.next() else { return true };
         first.is_some_and(|(_, members)| members == up.len()) && rings.all(|ring| ring == first)
+    }
+
+    /// How long the nodes that are up need to send what they have accepted, at the least that
+    /// each may send in a rotation of a quiet network.
+    #[must_use]
+    pub fn draining_time(&self) -> Nanos {
+        let options = &self.options;
+        let nodes = u64::from(self.len());
+        let hop = self.network.weather.delay
+            + self.network.weather.jitter
+            + options.reading_delay
+            + options.timer_delay;
+        let window = u64::from(options.window_packets) / nodes;
+        let visit = window.min(options.backlog_packets_max as u64).max(1);
+        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
+        let owed = machines.map(|machine| machine.owed_packets).max().unwrap_or(0);
+        owed.div_ceil(visit) * nodes * hop
     }
 
     /// The index of a node.

@@ -47,6 +47,10 @@ faults! {
     Partition => "partition",
     /// All cuts were healed: sides merge.
     Merge => "merge",
+    /// A fault struck right at a transition of a node's state.
+    Ambush => "ambush",
+    /// A path began to lose many datagrams.
+    Lossy => "lossy",
     /// A path became slow.
     Slow => "slow",
     /// The weather changed.

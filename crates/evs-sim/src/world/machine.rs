@@ -57,6 +57,8 @@ pub(super) struct Machine {
     /// The client that sees everything.
     pub(super) observer: Option<ClientId>,
     pub(super) clients: BTreeMap<ClientId, Client>,
+    /// Packets, estimated, of own messages that were accepted and not yet delivered here.
+    pub(super) owed_packets: u64,
     /// It has left in order and told how many messages it dropped.
     pub(super) left: Option<u64>,
 }

@@ -9,6 +9,7 @@
 //! The driver around each node keeps the contract in `totem`'s crate documentation; where the
 //! options say so, it deliberately bends those rules that are marked there as bendable.
 
+mod ambush;
 mod clients;
 mod clock;
 mod commands;
@@ -35,6 +36,7 @@ pub use network::{Aim, Kind, Strike, Weather};
 pub use options::{NODES_MAX, Options};
 
 use crate::history::History;
+use ambush::Mend;
 use machine::Node;
 use network::Network;
 use recorder::Recorder;
@@ -73,6 +75,8 @@ enum Event {
     Arrive { to: usize, datagram: Datagram },
     /// A node looks at its receive buffer and its timers.
     Wake { node: usize, boot: u64 },
+    /// An ambush is over.
+    Mend(Mend),
     /// A node's disk has stored a ring sequence.
     Stored { node: usize, boot: u64, seq: u64 },
 }
@@ -270,6 +274,7 @@ impl World {
         match event {
             Event::Arrive { to, datagram } => self.arrive(to, datagram),
             Event::Wake { node, boot } => self.wake(node, boot),
+            Event::Mend(mend) => self.mend(mend),
             Event::Stored { node, boot, seq } => self.stored(node, boot, seq),
         }
     }

@@ -93,6 +93,8 @@ struct Path {
     open: bool,
     /// Larger datagrams do not pass.
     bytes_max: usize,
+    /// How likely a datagram is lost, besides what the weather takes.
+    loss_ppm: u32,
     /// Added to the delay.
     slow: Nanos,
     /// When the last datagram arrived that was not reordered.
@@ -100,7 +102,7 @@ struct Path {
 }
 
 impl Path {
-    const NEW: Self = Self { open: true, bytes_max: usize::MAX, slow: 0, last: 0 };
+    const NEW: Self = Self { open: true, bytes_max: usize::MAX, loss_ppm: 0, slow: 0, last: 0 };
 }
 
 /// A fault aimed at certain datagrams, for scripts.
@@ -157,6 +159,10 @@ impl Network {
         self.path(from, to).bytes_max = bytes;
     }
 
+    pub(super) fn lossy(&mut self, from: usize, to: usize, ppm: u32) {
+        self.path(from, to).loss_ppm = ppm;
+    }
+
     pub(super) fn slow(&mut self, from: usize, to: usize, by: Nanos) {
         self.path(from, to).slow = by;
     }
@@ -192,7 +198,8 @@ impl Network {
             return Arrivals::NONE;
         }
         let strike = self.strike(from, to, kind);
-        if strike == Some(Strike::Drop) || chance(rng, self.weather.loss_ppm[kind.index()]) {
+        let lost = chance(rng, self.weather.loss_ppm[kind.index()]) || chance(rng, path.loss_ppm);
+        if strike == Some(Strike::Drop) || lost {
             faults.count(Fault::Lost);
             return Arrivals::NONE;
         }

@@ -54,6 +54,8 @@ pub struct Options {
     pub clock_skew_ppm: u32,
     /// Where the nodes' monotonic clocks stand at the start.
     pub clock_origin: Nanos,
+    /// How likely a fault strikes right at a transition of a node's state.
+    pub ambush_ppm: u32,
     /// How long it takes until the ring sequence is stored; a crash in between loses it.
     pub disk_delay: Nanos,
 }
@@ -82,6 +84,7 @@ impl Options {
             batched_outputs: false,
             clock_skew_ppm: 0,
             clock_origin: 1_000 * MS,
+            ambush_ppm: 0,
             disk_delay: 0,
         }
     }
@@ -114,6 +117,7 @@ impl Options {
             batched_outputs: rng.bool(),
             clock_skew_ppm: [0, 0, 100, 20_000][rng.usize(0..4)],
             clock_origin: [0, 1_000 * MS, (1 << 32) * MS - 50 * MS][rng.usize(0..3)],
+            ambush_ppm: [0, 0, 20_000, 200_000][rng.usize(0..4)],
             disk_delay: [0, 0, 20 * MS][rng.usize(0..3)],
             ..Self::fair(seed, 1)
         }

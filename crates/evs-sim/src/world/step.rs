@@ -9,6 +9,7 @@ use evs_net::EndpointOutput;
 use evs_service::Output;
 use totem::{Packet, PacketKind};
 
+use super::clients::packets;
 use super::faults::Fault;
 use super::machine::Machine;
 use super::{Datagram, Event, Kind, Stop, World, chance};
@@ -240,10 +241,11 @@ impl World {
                     client.waits_for_room = false;
                 }
             }
-            Output::ToClient { client, event } => self.to_client(node, client, event),
+            Output::ToClient { client, event } => self.client_event(node, client, event),
             Output::Transition { from, to, cause } => {
                 self.trace.mix(&[from as u64, to as u64]);
                 self.tell(node, &format_args!("{from} -> {to}: {cause}"));
+                self.ambush(node);
             }
             Output::Transmit { to, packet } => self.transmit(node, to, &packet),
         }
@@ -272,10 +274,18 @@ impl World {
         }
     }
 
-    fn to_client(&mut self, node: usize, client: ClientId, event: ClientEvent) {
-        let Some(machine) = self.nodes[node].machine.as_ref() else { return };
+    fn client_event(&mut self, node: usize, client: ClientId, event: ClientEvent) {
+        let packet_bytes = self.options.packet_bytes_max;
+        let id = self.nodes[node].id;
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return };
         if machine.observer == Some(client) {
             let view = machine.view;
+            if let ClientEvent::Message(message) = &event
+                && message.id.sender.node == id
+            {
+                let packets = packets(message.body.len(), packet_bytes);
+                machine.owed_packets = machine.owed_packets.saturating_sub(packets);
+            }
             self.mix_event(&event);
             self.recorder.observed(view, &event);
             if self.trace.is_shown() {
@@ -325,8 +335,14 @@ impl World {
             }
             EndpointOutput::Heard(heard) => self.heard(node, heard),
             EndpointOutput::Peer(event) => self.tell(node, &format_args!("{event:?}")),
-            EndpointOutput::DuplicateNode { .. } => {
-                self.stop = Some(Stop::DuplicateNode(self.nodes[node].id.get()));
+            EndpointOutput::DuplicateNode { incarnation, must_stop } => {
+                let what = format_args!("duplicate {incarnation:x}, must stop: {must_stop}");
+                self.tell(node, &what);
+                // A late datagram of the own past may look like one; no world has two machines
+                // with one id, so nobody may be told to stop.
+                if must_stop {
+                    self.stop = Some(Stop::DuplicateNode(self.nodes[node].id.get()));
+                }
             }
         }
     }
