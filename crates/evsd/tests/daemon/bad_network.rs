@@ -1,0 +1,159 @@
+//! What strangers, misconfigured neighbours and broken hosts send. The ring stays as it is.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use evs_model::{Instant, NodeId, Processor};
+use evs_net::{ClusterKey, Endpoint, EndpointConfig, EndpointOutput, SealMode};
+use evs_testkit::{Cluster, Setup, until_exit};
+
+use super::{PATIENT, formed, setup, status_number, until_logged, until_status};
+
+/// Genuine datagrams of a processor: the hellos that it begins with.
+fn hellos(cluster: &Cluster, name: &str, key: Option<ClusterKey>, node: u32) -> Vec<Vec<u8>> {
+    let id = |node| NodeId::new(node).expect("not zero");
+    let config = EndpointConfig {
+        me: Processor::new(id(node), evs_net::random_u64()),
+        peers: cluster.nodes().into_iter().filter(|n| *n != node).map(id).collect(),
+        cluster: name.to_owned(),
+        seal: key.map_or(SealMode::Clear, SealMode::Sealed),
+        detection: Duration::from_secs(1),
+    };
+    let start = Instant::from_nanos(1_000_000_000);
+    let mut endpoint = Endpoint::new(config, 1, start);
+    let mut datagrams = Vec::new();
+    for tenth in 0..5 {
+        endpoint.handle_timeout(start + Duration::from_millis(100) * tenth);
+        while let Some(output) = endpoint.poll_output() {
+            if let EndpointOutput::Hello { datagram, .. } = output {
+                datagrams.push(datagram);
+            }
+        }
+    }
+    assert!(!datagrams.is_empty(), "an endpoint begins with a hello");
+    datagrams
+}
+
+/// A cluster of two running nodes with a third in its list that never starts.
+fn two_of_three(setup: Setup) -> Cluster {
+    let mut cluster = Cluster::prepare(setup).expect("files");
+    for node in [1, 2] {
+        cluster.start_node(node).expect("it starts");
+    }
+    cluster.until_members(&[1, 2]).expect("one ring");
+    cluster
+}
+
+/// Sends datagrams to node 1, does something, and asserts that no configuration changed.
+fn assert_ring_stays(cluster: &Cluster, disturb: impl FnOnce(&dyn Fn(&[u8]))) {
+    let before = status_number(cluster, 1, "/counters/ring/configurations");
+    let socket = UdpSocket::bind((cluster.address(1).ip(), 0)).expect("a socket");
+    disturb(&|datagram| {
+        // Loopback may be full for a moment; strangers do not care.
+        let _ = socket.send_to(datagram, cluster.address(1));
+    });
+    let after = status_number(cluster, 1, "/counters/ring/configurations");
+    assert_eq!(before, after, "{}", cluster.log(1));
+    cluster.until_members(&[1, 2]).expect("the ring is as it was");
+}
+
+#[test]
+fn a_neighbour_with_another_key_is_counted_and_not_heard() {
+    let cluster = two_of_three(Setup { detection: PATIENT, ..setup(3) });
+    let foreign = hellos(&cluster, "test", Some(ClusterKey::generate()), 3);
+    assert_ring_stays(&cluster, |send| {
+        foreign.iter().for_each(|datagram| send(datagram));
+        let count = foreign.len() as u64;
+        until_status(&cluster, 1, "/counters/net_discards/unauthenticated", count);
+        until_logged(&cluster, 1, &["WARN", "this node's key does not open"]);
+    });
+}
+
+#[test]
+fn a_neighbour_of_another_cluster_is_counted_and_not_heard() {
+    let cluster = two_of_three(Setup { detection: PATIENT, ..setup(3) });
+    let key = ClusterKey::load(&cluster.key_file()).expect("the cluster's key");
+    let foreign = hellos(&cluster, "another", Some(key), 3);
+    assert_ring_stays(&cluster, |send| {
+        foreign.iter().for_each(|datagram| send(datagram));
+        until_status(&cluster, 1, "/counters/net_discards/cluster", foreign.len() as u64);
+        until_logged(&cluster, 1, &["WARN", "another name"]);
+    });
+}
+
+#[test]
+fn clear_text_is_not_heard_by_a_sealed_cluster() {
+    let cluster = two_of_three(Setup { detection: PATIENT, ..setup(3) });
+    let clear = hellos(&cluster, "test", None, 3);
+    assert_ring_stays(&cluster, |send| {
+        clear.iter().for_each(|datagram| send(datagram));
+        until_status(&cluster, 1, "/counters/net_discards/seal", clear.len() as u64);
+    });
+}
+
+/// Each prefix and each single flipped bit of a genuine datagram, with the right key.
+#[test]
+fn truncated_and_bit_flipped_packets_are_dropped() {
+    let cluster = two_of_three(Setup { detection: PATIENT, ..setup(3) });
+    let key = ClusterKey::load(&cluster.key_file()).expect("the cluster's key");
+    let genuine = hellos(&cluster, "test", Some(key), 3).remove(0);
+    assert_ring_stays(&cluster, |send| {
+        (0..genuine.len()).for_each(|end| send(&genuine[..end]));
+        for bit in 0..genuine.len() * 8 {
+            let mut flipped = genuine.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            send(&flipped);
+        }
+        until_status(&cluster, 1, "/counters/net_discards/length", 1);
+        until_status(&cluster, 1, "/counters/net_discards/unauthenticated", 1);
+        let status = cluster.status(1).expect("it answers");
+        assert_eq!(status["peers"][1]["heard"], false, "{status}");
+    });
+}
+
+/// D24: a flood of garbage costs counters, not log lines, and the ring goes on.
+#[test]
+fn garbage_at_line_rate_neither_stops_the_ring_nor_fills_the_log() {
+    let cluster = two_of_three(Setup { detection: PATIENT, ..setup(3) });
+    let key = ClusterKey::load(&cluster.key_file()).expect("the cluster's key");
+    let genuine = hellos(&cluster, "test", Some(key), 3).remove(0);
+    let lines_before = cluster.log(1).lines().count();
+    let tokens_before = status_number(&cluster, 1, "/counters/ring/tokens");
+    assert_ring_stays(&cluster, |send| {
+        let mut datagram = genuine.clone();
+        for i in 0..50_000_usize {
+            let at = i % datagram.len();
+            datagram[at] ^= u8::try_from(i % 255).expect("small") + 1;
+            send(&datagram);
+        }
+    });
+    until_status(&cluster, 1, "/counters/ring/tokens", tokens_before + 1);
+    let log = cluster.log(1);
+    // The status requests of this test have two lines each.
+    let noise = log.lines().skip(lines_before).filter(|line| !line.contains("testkit"));
+    let noise: Vec<_> = noise.filter(|line| !line.contains("client left")).collect();
+    assert!(noise.len() < 20, "{noise:?}");
+}
+
+/// The second owner of an id refuses loudly and stops; the ring stays.
+#[test]
+fn a_second_node_with_the_same_id_stops_and_says_why() {
+    let cluster = formed(Setup { detection: Duration::from_secs(1), ..setup(3) });
+    let spare = Cluster::prepare(setup(1)).expect("an address");
+    let before = status_number(&cluster, 1, "/counters/ring/configurations");
+    let text = cluster
+        .config(2)
+        .replace(&cluster.address(2).to_string(), &spare.address(1).to_string())
+        .replace(&format!("{:?}", cluster.socket(2)), &format!("{:?}", spare.socket(1)));
+    std::fs::write(spare.config_file(1), text).expect("written");
+    let log = spare.dir().join("second.log");
+    let mut second = cluster.spawn(&spare.config_file(1), &log).expect("it runs");
+    let status = until_exit(&mut second);
+    let log = std::fs::read_to_string(log).expect("a log");
+    assert_eq!(status.expect("it ends").code(), Some(3), "{log}");
+    let line = log.lines().find(|line| line.contains("ERROR")).unwrap_or_default();
+    assert!(line.contains("node=2") && line.contains("runs with this node's id"), "{log}");
+    let after = status_number(&cluster, 1, "/counters/ring/configurations");
+    assert_eq!(before, after, "{}", cluster.log(1));
+    cluster.until_members(&[1, 2, 3]).expect("the ring is as it was");
+}

@@ -1,0 +1,85 @@
+//! The orderly stop.
+
+use evs::{DisconnectReason, Event, Guarantee};
+use evs_testkit::Cluster;
+use rustix::process::Signal;
+
+use super::{client, formed, group, member, messages, next_event, setup};
+
+/// LIVE-2: what was accepted is sent, then the node leaves, and peers need no timeout.
+#[test]
+fn sigterm_sends_what_was_accepted_and_leaves_in_order() {
+    const COUNT: usize = 300;
+    let mut cluster = formed(setup(3));
+    let jobs = group("jobs");
+    let receiver = member(&cluster, 1, jobs);
+    let sender = client(&cluster, 2);
+    let body = vec![1; 10_000];
+    for _ in 0..COUNT {
+        sender.send(Guarantee::Agreed, &[jobs], &body).expect("accepted");
+    }
+    let status = cluster.stop(2).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", cluster.log(2));
+    assert_eq!(messages(&receiver, COUNT).len(), COUNT);
+    cluster.until_members(&[1, 3]).expect("the others go on");
+    let log = cluster.log(1);
+    let change = log.lines().rfind(|line| line.contains("membership changed")).unwrap_or_default();
+    assert!(change.contains("left in order"), "{log}");
+
+    let last = std::iter::repeat_with(|| next_event(&sender))
+        .find(|event| matches!(event, Event::Disconnected { .. }));
+    assert_eq!(last, Some(Event::Disconnected { reason: DisconnectReason::Shutdown }));
+    assert!(!cluster.socket(2).exists(), "the socket is removed");
+}
+
+#[test]
+fn a_single_node_stops_in_order() {
+    let mut cluster = formed(setup(1));
+    assert_eq!(cluster.stop(1).expect("it ends").code(), Some(0));
+}
+
+/// D21: a signal is not lost however early it comes.
+#[test]
+fn sigterm_before_the_first_configuration_stops_the_daemon() {
+    let mut cluster = Cluster::prepare(setup(2)).expect("files");
+    for _ in 0..5 {
+        cluster.start_node(1).expect("it starts");
+        evs_testkit::until("it has started", || {
+            cluster.log(1).contains("evsd starts").then_some(())
+        })
+        .expect("it logs");
+        let status = cluster.stop(1).expect("it ends");
+        assert_eq!(status.code(), Some(0), "{}", cluster.log(1));
+        std::fs::remove_file(cluster.dir().join("1/evsd.log")).expect("removed");
+    }
+}
+
+#[test]
+fn sighup_changes_nothing() {
+    let mut cluster = formed(setup(1));
+    cluster.signal(1, Signal::HUP).expect("sent");
+    super::until_logged(&cluster, 1, &["SIGHUP is ignored"]);
+    assert_eq!(cluster.stop(1).expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn a_second_daemon_with_the_same_socket_refuses_to_start() {
+    let cluster = formed(setup(1));
+    let log = cluster.dir().join("second.log");
+    let mut second = cluster.spawn(&cluster.config_file(1), &log).expect("it runs");
+    let status = evs_testkit::until_exit(&mut second).expect("it ends");
+    assert_eq!(status.code(), Some(1));
+    let log = std::fs::read_to_string(log).expect("a log");
+    assert!(log.contains("another evsd runs with the socket"), "{log}");
+    client(&cluster, 1);
+}
+
+/// A daemon that was killed leaves its socket behind; the next one replaces it.
+#[test]
+fn a_stale_socket_is_no_obstacle() {
+    let mut cluster = formed(setup(1));
+    cluster.kill(1).expect("it runs");
+    assert!(cluster.socket(1).exists());
+    cluster.start_node(1).expect("it starts");
+    cluster.until_open(1).expect("clients can connect");
+}
