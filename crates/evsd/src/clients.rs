@@ -38,6 +38,9 @@ pub const LINGER: Duration = Duration::from_secs(60);
 /// least time left is closed.
 pub const TRANSIENT_MAX: usize = 256;
 
+/// How often the log tells of clients that were refused, or that broke the protocol.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
 /// Most connections taken from the listener in one turn of the loop.
 const ACCEPTS_PER_TURN: usize = 16;
 
@@ -80,7 +83,8 @@ pub struct Clients {
     deadlines: BTreeSet<(Instant, usize)>,
     /// Clients that asked for a status report in this turn; a turn's budget bounds them.
     status_requests: Vec<(ClientId, u32)>,
-    log_limit: RateLimit,
+    refused_log: RateLimit,
+    broken_log: RateLimit,
     stats: ClientsStats,
 }
 
@@ -146,7 +150,8 @@ impl Clients {
             spare: Vec::new(),
             deadlines: BTreeSet::new(),
             status_requests: Vec::new(),
-            log_limit: RateLimit::new(Duration::from_secs(1)),
+            refused_log: RateLimit::new(LOG_EVERY),
+            broken_log: RateLimit::new(LOG_EVERY),
             stats: ClientsStats {
                 accepted: 0,
                 refused_access: 0,
@@ -398,12 +403,6 @@ impl Clients {
     fn mark_dirty(&mut self, slot: usize) {
         if !std::mem::replace(&mut self.slots[slot].is_dirty, true) {
             self.dirty.push(slot);
-        }
-    }
-
-    fn log_limited(&mut self, now: Instant, log: impl FnOnce(u64)) {
-        if let Some(suppressed) = self.log_limit.admit(now) {
-            log(suppressed);
         }
     }
 }

@@ -250,7 +250,7 @@ impl<'a> Daemon<'a> {
 impl Daemon<'_> {
     /// Lets clients in once the first regular configuration exists (a client that connects earlier
     /// could be told nothing).
-    fn open(&mut self) -> io::Result<()> {
+    fn open(&mut self) -> anyhow::Result<()> {
         let mut listener =
             self.claim.listen(self.admission.socket_mode(), self.admission.group())?;
         self.poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
@@ -370,7 +370,8 @@ impl Daemon<'_> {
             Phase::Forming if self.membership.ring.is_some() => {
                 if let Err(error) = self.open() {
                     tracing::error!(
-                        socket = %self.config.local.socket.display(), %error,
+                        socket = %self.config.local.socket.display(),
+                        error = format!("{error:#}"),
                         "the socket for clients cannot be created; this node stops"
                     );
                     self.say_farewell(now, 1);

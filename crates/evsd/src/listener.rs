@@ -7,11 +7,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use evs_ipc::socket;
 use mio::net::UnixListener;
 use rustix::fs::FlockOperation;
 
@@ -50,25 +50,41 @@ impl Claim {
                 lock_file.display()
             );
         }
-        // Whoever answers without holding the lock is no evsd of this path, but it is alive.
-        if UnixStream::connect(path).is_ok() {
-            bail!(
-                "something else listens on {}; stop it, or set another local.socket",
-                path.display()
-            );
+        let claim = Self { path: path.to_owned(), _lock: lock };
+        claim.check_leftover()?;
+        Ok(claim)
+    }
+
+    /// Whatever stands at the path must be the socket of a daemon that is gone.
+    fn check_leftover(&self) -> anyhow::Result<()> {
+        let path = self.path.display();
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.file_type().is_socket() => {}
+            Ok(_) => {
+                bail!("{path} exists and is no socket; remove it, or set another local.socket")
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).with_context(|| format!("{path} cannot be used")),
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        // Whoever answers without holding the lock is no evsd of this path, but it is alive.
+        match socket::connect(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            Ok(_) | Err(_) => {
+                bail!("something else listens on {path}; stop it, or set another local.socket")
+            }
+        }
     }
 
     /// Creates the socket file, complete with mode and group before anybody can see it, in place
     /// of whatever a crashed daemon left there.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn listen(&self, mode: u32, group: Option<u32>) -> io::Result<Listener> {
+    /// What stands at the path is no leftover, or what the system says.
+    pub fn listen(&self, mode: u32, group: Option<u32>) -> anyhow::Result<Listener> {
+        self.check_leftover()?;
         let new = with_suffix(&self.path, "new");
         match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             Ok(()) | Err(_) => {}
         }
         let listener = UnixListener::bind(&new)?;
@@ -135,8 +151,6 @@ const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::FileTypeExt as _;
-
     use super::*;
 
     fn path(name: &str) -> PathBuf {
@@ -180,15 +194,17 @@ mod tests {
         clean(&path);
     }
 
-    /// A link planted at the path is replaced, and what it points to left alone.
     #[test]
-    fn a_symbolic_link_at_the_path_is_not_followed() {
-        let path = path("link");
+    fn what_is_no_socket_is_left_alone() {
+        let path = path("other");
         let claim = Claim::take(&path).expect("free");
         let target = path.with_file_name("target");
         fs::write(&target, "precious").expect("written");
         std::os::unix::fs::symlink(&target, &path).expect("linked");
-        let _listener = claim.listen(0o660, None).expect("bound");
+        let error = claim.listen(0o660, None).expect_err("a link").to_string();
+        assert!(error.contains("is no socket"), "{error}");
+        drop(claim);
+        Claim::take(&target).expect_err("a file");
         assert_eq!(fs::read(&target).expect("still there"), b"precious");
         clean(&path);
     }

@@ -57,9 +57,9 @@ impl Clients {
         let (ours, theirs) = match socket::pair() {
             Ok(pair) => pair,
             Err(error) => {
-                self.log_limited(now, |suppressed| {
+                if let Some(suppressed) = self.refused_log.admit(now) {
                     tracing::warn!(%error, suppressed, "no event socket for a client");
-                });
+                }
                 return self.refuse(now, slot, Refusal::TooManyClients);
             }
         };
@@ -116,8 +116,8 @@ impl Clients {
             self.stats.refused_other += 1;
         }
         self.mark_dirty(slot);
-        self.log_limited(now, |suppressed| {
+        if let Some(suppressed) = self.refused_log.admit(now) {
             tracing::warn!(%reason, uid, gid, pid, suppressed, "client refused");
-        });
+        }
     }
 }

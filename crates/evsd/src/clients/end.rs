@@ -16,12 +16,12 @@ impl Clients {
         let peer = self.slots[slot].connection.as_ref().map(|c| (c.peer.pid, c.peer.uid));
         let (pid, uid) = peer.unwrap_or_default();
         let client = self.session(slot).map(|session| session.client.0);
-        self.log_limited(now, |suppressed| {
+        if let Some(suppressed) = self.broken_log.admit(now) {
             tracing::warn!(
                 client, pid, uid, error = %fault, suppressed,
                 "client broke the protocol and is disconnected"
             );
-        });
+        }
         self.end(now, node, slot, DisconnectReason::ProtocolError);
     }
 
