@@ -309,7 +309,7 @@ impl Service {
     /// would only be dropped at the install.
     fn feed(&mut self, now: Instant) {
         while self.ring.state() == StateKind::Operational
-            && self.ring.backlog() < self.ring.backlog_max()
+            && self.ring.has_room()
             && self.submit(now)
         {}
     }

@@ -30,6 +30,9 @@ pub struct Config {
     pub window_bytes: u32,
     /// Most packets that wait to be sequenced (`backlog_packets_max`). 1 to 65,536; default 256.
     pub backlog_packets_max: usize,
+    /// Most body bytes that wait to be sequenced (`backlog_bytes_max`). 64 KiB to 256 MiB; default
+    /// 4 MiB.
+    pub backlog_bytes_max: usize,
     /// How many of a visit's packets are sent after the token was passed on (the accelerated
     /// ring, `docs/protocol.md` §4). 0 to [`WINDOW_PACKETS_CAP`]; default 32.
     pub accelerated_packets: u32,
@@ -43,6 +46,7 @@ impl Default for Config {
             window_packets: 256,
             window_bytes: 2 << 20,
             backlog_packets_max: 256,
+            backlog_bytes_max: 4 << 20,
             accelerated_packets: 32,
         }
     }
@@ -82,6 +86,7 @@ impl Config {
             ("window_packets", self.window_packets.into(), 16, WINDOW_PACKETS_CAP.into()),
             ("window_bytes", self.window_bytes.into(), 64 << 10, WINDOW_BYTES_CAP.into()),
             ("backlog_packets_max", self.backlog_packets_max as u64, 1, 65_536),
+            ("backlog_bytes_max", self.backlog_bytes_max as u64, 64 << 10, 256 << 20),
             ("accelerated_packets", self.accelerated_packets.into(), 0, WINDOW_PACKETS_CAP.into()),
         ];
         for (key, value, min, max) in ranges {

@@ -4,8 +4,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use bytes::Bytes;
-use evs_model::{Guarantee, Instant, Members, Processor, RingId};
+use evs_model::{Instant, Members, Processor, RingId};
+
+use crate::backlog::Backlog;
 
 use crate::config::Config;
 use crate::graph::{Graph, Merge};
@@ -39,8 +40,7 @@ pub(crate) struct Context {
     pub(crate) seqs: RingSeqs,
     /// The ring that was installed last.
     pub(crate) installed: Option<RingId>,
-    /// Packets that wait for a sequence number.
-    pub(crate) backlog: VecDeque<Submission>,
+    pub(crate) backlog: Backlog,
     /// How many own packets got a sequence number.
     pub(crate) sequenced: u64,
     /// Whom this processor hears, by the word of `evs-net`.
@@ -51,12 +51,6 @@ pub(crate) struct Context {
     version: u64,
     joins: u64,
     leaving: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Submission {
-    pub(crate) body: Bytes,
-    pub(crate) guarantee: Guarantee,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +72,7 @@ impl Context {
             graph: Graph::default(),
             seqs: RingSeqs { seen: stored, accepted: 0 },
             installed: None,
-            backlog: VecDeque::new(),
+            backlog: Backlog::default(),
             sequenced: 0,
             heard: Members::default(),
             given_up: Vec::new(),

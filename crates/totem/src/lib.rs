@@ -56,6 +56,7 @@
 
 extern crate alloc;
 
+mod backlog;
 mod commit;
 mod config;
 mod context;

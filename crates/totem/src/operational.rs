@@ -337,7 +337,7 @@ impl Operational {
         let mut late = Vec::new();
         let mut sent = Contribution::default();
         while sent.packets < quota.packets && sent.bytes < quota.bytes {
-            let Some(submission) = cx.backlog.pop_front() else { break };
+            let Some(submission) = cx.backlog.pop() else { break };
             token.seq += 1;
             sent.packets += 1;
             sent.bytes += u32::try_from(submission.body.len()).expect("bodies are bounded");

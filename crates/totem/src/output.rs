@@ -163,7 +163,7 @@ pub enum Timer {
 /// Why a submission is refused. Nothing has changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SubmitError {
-    /// The backlog holds `backlog_packets_max` packets.
+    /// The backlog holds `backlog_packets_max` packets, or would exceed `backlog_bytes_max`.
     BacklogFull,
     /// The body is larger than [`crate::Ring::body_bytes_max`].
     BodyTooLong,
@@ -174,7 +174,7 @@ pub enum SubmitError {
 impl fmt::Display for SubmitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::BacklogFull => "the backlog is full (backlog_packets_max)",
+            Self::BacklogFull => "the backlog is full (backlog_packets_max, backlog_bytes_max)",
             Self::BodyTooLong => "the body does not fit into a packet (packet_bytes_max)",
             Self::Left => "this processor has left the ring",
         })

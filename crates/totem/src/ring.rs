@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use evs_model::{Guarantee, Instant, Members, Processor, RingId};
 
+use crate::backlog::Submission;
 use crate::commit::Commit;
 use crate::config::Config;
-use crate::context::{Context, Submission};
+use crate::context::Context;
 use crate::gather::Gather;
 use crate::left::Left;
 use crate::old::OldRing;
@@ -136,10 +137,10 @@ impl Ring {
         if body.len() > cx.config.packet_bytes_max - MCAST_OVERHEAD {
             return Err(SubmitError::BodyTooLong);
         }
-        if cx.backlog.len() >= cx.config.backlog_packets_max {
+        if !cx.backlog.has_room(&cx.config, body.len()) {
             return Err(SubmitError::BacklogFull);
         }
-        cx.backlog.push_back(Submission { body, guarantee });
+        cx.backlog.push(Submission { body, guarantee });
         if let State::Operational(state) = &mut self.state {
             state.on_submit(cx);
         }
@@ -182,10 +183,10 @@ impl Ring {
         self.context.backlog.len()
     }
 
-    /// How many packets can wait.
+    /// Whether one more packet of full size may join the backlog.
     #[must_use]
-    pub const fn backlog_max(&self) -> usize {
-        self.context.config.backlog_packets_max
+    pub fn has_room(&self) -> bool {
+        self.context.backlog.has_room(&self.context.config, self.body_bytes_max())
     }
 
     /// How many own packets got a sequence number since the start, in the order submitted.

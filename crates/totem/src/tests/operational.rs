@@ -195,9 +195,10 @@ fn the_window_limits_what_one_visit_sends() {
 #[test]
 fn the_backlog_is_bounded_and_says_so() {
     let mut solo = Solo::operational(&ALL);
-    for _ in 0..solo.ring.backlog_max() {
+    while solo.ring.has_room() {
         solo.submit("x", Agreed);
     }
+    assert_eq!(solo.ring.backlog(), config().backlog_packets_max);
     let refused = solo.ring.submit(solo.now, Bytes::new(), Agreed);
     assert_eq!(refused, Err(SubmitError::BacklogFull));
     let long = Bytes::from(alloc::vec![0; solo.ring.body_bytes_max() + 1]);
