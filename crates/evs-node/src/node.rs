@@ -15,6 +15,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use totem::{Cause, Destination, Packet, StateKind};
 
+use crate::batch::Batch;
 use crate::{Clock, Store};
 
 /// Most datagrams handled in one turn; then whoever else uses the thread has a turn.
@@ -124,8 +125,7 @@ pub struct Node {
     /// A socket has, or may have, datagrams.
     readable: bool,
     cut_short: u32,
-    /// The token of this turn, and what came behind it.
-    held: Vec<(Processor, Packet)>,
+    batch: Batch,
     scratch: Vec<u8>,
     outputs: VecDeque<Output>,
     stats: Stats,
@@ -168,7 +168,7 @@ impl Node {
             registered: None,
             readable: true,
             cut_short: 0,
-            held: Vec::new(),
+            batch: Batch::default(),
             scratch: Vec::new(),
             outputs: VecDeque::new(),
             stats: Stats::default(),
@@ -198,16 +198,19 @@ impl Node {
             let Some(budget) = DATAGRAMS_PER_TURN.checked_sub(used).filter(|left| *left > 0) else {
                 break;
             };
-            let (service, held, stats) = (&mut self.service, &mut self.held, &mut self.stats);
-            drained =
-                self.net.receive(now, budget, &mut |from, payload| match Packet::decode(payload) {
-                    Ok(packet) if must_wait(&packet, held.is_empty()) => held.push((from, packet)),
-                    Ok(packet) => service.handle_packet(now, from, packet),
-                    Err(_) => stats.packets_undecodable += 1,
-                });
+            let (service, batch, stats) = (&mut self.service, &mut self.batch, &mut self.stats);
+            drained = self.net.receive(now, budget, &mut |from, payload| {
+                let Ok(packet) = Packet::decode(payload) else {
+                    stats.packets_undecodable += 1;
+                    return;
+                };
+                if let Some(packet) = batch.offer(from, packet) {
+                    service.handle_packet(now, from, packet);
+                }
+            });
             self.handle_net_events(now);
         }
-        for (from, packet) in std::mem::take(&mut self.held) {
+        for (from, packet) in self.batch.drain() {
             self.service.handle_packet(now, from, packet);
         }
         self.readable = !drained;
@@ -432,17 +435,5 @@ impl Node {
     }
 }
 
-/// Whether a packet has to wait for the end of the turn: the token, so that data which came with it
-/// is there when it is handled; and whatever came behind it, but data.
-const fn must_wait(packet: &Packet, nothing_waits: bool) -> bool {
-    match packet {
-        Packet::Token(_) => true,
-        Packet::Mcast(_) => false,
-        Packet::CommitToken(_)
-        | Packet::Join(_)
-        | Packet::MergeDetect(_)
-        | Packet::Parked(_)
-        | Packet::Recovered(_)
-        | Packet::Wake(_) => !nothing_waits,
-    }
-}
+#[cfg(test)]
+mod tests;
