@@ -180,7 +180,7 @@ impl ServerFrame {
     }
 }
 
-/// Of a foreign version only the version is read; the rest is filled in with zeros.
+/// Of a foreign version only the version is read: to the client it is a refusal.
 fn decode_welcome(mut fields: Fields) -> Result<ServerFrame, DecodeError> {
     let version = fields.u16("version")?;
     if version != PROTOCOL_VERSION {

@@ -4,13 +4,14 @@ mod support;
 
 use std::io::IoSlice;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evs::{Client, Closed, Guarantee, RequestError, SendError, Target};
 use evs_ipc::{ClientFrame, Outcome, ServerFrame};
 use evs_model::send_cost;
 use support::{
-    CREDIT, Daemon, MESSAGE_BYTES_MAX, Peer, group, is_readable, processor, wait_until_readable,
+    CREDIT, Daemon, MESSAGE_BYTES_MAX, PATIENCE, Peer, group, is_readable, processor,
+    wait_until_readable,
 };
 
 fn connected() -> (Client, Peer) {
@@ -174,18 +175,18 @@ fn a_small_message_does_not_overtake_a_large_one_that_waits() {
     client.send(Guarantee::Agreed, &[group("g")], &BODY).expect("room");
     thread::scope(|scope| {
         let waiting = scope.spawn(|| client.send(Guarantee::Agreed, &[group("g")], &large));
+        peer.read_send();
         // The small one would fit; it is refused as soon as the large one waits.
+        let deadline = Instant::now() + PATIENCE;
         let mut sent = 1;
-        loop {
-            match client.try_send(Guarantee::Agreed, &[group("g")], b"") {
-                Err(SendError::QueueFull) => break,
-                Ok(id) => sent = id.number,
-                Err(error) => panic!("{error}"),
+        while let Ok(id) = client.try_send(Guarantee::Agreed, &[group("g")], b"") {
+            if Instant::now() >= deadline {
+                client.close();
+                panic!("the small ones overtake");
             }
-            peer.say(&ServerFrame::Credit { bytes: send_cost(0, 1) as u64 });
-        }
-        for _ in 0..sent {
+            sent = id.number;
             peer.read_send();
+            peer.say(&ServerFrame::Credit { bytes: send_cost(0, 1) as u64 });
         }
         peer.say(&ServerFrame::Credit { bytes: COST });
         assert_eq!(peer.read_send().2.len(), large.len());
