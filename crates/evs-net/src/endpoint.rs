@@ -6,7 +6,7 @@ use std::time::Duration;
 use evs_model::{Instant, MEMBERS_MAX, Members, NodeId, Processor};
 use thiserror::Error;
 
-use crate::hello::Hello;
+use crate::hello::{DETECTION_MS_MAX, DETECTION_MS_MIN, Hello};
 use crate::peer::{RoundTrip, Session};
 use crate::reach::{Action, PeerEvent, Place, Reach};
 use crate::replay::Replay;
@@ -32,9 +32,9 @@ pub struct EndpointConfig {
 
 impl EndpointConfig {
     /// Shortest detection target.
-    pub const DETECTION_MIN: Duration = Duration::from_millis(10);
+    pub const DETECTION_MIN: Duration = Duration::from_millis(DETECTION_MS_MIN as u64);
     /// Longest detection target.
-    pub const DETECTION_MAX: Duration = Duration::from_mins(1);
+    pub const DETECTION_MAX: Duration = Duration::from_millis(DETECTION_MS_MAX as u64);
     /// Most peers: with this node they make one full configuration.
     pub const PEERS_MAX: usize = MEMBERS_MAX - 1;
 

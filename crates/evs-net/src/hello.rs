@@ -5,11 +5,12 @@
 //!  8..16  age of the sender's incarnation in milliseconds
 //! 16..20  stamp: the sender's clock in microseconds, modulo 2^32
 //! 20..22  how many peers the sender hears
-//! 22..26  covers: lowest and
-//! 26..30    highest node id that this hello speaks about
-//! 30..31  1: a holder follows the echoes, 0: none
-//! 31..33  number of echoes, at most 40
-//! 33..    echoes, ascending by node id, each
+//! 22..24  the sender's detection target in milliseconds, from 10 to 60,000
+//! 24..28  covers: lowest and
+//! 28..32    highest node id that this hello speaks about
+//! 32..33  1: a holder follows the echoes, 0: none
+//! 33..35  number of echoes, at most 40
+//! 35..    echoes, ascending by node id, each
 //!            0..4   node id
 //!            4..12  incarnation
 //!           12..20  that incarnation's latest challenge
@@ -35,6 +36,9 @@ pub struct Hello {
     pub stamp: u32,
     /// How many peers the sender hears, as far as it dares to say.
     pub heard: u16,
+    /// After how many milliseconds of silence the sender gives a peer up: it is to be spoken to ten
+    /// times as often.
+    pub detection_ms: u16,
     /// The lowest and highest node id about which the echoes are complete.
     pub covers: (u32, u32),
     /// Whom the sender hears, ascending by node id, at most [`HELLO_ECHOES_MAX`].
@@ -74,7 +78,8 @@ pub enum HelloError {
     /// More than [`HELLO_ECHOES_MAX`].
     #[error("{0} echoes in a hello, the limit (hello_echoes_max) is {HELLO_ECHOES_MAX}")]
     TooManyEchoes(usize),
-    /// A flag that is neither 0 nor 1, an inverted range, or echoes out of order or range.
+    /// A flag that is neither 0 nor 1, an inverted range, a detection target out of range, or
+    /// echoes out of order or range.
     #[error("a hello with a field out of range")]
     Field,
 }
@@ -104,6 +109,7 @@ impl Hello {
         out.extend_from_slice(&self.age_ms.to_le_bytes());
         out.extend_from_slice(&self.stamp.to_le_bytes());
         out.extend_from_slice(&self.heard.to_le_bytes());
+        out.extend_from_slice(&self.detection_ms.to_le_bytes());
         out.extend_from_slice(&self.covers.0.to_le_bytes());
         out.extend_from_slice(&self.covers.1.to_le_bytes());
         out.push(u8::from(self.holder.is_some()));
@@ -140,13 +146,15 @@ impl Hello {
         let age_ms = fields.u64()?;
         let stamp = fields.u32()?;
         let heard = fields.u16()?;
+        let detection_ms = fields.u16()?;
         let covers = (fields.u32()?, fields.u32()?);
         let [has_holder] = fields.take()?;
         let count = usize::from(fields.u16()?);
         if count > HELLO_ECHOES_MAX {
             return Some(Err(HelloError::TooManyEchoes(count)));
         }
-        if has_holder > 1 || covers.0 > covers.1 {
+        let patient = (DETECTION_MS_MIN..=DETECTION_MS_MAX).contains(&detection_ms);
+        if has_holder > 1 || covers.0 > covers.1 || !patient {
             return Some(Err(HelloError::Field));
         }
         let mut echoes = Vec::with_capacity(count);
@@ -171,7 +179,7 @@ impl Hello {
             0 => None,
             _ => Some(Holder { incarnation: fields.u64()?, age_ms: fields.u64()? }),
         };
-        Some(Ok(Self { challenge, age_ms, stamp, heard, covers, echoes, holder }))
+        Some(Ok(Self { challenge, age_ms, stamp, heard, detection_ms, covers, echoes, holder }))
     }
 }
 
@@ -197,6 +205,9 @@ impl Fields<'_> {
         self.take().map(u64::from_le_bytes)
     }
 }
+
+pub(crate) const DETECTION_MS_MIN: u16 = 10;
+pub(crate) const DETECTION_MS_MAX: u16 = 60_000;
 
 #[cfg(test)]
 mod tests;

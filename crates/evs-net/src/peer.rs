@@ -91,6 +91,8 @@ pub(crate) struct Session {
     pub(crate) round_trip: Option<RoundTrip>,
     /// Of its latest hello: when it came, and what it said.
     pub(crate) hello_at: Instant,
+    /// How long it waits for a sign of life of mine.
+    pub(crate) detection: Duration,
     hello_counter: u64,
     challenge: u64,
     stamp: u32,
@@ -109,6 +111,7 @@ impl Session {
             lists_me: false,
             round_trip: None,
             hello_at: now,
+            detection: Duration::MAX,
             hello_counter: 0,
             challenge: 0,
             stamp: 0,
@@ -123,6 +126,7 @@ impl Session {
             return false;
         }
         self.hello_at = now;
+        self.detection = Duration::from_millis(u64::from(hello.detection_ms));
         self.hello_counter = counter;
         self.challenge = hello.challenge;
         self.stamp = hello.stamp;

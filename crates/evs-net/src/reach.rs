@@ -1,11 +1,12 @@
 //! Who is heard (`docs/protocol.md` §6).
 //!
-//! Each node says hello to all at a tenth of the detection target. A hello carries a fresh random
-//! challenge, and echoes the latest challenge of everyone whom its sender hears. A peer is *heard*
-//! from the moment at which it echoed a fresh challenge of mine and so said that it hears me, until
-//! nothing authentic came from it for the detection target, or it says that it no longer hears
-//! me: down if either side says so. So a verdict is about both directions, and a recording of an
-//! old incarnation is worth nothing: it cannot echo what was drawn after it.
+//! Each node says hello to all at a tenth of the detection target (of the shortest one, where they
+//! differ). A hello carries a fresh random challenge, and echoes the latest challenge of everyone
+//! whom its sender hears. A peer is *heard* from the moment at which it echoed a fresh challenge of
+//! mine and so said that it hears me, until nothing authentic came from it for the detection
+//! target, or it says that it no longer hears me: down if either side says so. So a verdict is
+//! about both directions, and a recording of an old incarnation is worth nothing: it cannot echo
+//! what was drawn after it.
 //!
 //! A newer incarnation takes over as soon as the older one has missed two hellos: a restart is
 //! noticed before the death. Where both stay alive, two processes own one node id. Their peers stay
@@ -21,8 +22,8 @@ use std::time::Duration;
 
 use evs_model::{Instant, Members, NodeId, Processor};
 
-use crate::hello::{Echo, HELLO_ECHOES_MAX, Hello, Holder};
-use crate::peer::{Claim, Peer, RoundTrip, Session, micros};
+use crate::hello::{Echo, Hello};
+use crate::peer::{Peer, RoundTrip, Session, micros};
 use crate::{Destination, Discard};
 
 /// Why a peer is no longer heard.
@@ -88,6 +89,8 @@ pub(crate) struct Reach {
     now: Instant,
     void_until: Instant,
     hello_at: Instant,
+    /// From one periodic hello to the next: often enough for the most impatient one that is heard.
+    pace: Duration,
     /// No verdict is due before; recomputed when it comes.
     check_at: Instant,
     rng: fastrand::Rng,
@@ -121,6 +124,7 @@ impl Reach {
             now,
             void_until: now,
             hello_at: now,
+            pace: hello_interval(detection),
             check_at: Instant::NEVER,
             rng: fastrand::Rng::with_seed(seed),
             challenges: VecDeque::with_capacity(CHALLENGES_MAX),
@@ -247,6 +251,11 @@ impl Reach {
         }
         if let Place::Peer(index) = place {
             self.settle(index);
+            let pace = self.needed_pace_of(index);
+            if pace < self.pace {
+                self.pace = pace;
+                self.hello_at = self.hello_at.min(now + pace);
+            }
         }
         // An answer is answered only while it makes its sender known: that ends.
         if !was_up && (!hello.is_answer() || !was_proven) {
@@ -395,138 +404,6 @@ impl Reach {
         }
         deadline
     }
-
-    /// The periodic hello; as many datagrams as the peers need.
-    fn say_to_all(&mut self) {
-        let now = self.now;
-        self.draw_challenge();
-        let echoes: Vec<Echo> =
-            self.peers.iter().filter_map(|peer| peer.echo(now, self.detection)).collect();
-        let parts = echoes.len().div_ceil(HELLO_ECHOES_MAX).max(1);
-        let mut lowest = 1;
-        for part in 0..parts {
-            let start = part * HELLO_ECHOES_MAX;
-            let end = (start + HELLO_ECHOES_MAX).min(echoes.len());
-            let highest = if part + 1 == parts { u32::MAX } else { echoes[end - 1].node.get() };
-            let hello = self.hello((lowest, highest), echoes[start..end].to_vec(), None);
-            self.actions.push_back(Action::Say { to: Destination::All, hello });
-            lowest = highest.saturating_add(1);
-        }
-        for peer in self.peers.iter_mut().chain([&mut self.double]) {
-            peer.answers = 0;
-        }
-        let detection = self.detection;
-        self.double.candidate.take_if(|double| now.since(double.heard_at) >= detection);
-        // Spread, so that nodes that started together do not speak together for ever.
-        let spread = u64::try_from(self.interval().as_nanos() / SPREAD).unwrap_or(u64::MAX);
-        let early = Duration::from_nanos(self.rng.u64(0..=spread));
-        self.hello_at = now + (self.interval() - early);
-    }
-
-    /// Answers one incarnation that is not heard (yet), where its hello came from.
-    fn answer(&mut self, place: Place, incarnation: u64) {
-        let now = self.now;
-        let peer = self.peer(place);
-        if peer.answers >= ANSWERS_MAX {
-            return;
-        }
-        peer.answers += 1;
-        let node = peer.node;
-        let Some(echo) = peer.session(incarnation).map(|session| session.echo(node, now)) else {
-            return;
-        };
-        let holder = peer.current.as_ref().filter(|s| peer.up && s.incarnation != incarnation);
-        let holder = holder.map(|s| Holder { incarnation: s.incarnation, age_ms: s.age_ms(now) });
-        let newest = self.challenges.back().map(|(_, at)| now.since(*at));
-        if newest.is_none_or(|age| age > self.interval()) {
-            self.draw_challenge();
-        }
-        let hello = self.hello((node.get(), node.get()), vec![echo], holder);
-        self.actions.push_back(Action::Say { to: Destination::Source, hello });
-    }
-
-    fn hello(&self, covers: (u32, u32), echoes: Vec<Echo>, holder: Option<Holder>) -> Hello {
-        Hello {
-            challenge: self.challenges.back().map_or(0, |(value, _)| *value),
-            age_ms: self.age_ms(),
-            stamp: micros(self.now),
-            heard: u16::try_from(self.hears()).unwrap_or(u16::MAX),
-            covers,
-            echoes,
-            holder,
-        }
-    }
-
-    fn draw_challenge(&mut self) {
-        if self.challenges.len() == CHALLENGES_MAX {
-            self.challenges.pop_front();
-        }
-        self.challenges.push_back((self.rng.u64(..), self.now));
-    }
-
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.now.since(self.started).as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// How many peers are heard; after an own pause nobody can say.
-    fn hears(&self) -> usize {
-        if self.is_void() { 0 } else { self.heard.len() }
-    }
-
-    /// What a fresh hello means for my own node id: its sender bears it too, or says that another
-    /// incarnation does. (A hello that did not echo a challenge of mine may be a recording of my
-    /// own past.)
-    fn note_claims(&mut self, place: Place, incarnation: u64, hello: &Hello) {
-        match (place, hello.holder) {
-            (Place::Own, _) => {
-                let double = Holder { incarnation, age_ms: hello.age_ms };
-                self.note_claim(place, double, hello.heard > 0);
-            }
-            (Place::Peer(_), Some(holder)) if holder.incarnation != self.me.incarnation => {
-                self.note_claim(place, holder, true);
-            }
-            (Place::Peer(index), _) => {
-                if self.lists_me(hello) == Some(true) {
-                    self.peers[index].claim = None;
-                }
-            }
-        }
-    }
-
-    /// After a restart a peer names my predecessor for a moment, and among processes that have just
-    /// started who is heard by whom changes by the moment. So only a claim counts that is kept up
-    /// without a break for the detection target.
-    fn note_claim(&mut self, place: Place, other: Holder, other_hears: bool) {
-        let now = self.now;
-        let break_max = self.interval() * CLAIM_BREAK_INTERVALS;
-        let claim = &mut self.peer(place).claim;
-        let unbroken = claim
-            .filter(|c| c.incarnation == other.incarnation && now.since(c.latest) <= break_max);
-        let since = unbroken.map_or(now, |claim| claim.since);
-        *claim = Some(Claim { incarnation: other.incarnation, since, latest: now });
-        if now.since(since) >= self.detection {
-            self.judge(other.incarnation, other.age_ms, other_hears);
-        }
-    }
-
-    /// Two living processes own my node id: says which of them must stop. Both sides come to the
-    /// same result, by the same three questions.
-    fn judge(&mut self, other: u64, other_age_ms: u64, other_hears: bool) {
-        let i_hear = self.hears() > 0;
-        let margin = u64::try_from((self.interval() * 2).as_millis()).unwrap_or(u64::MAX);
-        let age_ms = self.age_ms();
-        let must_stop = if i_hear != other_hears {
-            other_hears
-        } else if age_ms.abs_diff(other_age_ms) > margin {
-            other_age_ms > age_ms
-        } else {
-            other < self.me.incarnation
-        };
-        if self.duplicate_reported != Some((other, must_stop)) {
-            self.duplicate_reported = Some((other, must_stop));
-            self.actions.push_back(Action::Duplicate { incarnation: other, must_stop });
-        }
-    }
 }
 
 impl Session {
@@ -553,14 +430,10 @@ const fn grace(detection: Duration) -> Duration {
 
 /// Challenges remembered: more than are drawn in one detection target.
 const CHALLENGES_MAX: usize = 32;
-/// Answers to one peer between two periodic hellos.
-const ANSWERS_MAX: u32 = 4;
 /// Hello intervals in which every living peer was heard again.
 const HELLO_ROUND: u32 = 3;
-/// Longest pause, in hello intervals, within one unbroken claim.
-const CLAIM_BREAK_INTERVALS: u32 = 3;
-/// The periodic hello comes up to this fraction of the interval early.
-const SPREAD: u128 = 8;
 
+mod ownership;
+mod speak;
 #[cfg(test)]
 mod tests;

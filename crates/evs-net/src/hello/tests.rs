@@ -11,6 +11,7 @@ fn hello(nodes: &[u32]) -> Hello {
         age_ms: 2,
         stamp: 3,
         heard: 4,
+        detection_ms: 1_000,
         covers: (1, u32::MAX),
         echoes: nodes.iter().copied().map(echo).collect(),
         holder: Some(Holder { incarnation: 5, age_ms: 6 }),
@@ -48,7 +49,7 @@ fn the_number_of_echoes_has_a_limit() {
     let nodes: Vec<u32> = (1..=40).collect();
     let mut bytes = encoded(&hello(&nodes));
     assert_eq!(Hello::decode(&bytes).expect("at the limit").echoes.len(), HELLO_ECHOES_MAX);
-    bytes[31] = 41;
+    bytes[33] = 41;
     assert_eq!(Hello::decode(&bytes), Err(HelloError::TooManyEchoes(41)));
 }
 
@@ -70,12 +71,20 @@ fn echoes_out_of_order_twice_or_out_of_range_are_refused() {
 }
 
 #[test]
+fn a_detection_target_out_of_range_is_refused() {
+    for (detection_ms, fits) in [(9, false), (10, true), (60_000, true), (60_001, false)] {
+        let hello = Hello { detection_ms, ..hello(&[]) };
+        assert_eq!(Hello::decode(&encoded(&hello)).is_ok(), fits, "{detection_ms}");
+    }
+}
+
+#[test]
 fn node_zero_and_unknown_flags_are_refused() {
     let mut bytes = encoded(&hello(&[1]));
-    bytes[33] = 0;
+    bytes[35] = 0;
     assert_eq!(Hello::decode(&bytes), Err(HelloError::Field));
     let mut bytes = encoded(&hello(&[1]));
-    bytes[30] = 2;
+    bytes[32] = 2;
     assert_eq!(Hello::decode(&bytes), Err(HelloError::Field));
 }
 

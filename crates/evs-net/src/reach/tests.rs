@@ -5,7 +5,7 @@ use std::time::Duration;
 use evs_model::Processor;
 
 use crate::testing::{DETECTION, INTERVAL, LATENCY, World, config, processor};
-use crate::{Discard, DownCause, EndpointOutput, PeerEvent};
+use crate::{Discard, DownCause, EndpointConfig, EndpointOutput, PeerEvent};
 
 fn silence(down: &(Processor, DownCause)) -> Duration {
     let DownCause::Silence(silence) = down.1 else {
@@ -139,6 +139,22 @@ fn a_lossy_network_takes_nobody_down() {
 }
 
 #[test]
+fn nodes_with_different_detection_targets_do_not_lose_each_other() {
+    let mut world = World::empty();
+    world.start(config(1, 100, 2));
+    world.start(EndpointConfig { detection: DETECTION * 30, ..config(2, 200, 2) });
+    world.run(DETECTION * 60);
+    assert_eq!((world.downs(0), world.downs(1)), (vec![], vec![]));
+    let sent = world.nodes[1].endpoint.stats().hellos_sealed;
+    // The impatient one is gone: the patient one falls back to its own pace.
+    world.kill(0);
+    world.run(DETECTION * 60);
+    assert_eq!(world.heard(1), []);
+    let more = world.nodes[1].endpoint.stats().hellos_sealed - sent;
+    assert!(sent > 550 && more < sent * 3 / 4, "{sent}, then {more}");
+}
+
+#[test]
 fn the_round_trip_is_measured() {
     let mut world = World::formed(2);
     world.run(DETECTION * 3);
@@ -230,6 +246,20 @@ fn a_recording_alone_brings_nobody_up() {
         world.run(INTERVAL / 10);
     }
     assert_eq!(world.nodes[new].events, []);
+}
+
+#[test]
+fn the_echo_of_a_challenge_older_than_the_detection_target_is_worth_nothing() {
+    let mut world = World::formed(2);
+    // A hello that was never delivered, of a process that has died since.
+    world.cut(1, 0);
+    world.run(INTERVAL * 2);
+    let (_, late) = world.recorded.iter().rfind(|(from, _)| *from == 1).expect("sent").clone();
+    world.kill(1);
+    world.run(DETECTION * 3 / 2);
+    assert_eq!(world.heard(0), []);
+    assert_eq!(world.inject(1, 0, &late), Ok(None), "authentic, and not seen before");
+    assert_eq!(world.heard(0), []);
 }
 
 #[test]

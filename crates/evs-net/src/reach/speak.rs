@@ -1,0 +1,111 @@
+//! What a node says: hellos to all, and answers to those that it does not hear yet.
+
+use std::time::Duration;
+
+use super::{Action, CHALLENGES_MAX, Place, Reach, hello_interval};
+use crate::Destination;
+use crate::hello::{DETECTION_MS_MAX, Echo, HELLO_ECHOES_MAX, Hello, Holder};
+use crate::peer::micros;
+
+impl Reach {
+    /// The periodic hello; as many datagrams as the peers need.
+    pub(super) fn say_to_all(&mut self) {
+        let now = self.now;
+        self.draw_challenge();
+        let echoes: Vec<Echo> =
+            self.peers.iter().filter_map(|peer| peer.echo(now, self.detection)).collect();
+        let parts = echoes.len().div_ceil(HELLO_ECHOES_MAX).max(1);
+        let mut lowest = 1;
+        for part in 0..parts {
+            let start = part * HELLO_ECHOES_MAX;
+            let end = (start + HELLO_ECHOES_MAX).min(echoes.len());
+            let highest = if part + 1 == parts { u32::MAX } else { echoes[end - 1].node.get() };
+            let hello = self.hello((lowest, highest), echoes[start..end].to_vec(), None);
+            self.actions.push_back(Action::Say { to: Destination::All, hello });
+            lowest = highest.saturating_add(1);
+        }
+        for peer in self.peers.iter_mut().chain([&mut self.double]) {
+            peer.answers = 0;
+        }
+        let detection = self.detection;
+        self.double.candidate.take_if(|double| now.since(double.heard_at) >= detection);
+        self.pace = self.needed_pace();
+        // Spread, so that nodes that started together do not speak together for ever.
+        let spread = u64::try_from(self.pace.as_nanos() / SPREAD).unwrap_or(u64::MAX);
+        let early = Duration::from_nanos(self.rng.u64(0..=spread));
+        self.hello_at = now + (self.pace - early);
+    }
+
+    pub(super) fn needed_pace_of(&self, index: usize) -> Duration {
+        let heard = self.peers[index].current.as_ref().filter(|_| self.peers[index].up);
+        heard.map_or(Duration::MAX, |session| hello_interval(session.detection))
+    }
+
+    /// Nodes may have different targets, while a setting is being changed: each is spoken to as
+    /// often as it needs.
+    pub(super) fn needed_pace(&self) -> Duration {
+        let needs = (0..self.peers.len()).map(|index| self.needed_pace_of(index));
+        needs.fold(self.interval(), Duration::min)
+    }
+
+    /// Answers one incarnation that is not heard (yet), where its hello came from.
+    pub(super) fn answer(&mut self, place: Place, incarnation: u64) {
+        let now = self.now;
+        let peer = self.peer(place);
+        if peer.answers >= ANSWERS_MAX {
+            return;
+        }
+        peer.answers += 1;
+        let node = peer.node;
+        let Some(echo) = peer.session(incarnation).map(|session| session.echo(node, now)) else {
+            return;
+        };
+        let holder = peer.current.as_ref().filter(|s| peer.up && s.incarnation != incarnation);
+        let holder = holder.map(|s| Holder { incarnation: s.incarnation, age_ms: s.age_ms(now) });
+        let newest = self.challenges.back().map(|(_, at)| now.since(*at));
+        if newest.is_none_or(|age| age > self.interval()) {
+            self.draw_challenge();
+        }
+        let hello = self.hello((node.get(), node.get()), vec![echo], holder);
+        self.actions.push_back(Action::Say { to: Destination::Source, hello });
+    }
+
+    pub(super) fn hello(
+        &self,
+        covers: (u32, u32),
+        echoes: Vec<Echo>,
+        holder: Option<Holder>,
+    ) -> Hello {
+        Hello {
+            challenge: self.challenges.back().map_or(0, |(value, _)| *value),
+            age_ms: self.age_ms(),
+            stamp: micros(self.now),
+            heard: u16::try_from(self.hears()).unwrap_or(u16::MAX),
+            detection_ms: u16::try_from(self.detection.as_millis()).unwrap_or(DETECTION_MS_MAX),
+            covers,
+            echoes,
+            holder,
+        }
+    }
+
+    pub(super) fn draw_challenge(&mut self) {
+        if self.challenges.len() == CHALLENGES_MAX {
+            self.challenges.pop_front();
+        }
+        self.challenges.push_back((self.rng.u64(..), self.now));
+    }
+
+    pub(super) fn age_ms(&self) -> u64 {
+        u64::try_from(self.now.since(self.started).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How many peers are heard; after an own pause nobody can say.
+    pub(super) fn hears(&self) -> usize {
+        if self.is_void() { 0 } else { self.heard.len() }
+    }
+}
+
+/// Answers to one peer between two periodic hellos.
+const ANSWERS_MAX: u32 = 4;
+/// The periodic hello comes up to this fraction of the interval early.
+const SPREAD: u128 = 8;
