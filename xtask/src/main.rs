@@ -6,9 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+mod build;
 mod cargo;
 mod ci;
 mod debian;
+mod demo;
+mod install;
+mod libevs;
+mod manual;
 mod steps;
 mod tidy;
 
@@ -27,6 +32,10 @@ struct Args {
 enum Task {
     /// Runs every gate in order, the fastest first, and stops at the first that fails.
     Ci,
+    /// Shows three daemons and their clients through a crash, a return and an orderly leave.
+    Demo(demo::Options),
+    /// Builds everything and installs it below a directory.
+    Install(install::Options),
     /// Runs the gates of the inner loop: format, lints, tidy, unit tests, 100 simulated seeds.
     Quick,
     /// Runs the simulator in release mode; arguments are handed on to it.
@@ -42,6 +51,8 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Ci => return ci::ci(),
+        Task::Demo(options) => demo::run(&options),
+        Task::Install(options) => install::run(&options),
         Task::Quick => return ci::quick(),
         Task::Sim { args } => ci::sim(&args).map(drop),
         Task::Tidy => tidy::run().map(drop),
