@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use evs_model::NodeId;
+
 use crate::wire::DATAGRAM_BYTES_MAX;
 
 /// Where a datagram goes.
@@ -23,6 +25,48 @@ pub(crate) struct SendQueue {
     bytes: Vec<u8>,
     items: VecDeque<Item>,
     bytes_max: usize,
+    /// What became of the first run, where a socket was busy in the middle of it.
+    begun: Option<Begun>,
+}
+
+/// So many datagrams went to so many of their targets.
+#[derive(Clone, Copy)]
+struct Begun {
+    datagrams: usize,
+    targets: usize,
+}
+
+/// Who there is to send to.
+pub(crate) struct Targets<'a> {
+    /// The peers, in the order in which they are served.
+    pub(crate) peers: &'a [PeerAddress],
+    /// The address of the group, which takes the place of all of them.
+    pub(crate) group: Option<SocketAddr>,
+}
+
+/// A peer as the sending side sees it.
+pub(crate) struct PeerAddress {
+    pub(crate) node: NodeId,
+    pub(crate) address: SocketAddr,
+    pub(crate) heard: bool,
+}
+
+/// What one system call may carry.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Most datagrams.
+    pub(crate) datagrams: usize,
+    /// Longest datagram that is not sent alone.
+    pub(crate) segment: usize,
+}
+
+/// What became of a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sent {
+    /// It left, or was lost: there is nothing more to do about it.
+    Done,
+    /// The socket was busy; nothing left.
+    Busy,
 }
 
 struct Item {
@@ -43,7 +87,7 @@ pub(crate) struct Run {
 
 impl SendQueue {
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { bytes: Vec::new(), items: VecDeque::new(), bytes_max }
+        Self { bytes: Vec::new(), items: VecDeque::new(), bytes_max, begun: None }
     }
 
     /// Lets `write` append one datagram. `None`, without calling it: there is no room for `len`
@@ -72,13 +116,43 @@ impl SendQueue {
         self.items.len()
     }
 
-    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
-        &self.bytes[range]
+    /// Sends everything, in order. Returns false if the socket was busy: the rest waits.
+    pub(crate) fn flush(
+        &mut self,
+        targets: &Targets<'_>,
+        limits: Limits,
+        mut send: impl FnMut(SocketAddr, &[u8], &Run) -> Sent,
+    ) -> bool {
+        loop {
+            // What was queued since does not join a run that some have already got.
+            let begun = self.begun.take();
+            let datagrams = begun.map_or(limits.datagrams, |begun| begun.datagrams);
+            let Some(run) = self.front(Limits { datagrams, ..limits }) else {
+                return true;
+            };
+            let mut served = begun.map_or(0, |begun| begun.targets);
+            while let Some(target) = targets.nth(run.to, served) {
+                let bytes = &self.bytes[run.bytes.clone()];
+                if target.is_some_and(|address| send(address, bytes, &run) == Sent::Busy) {
+                    self.begun = Some(Begun { datagrams: run.datagrams, targets: served });
+                    self.compact();
+                    return false;
+                }
+                served += 1;
+            }
+            self.pop(run.datagrams);
+        }
     }
 
-    /// The first run: at most so many datagrams, all but the last of one length, which is at most
-    /// `segment_max`. A longer datagram leaves alone.
-    pub(crate) fn front(&self, datagrams_max: usize, segment_max: usize) -> Option<Run> {
+    pub(crate) fn clear(&mut self) {
+        self.items.clear();
+        self.bytes.clear();
+        self.begun = None;
+    }
+
+    /// The first run: datagrams for the same targets, all but the last of one length. One above
+    /// the limit leaves alone.
+    fn front(&self, limits: Limits) -> Option<Run> {
         let first = self.items.front()?;
         let mut run = Run {
             to: first.to,
@@ -86,13 +160,13 @@ impl SendQueue {
             segment: first.len,
             datagrams: 1,
         };
-        if first.len > segment_max {
+        if first.len > limits.segment {
             return Some(run);
         }
         for item in self.items.iter().skip(1) {
             let fits = item.to == run.to
                 && item.len <= run.segment
-                && run.datagrams < datagrams_max
+                && run.datagrams < limits.datagrams
                 && run.bytes.len() + item.len <= DATAGRAM_BYTES_MAX;
             if !fits {
                 break;
@@ -107,7 +181,7 @@ impl SendQueue {
     }
 
     /// Takes the datagrams of the first run out.
-    pub(crate) fn pop(&mut self, datagrams: usize) {
+    fn pop(&mut self, datagrams: usize) {
         self.items.drain(..datagrams.min(self.items.len()));
         if self.items.is_empty() {
             self.bytes.clear();
@@ -115,92 +189,29 @@ impl SendQueue {
     }
 
     /// Gives the room of what has left back, while something stays.
-    pub(crate) fn compact(&mut self) {
+    fn compact(&mut self) {
         let Some(gone) = self.items.front().map(|item| item.start) else {
             return;
         };
         self.bytes.drain(..gone);
         self.items.iter_mut().for_each(|item| item.start -= gone);
     }
+}
 
-    pub(crate) fn clear(&mut self) {
-        self.items.clear();
-        self.bytes.clear();
+impl Targets<'_> {
+    /// The target at this place, `Some(None)` for one that is passed over; `None` after the last.
+    fn nth(&self, to: To, place: usize) -> Option<Option<SocketAddr>> {
+        let one = |address| (place == 0).then_some(Some(address));
+        match (to, self.group) {
+            (To::Address(address), _) => one(address),
+            (To::Heard | To::Everybody, Some(group)) => one(group),
+            (To::Heard | To::Everybody, None) => {
+                let peer = self.peers.get(place)?;
+                Some((peer.heard || to == To::Everybody).then_some(peer.address))
+            }
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn queue(datagrams: &[(To, usize)]) -> SendQueue {
-        let mut queue = SendQueue::new(100_000);
-        for (to, len) in datagrams {
-            assert!(push(&mut queue, *to, *len));
-        }
-        queue
-    }
-
-    fn push(queue: &mut SendQueue, to: To, len: usize) -> bool {
-        let write = |bytes: &mut Vec<u8>| {
-            bytes.resize(bytes.len() + len, 7);
-            Ok::<_, ()>(())
-        };
-        queue.push(to, len, write).is_some()
-    }
-
-    fn runs(mut queue: SendQueue, datagrams_max: usize) -> Vec<(usize, usize)> {
-        let mut runs = Vec::new();
-        while let Some(run) = queue.front(datagrams_max, 1_000) {
-            assert_eq!(queue.bytes(run.bytes.clone()).len(), run.bytes.len());
-            runs.push((run.datagrams, run.bytes.len()));
-            queue.pop(run.datagrams);
-        }
-        runs
-    }
-
-    #[test]
-    fn neighbours_of_equal_size_leave_together_and_a_shorter_one_ends_the_run() {
-        let queue = queue(&[(To::Heard, 100), (To::Heard, 100), (To::Heard, 60), (To::Heard, 60)]);
-        assert_eq!(runs(queue, 64), [(3, 260), (1, 60)]);
-    }
-
-    #[test]
-    fn a_longer_one_begins_a_new_run() {
-        assert_eq!(runs(queue(&[(To::Heard, 60), (To::Heard, 100)]), 64), [(1, 60), (1, 100)]);
-    }
-
-    #[test]
-    fn another_destination_ends_the_run() {
-        let one = To::Address(([127, 0, 0, 1], 1).into());
-        let queue = queue(&[(To::Heard, 9), (one, 9), (one, 9), (To::Everybody, 9)]);
-        assert_eq!(runs(queue, 64), [(1, 9), (2, 18), (1, 9)]);
-    }
-
-    #[test]
-    fn a_run_keeps_to_its_limits() {
-        let queue_of = |count, len| queue(&vec![(To::Heard, len); count]);
-        assert_eq!(runs(queue_of(5, 10), 2), [(2, 20), (2, 20), (1, 10)]);
-        assert_eq!(runs(queue_of(3, 1_001), 64), [(1, 1_001), (1, 1_001), (1, 1_001)]);
-        assert_eq!(runs(queue_of(70, 1_000), 128), [(65, 65_000), (5, 5_000)]);
-    }
-
-    #[test]
-    fn a_full_queue_takes_no_more_until_what_left_is_compacted() {
-        let mut queue = queue(&[(To::Heard, 60_000), (To::Everybody, 40_000)]);
-        assert!(!push(&mut queue, To::Heard, 1));
-        queue.pop(1);
-        assert!(!push(&mut queue, To::Heard, 1));
-        queue.compact();
-        assert!(push(&mut queue, To::Heard, 60_000));
-        let run = queue.front(64, 1_000).expect("not empty");
-        assert_eq!((run.to, run.bytes), (To::Everybody, 0..40_000));
-    }
-
-    #[test]
-    fn a_datagram_that_cannot_be_written_is_not_queued() {
-        let mut queue = SendQueue::new(10);
-        assert_eq!(queue.push(To::Heard, 5, |_| Err(3)), Some(Err(3)));
-        assert_eq!(queue.front(1, 1), None);
-    }
-}
+mod tests;

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use evs_model::{Instant, Members, NodeId, Processor};
 use thiserror::Error;
 
-use crate::batch::{Run, SendQueue, To};
+use crate::batch::{Limits, PeerAddress, Run, SendQueue, Sent, Targets, To};
 use crate::inbox::Inbox;
 use crate::link::{Link, LinkError, Transport, datagram_bytes_max};
 use crate::socket::Sockets;
@@ -159,17 +159,9 @@ pub struct Net {
     rejoin_at: Instant,
     inbox: Inbox,
     queue: SendQueue,
-    /// Peers that already got the first run of the queue, when a socket became busy.
-    next_peer: usize,
     blocked: bool,
     events: VecDeque<NetEvent>,
     stats: NetStats,
-}
-
-struct PeerAddress {
-    node: NodeId,
-    address: SocketAddr,
-    heard: bool,
 }
 
 impl Net {
@@ -203,7 +195,6 @@ impl Net {
             rejoin_at: Instant::NEVER,
             inbox: Inbox::new(),
             queue: SendQueue::new(config.send_queue_bytes_max),
-            next_peer: 0,
             blocked: false,
             events: VecDeque::new(),
             stats: NetStats::default(),
@@ -282,25 +273,24 @@ impl Net {
     /// Sends what is queued, in order, until a socket is busy: then the rest waits for the next
     /// call, which is due when the socket is writable.
     pub fn flush(&mut self) {
-        self.blocked = false;
-        let Some(sockets) = self.sockets.take() else {
+        let Some(sockets) = &self.sockets else {
             self.stats.no_socket += self.queue.len() as u64;
             self.queue.clear();
+            self.blocked = false;
             return;
         };
-        let segment_max = datagram_bytes_max(self.link.mtu, self.link.is_ipv6());
-        while let Some(run) = self.queue.front(sockets.sender().segments_max(), segment_max) {
-            if !self.send_run(&sockets, &run) {
-                self.blocked = true;
-                self.stats.blocked += 1;
-                self.queue.compact();
-                break;
-            }
-            self.next_peer = 0;
-            self.queue.pop(run.datagrams);
-        }
+        let targets = Targets { peers: &self.peers, group: sockets.group_address() };
+        let limits = Limits {
+            datagrams: sockets.sender().segments_max(),
+            segment: datagram_bytes_max(self.link.mtu, self.link.is_ipv6()),
+        };
+        let stats = &mut self.stats;
+        let all = self
+            .queue
+            .flush(&targets, limits, |to, bytes, run| send_run(stats, sockets, to, bytes, run));
+        self.blocked = !all;
+        self.stats.blocked += u64::from(!all);
         self.stats.segments_max = sockets.sender().segments_max();
-        self.sockets = Some(sockets);
     }
 
     /// Whether a socket was busy at the last [`flush`](Self::flush), so that something waits for
@@ -440,46 +430,29 @@ impl Net {
             self.stats.queue_full += 1;
         }
     }
+}
 
-    /// Sends a run to all its destinations. Returns false if a socket is busy.
-    fn send_run(&mut self, sockets: &Sockets, run: &Run) -> bool {
-        match (run.to, sockets.group_address()) {
-            (To::Address(address), _) => self.send_run_to(sockets, run, address),
-            (To::Heard | To::Everybody, Some(group)) => self.send_run_to(sockets, run, group),
-            (To::Heard | To::Everybody, None) => {
-                while let Some(peer) = self.peers.get(self.next_peer) {
-                    let wanted = peer.heard || run.to == To::Everybody;
-                    if wanted && !self.send_run_to(sockets, run, peer.address) {
-                        return false;
-                    }
-                    self.next_peer += 1;
+fn send_run(
+    stats: &mut NetStats,
+    sockets: &Sockets,
+    to: SocketAddr,
+    bytes: &[u8],
+    run: &Run,
+) -> Sent {
+    match send(stats, sockets, to, bytes, run.segment) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Busy,
+        Err(error) if run.datagrams == 1 => stats.send_failures.count(&error),
+        // Segmentation may be what the kernel did not like: one by one.
+        Err(_) => {
+            for datagram in bytes.chunks(run.segment) {
+                if let Err(error) = send(stats, sockets, to, datagram, datagram.len()) {
+                    stats.send_failures.count(&error);
                 }
-                true
             }
         }
     }
-
-    fn send_run_to(&mut self, sockets: &Sockets, run: &Run, to: SocketAddr) -> bool {
-        let bytes = self.queue.bytes(run.bytes.clone());
-        let stats = &mut self.stats;
-        match send(stats, sockets, to, bytes, run.segment, run.datagrams) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) if run.datagrams == 1 => {
-                stats.send_failures.count(&error);
-                true
-            }
-            // Segmentation may be what the kernel did not like: one by one.
-            Err(_) => {
-                for datagram in bytes.chunks(run.segment) {
-                    if let Err(error) = send(stats, sockets, to, datagram, datagram.len(), 1) {
-                        stats.send_failures.count(&error);
-                    }
-                }
-                true
-            }
-        }
-    }
+    Sent::Done
 }
 
 fn send(
@@ -488,11 +461,10 @@ fn send(
     to: SocketAddr,
     bytes: &[u8],
     segment: usize,
-    datagrams: usize,
 ) -> io::Result<()> {
     sockets.sender().send(to, bytes, segment)?;
     stats.send_calls += 1;
-    stats.datagrams_sent += datagrams as u64;
+    stats.datagrams_sent += bytes.len().div_ceil(segment) as u64;
     stats.bytes_sent += bytes.len() as u64;
     Ok(())
 }

@@ -28,7 +28,7 @@ impl Reach {
     /// After a restart a peer names my predecessor for a moment, and among processes that have just
     /// started who is heard by whom changes by the moment. So only a claim counts that is kept up
     /// without a break for the detection target.
-    pub(super) fn note_claim(&mut self, place: Place, other: Holder, other_hears: bool) {
+    fn note_claim(&mut self, place: Place, other: Holder, other_hears: bool) {
         let now = self.now;
         let break_max = self.interval() * CLAIM_BREAK_INTERVALS;
         let claim = &mut self.peer(place).claim;
@@ -43,7 +43,7 @@ impl Reach {
 
     /// Two living processes own my node id: says which of them must stop. Both sides come to the
     /// same result, by the same three questions.
-    pub(super) fn judge(&mut self, other: u64, other_age_ms: u64, other_hears: bool) {
+    fn judge(&mut self, other: u64, other_age_ms: u64, other_hears: bool) {
         let i_hear = self.hears() > 0;
         let margin = u64::try_from((self.interval() * 2).as_millis()).unwrap_or(u64::MAX);
         let age_ms = self.age_ms();

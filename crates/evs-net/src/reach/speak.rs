@@ -43,7 +43,7 @@ impl Reach {
 
     /// Nodes may have different targets, while a setting is being changed: each is spoken to as
     /// often as it needs.
-    pub(super) fn needed_pace(&self) -> Duration {
+    fn needed_pace(&self) -> Duration {
         let needs = (0..self.peers.len()).map(|index| self.needed_pace_of(index));
         needs.fold(self.interval(), Duration::min)
     }
@@ -70,12 +70,7 @@ impl Reach {
         self.actions.push_back(Action::Say { to: Destination::Source, hello });
     }
 
-    pub(super) fn hello(
-        &self,
-        covers: (u32, u32),
-        echoes: Vec<Echo>,
-        holder: Option<Holder>,
-    ) -> Hello {
+    fn hello(&self, covers: (u32, u32), echoes: Vec<Echo>, holder: Option<Holder>) -> Hello {
         Hello {
             challenge: self.challenges.back().map_or(0, |(value, _)| *value),
             age_ms: self.age_ms(),
@@ -88,7 +83,7 @@ impl Reach {
         }
     }
 
-    pub(super) fn draw_challenge(&mut self) {
+    fn draw_challenge(&mut self) {
         if self.challenges.len() == CHALLENGES_MAX {
             self.challenges.pop_front();
         }
