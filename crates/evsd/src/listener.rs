@@ -29,8 +29,8 @@ impl Claim {
     /// Another daemon runs with this path, something answers there, or the directory cannot be
     /// used.
     pub fn take(path: &Path) -> anyhow::Result<Self> {
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)
+        if let Some(dir) = path.parent().filter(|dir| !dir.exists()) {
+            create_dir(dir)
                 .with_context(|| format!("the directory {} cannot be created", dir.display()))?;
         }
         let lock_file = with_suffix(path, "lock");
@@ -135,6 +135,12 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Creates the socket's directory. Clients must get through it, whatever the daemon's umask is.
+fn create_dir(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
 }
 
 /// Errors of `accept` that concern one client only.

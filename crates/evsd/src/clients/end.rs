@@ -48,10 +48,15 @@ impl Clients {
         node.disconnect(now, client);
         self.by_id.remove(&client);
         let name = &connection.name;
+        let (messages_sent, events_delivered) = (sent, events_count);
         if reason == DisconnectReason::TooSlow {
-            tracing::warn!(%client, name, %reason, sent, events_count, "client disconnected");
+            tracing::warn!(
+                %client, name, %reason, messages_sent, events_delivered, "client disconnected"
+            );
         } else {
-            tracing::info!(%client, name, %reason, sent, events_count, "client disconnected");
+            tracing::info!(
+                %client, name, %reason, messages_sent, events_delivered, "client disconnected"
+            );
         }
         self.deadlines.insert((until, slot));
         if welcome.is_some() {

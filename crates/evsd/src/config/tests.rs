@@ -45,8 +45,8 @@ fn the_least_file_takes_every_default() {
 /// The installed example says the truth about every key and its default.
 #[test]
 fn the_example_file_shows_every_key_with_its_default() {
-    let example = include_str!("../../evsd.toml").replacen("[local]", "[local]\n# seal here", 1);
-    let example = example.replace("# seal = \"aead\"", "seal = \"none\"");
+    // Without a key file of its own the test can only check the rest.
+    let example = include_str!("../../evsd.toml").replace("# seal = \"aead\"", "seal = \"none\"");
     let plain = Config::parse(&example).expect("valid");
     let uncommented: String =
         example.lines().map(|line| uncomment(line).to_owned() + "\n").collect();

@@ -1,6 +1,6 @@
 //! Clients that are not allowed, break the protocol, do not read, or die.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -146,6 +146,15 @@ fn silent_connections_do_not_keep_others_out() {
     assert!(status_number(&cluster, 1, "/counters/clients/silent") >= 400 - 256);
 }
 
+/// D4: a connection that says nothing is closed after a while.
+#[test]
+fn a_silent_connection_has_a_deadline() {
+    let cluster = formed(setup(1));
+    let mut silent = RawClient::connect(&cluster.socket(1)).expect("connected");
+    assert!(silent.reply().expect("closed within the deadline").is_none());
+    assert_eq!(status_number(&cluster, 1, "/counters/clients/silent"), 1);
+}
+
 /// D8: a client that does not read is disconnected when its queue is full; others are not
 /// disturbed, and it finds the reason behind the events that it had.
 #[test]
@@ -269,4 +278,28 @@ fn allowed_users_and_groups_are_let_in_and_others_refused() {
     assert_eq!(try_as(&cluster, NOBODY, NOBODY), Some(NO_ACCESS));
     assert_eq!(status_number(&cluster, 1, "/counters/clients/refused_access"), 1);
     until_logged(&cluster, 1, &["WARN", "client refused", "uid=65534"]);
+}
+
+/// The group `evs` owns the socket where it exists, and its members are let in. The daemon sees a
+/// group database of the test's own.
+#[test]
+fn members_of_the_group_evs_are_let_in() {
+    const EVS: u32 = 4747;
+    let files = Cluster::prepare(setup(1)).expect("a directory");
+    let database = files.dir().join("group");
+    std::fs::write(&database, format!("root:x:0:\nevs:x:{EVS}:\n")).expect("written");
+    let script = files.dir().join("evsd");
+    let text = format!(
+        "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {} /etc/group && exec {} \"$@\"' sh \"$@\"\n",
+        database.display(),
+        env!("CARGO_BIN_EXE_evsd")
+    );
+    std::fs::write(&script, text).expect("written");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("runnable");
+
+    let cluster = formed(Setup { evsd: Some(script), ..setup(1) });
+    let socket = std::fs::metadata(cluster.socket(1)).expect("there");
+    assert_eq!((socket.gid(), socket.permissions().mode() & 0o777), (EVS, 0o660));
+    assert_eq!(try_as(&cluster, NOBODY, EVS), Some(CONNECTED));
+    assert_eq!(try_as(&cluster, NOBODY, NOBODY), Some(NO_ACCESS));
 }

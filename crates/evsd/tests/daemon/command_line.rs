@@ -1,5 +1,6 @@
 //! `evsd --check`, and what a wrong file does to a start.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -58,4 +59,16 @@ fn the_version_is_told() {
     let output = Command::new(env!("CARGO_BIN_EXE_evsd")).arg("--version").output().expect("runs");
     let said = String::from_utf8(output.stdout).expect("text");
     assert_eq!(said, format!("evsd {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// A panic anywhere ends the process with a core, and says where it happened.
+#[test]
+fn a_panic_aborts_with_its_last_words() {
+    let binary = std::env::current_exe().expect("known");
+    let mut command = super::victim::command(&binary, "panic", Path::new("/nowhere"));
+    let output = command.stderr(std::process::Stdio::piped()).output().expect("it runs");
+    assert_eq!(output.status.signal(), Some(rustix::process::Signal::ABORT.as_raw()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("an invariant is broken"), "{said}");
+    assert!(said.contains("victim.rs"), "{said}");
 }

@@ -1,10 +1,12 @@
 //! The orderly stop.
 
+use std::time::{Duration, Instant};
+
 use evs::{DisconnectReason, Event, Guarantee};
-use evs_testkit::Cluster;
+use evs_testkit::{Cluster, Setup};
 use rustix::process::Signal;
 
-use super::{client, formed, group, member, messages, next_event, setup};
+use super::{client, formed, group, member, messages, next_event, setup, until_logged};
 
 /// LIVE-2: what was accepted is sent, then the node leaves, and peers need no timeout.
 #[test]
@@ -30,6 +32,37 @@ fn sigterm_sends_what_was_accepted_and_leaves_in_order() {
         .find(|event| matches!(event, Event::Disconnected { .. }));
     assert_eq!(last, Some(Event::Disconnected { reason: DisconnectReason::Shutdown }));
     assert!(!cluster.socket(2).exists(), "the socket is removed");
+}
+
+/// While a member stands still nothing can be sent: the stop is bounded, and says what it dropped.
+#[test]
+fn a_stop_does_not_wait_for_ever_for_a_ring_that_stands_still() {
+    let mut cluster = formed(Setup { detection: Duration::from_secs(30), ..setup(2) });
+    let sender = client(&cluster, 1);
+    cluster.signal(2, Signal::STOP).expect("it runs");
+    for _ in 0..200 {
+        sender.send(Guarantee::Agreed, &[group("jobs")], &[1; 10_000]).expect("accepted");
+    }
+    let begun = Instant::now();
+    let status = cluster.stop(1).expect("it ends");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(status.code(), Some(0), "{}", cluster.log(1));
+    assert!(cluster.log(1).contains("accepted messages were dropped"), "{}", cluster.log(1));
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let mut cluster = formed(Setup { detection: Duration::from_secs(30), ..setup(2) });
+    let sender = client(&cluster, 1);
+    cluster.signal(2, Signal::STOP).expect("it runs");
+    for _ in 0..200 {
+        sender.send(Guarantee::Agreed, &[group("jobs")], &[1; 10_000]).expect("accepted");
+    }
+    cluster.signal(1, Signal::TERM).expect("it runs");
+    until_logged(&cluster, 1, &["leaving the ring"]);
+    cluster.signal(1, Signal::INT).expect("it runs");
+    assert_eq!(cluster.until_exit(1).expect("it ends").code(), Some(1), "{}", cluster.log(1));
+    assert!(cluster.log(1).contains("second signal"), "{}", cluster.log(1));
 }
 
 #[test]
@@ -58,7 +91,7 @@ fn sigterm_before_the_first_configuration_stops_the_daemon() {
 fn sighup_changes_nothing() {
     let mut cluster = formed(setup(1));
     cluster.signal(1, Signal::HUP).expect("sent");
-    super::until_logged(&cluster, 1, &["SIGHUP is ignored"]);
+    until_logged(&cluster, 1, &["SIGHUP is ignored"]);
     assert_eq!(cluster.stop(1).expect("it ends").code(), Some(0));
 }
 

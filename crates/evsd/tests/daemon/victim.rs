@@ -19,7 +19,8 @@ pub(crate) const CONNECTED: i32 = 10;
 /// What a `try` victim exits with that was refused for want of access.
 pub(crate) const NO_ACCESS: i32 = 11;
 
-/// A command that makes a call again and again, or with `try` connects once.
+/// A command that makes a call again and again; with `try` it connects once, with `panic` it
+/// panics like a daemon.
 pub(crate) fn command(binary: &Path, call: &str, socket: &Path) -> Command {
     let mut command = Command::new(binary);
     command
@@ -47,6 +48,10 @@ fn a_victim_makes_its_call() {
     let options = ConnectOptions::new().path(PathBuf::from(socket)).name("victim");
     let connect = || Client::connect_with(&options);
     let call = call.to_str().expect("ASCII").to_owned();
+    if call == "panic" {
+        evsd::log::abort_on_panic();
+        panic!("a broken invariant");
+    }
     if call == "try" {
         let code = match connect() {
             Ok(_) => CONNECTED,
