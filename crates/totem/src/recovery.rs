@@ -6,8 +6,9 @@
 //! all takes over the obligations of all (`docs/protocol.md` §2) and only then says so on the token.
 //! Whoever sees that everybody has said so installs the new ring.
 //!
-//! In recovery the token carries no sequence number of the new ring, and a member in recovery never
-//! acknowledges one: it installs the ring first, at the same visit.
+//! Nobody can send on the new ring before everybody has said so; and a member that the token finds
+//! in recovery installs the ring before it acknowledges anything that was sent on it, at the same
+//! visit (EVS-7).
 
 mod plan;
 
@@ -164,9 +165,9 @@ impl Recovery {
         if token.all_complete(self.commit.members.len()) {
             return Next::Operational(token.into());
         }
-        // A copy of an aru that nobody may act on before the ring is installed (EVS-7).
-        token.aru = 0;
-        token.aru_by = (token.seq > 0).then_some(cx.me.node);
+        if token.seq > 0 {
+            return Next::Gather(Cause::OutOfRange);
+        }
         token.token_seq += 1;
         let (_, longest) = self.commit.terms.token_retransmit_bounds();
         let every = self.commit.terms.token_retransmit();
