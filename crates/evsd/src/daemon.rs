@@ -5,7 +5,7 @@
 //! Not responsible for: the ring (`evs-node` and below), a client's session (`clients.rs`).
 //!
 //! Architecture invariant: nothing on this thread waits for a file, a name server, a log or a
-//! client.
+//! client. (The one file that it touches is the socket's own, once at the start and at the end.)
 
 use std::io;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! Forming, exchanging, losing a node and getting it back.
 
 use evs::{Event, Guarantee};
-use evs_testkit::Cluster;
+use evs_testkit::{Cluster, Setup};
 
 use super::{client, formed, group, member, messages, next_event, setup, status_number};
 
@@ -43,6 +43,24 @@ fn messages_of_every_size_arrive_whole() {
         sender.send(Guarantee::Agreed, &[sizes], &body).expect("sent");
         assert!(messages(&receiver, 1)[0].body == body, "{bytes} bytes differ");
     }
+}
+
+#[test]
+fn three_daemons_form_one_ring_over_multicast() {
+    let port = 20_000 + u16::try_from(std::process::id() % 20_000).expect("small");
+    let third = evs_net::random_u64() % 250;
+    let lines =
+        format!("transport = \"multicast\"\nmulticast_address = \"239.192.{third}.7:{port}\"");
+    let cluster = formed(Setup { cluster_lines: lines, ..setup(3) });
+    let orders = group("orders");
+    let clients: Vec<_> = (1..=3).map(|node| member(&cluster, node, orders)).collect();
+    for client in &clients {
+        client.send(Guarantee::Safe, &[orders], b"to all at once").expect("sent");
+    }
+    let histories: Vec<_> = clients.iter().map(|client| messages(client, 3)).collect();
+    assert_eq!(histories[0], histories[1]);
+    assert_eq!(histories[1], histories[2]);
+    assert_eq!(cluster.status(1).expect("it answers")["transport"], "multicast");
 }
 
 #[test]
@@ -124,7 +142,7 @@ fn a_node_without_its_address_serves_its_clients_alone() {
 
 #[test]
 fn clear_text_is_warned_of_in_log_and_status() {
-    let cluster = formed(evs_testkit::Setup { sealed: false, ..setup(2) });
+    let cluster = formed(Setup { sealed: false, ..setup(2) });
     let status = cluster.status(1).expect("it answers");
     assert_eq!(status["seal"], "none");
     assert!(status["warnings"][0].as_str().is_some_and(|w| w.contains("clear text")), "{status}");
