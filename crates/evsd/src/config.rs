@@ -42,7 +42,8 @@ pub struct Config {
 /// The section `[cluster]`: the same on every node.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    /// The cluster's name, 1 to [`CLUSTER_NAME_BYTES_MAX`] bytes. Packets of another cluster are dropped.
+    /// The cluster's name, 1 to [`CLUSTER_NAME_BYTES_MAX`] bytes. Packets of another cluster are
+    /// dropped.
     pub name: String,
     /// How soon a dead node is noticed.
     pub detection: Duration,

@@ -283,8 +283,8 @@ fn warnings(config: &Config, node: &Node, log_lines_lost: usize) -> Vec<String> 
 }
 
 /// What a cluster without a seal is told, in the log and in the report.
-pub(crate) const CLEAR_TEXT: &str = "cluster.seal is \"none\": packets are clear text; whoever reaches \
-                              the network can read and forge every message";
+pub(crate) const CLEAR_TEXT: &str = "cluster.seal is \"none\": packets are clear text; \
+                                     whoever reaches the network can read and forge every message";
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -51,8 +51,8 @@ const ARROWS: [Arrow; 13] = [
     },
 ];
 
-/// What tests may use besides: generated inputs, and the kit that starts daemons.
-const TEST_ONLY: [&str; 2] = ["proptest", "evs-testkit"];
+/// What tests may use besides: generated inputs, the kit that starts daemons, and a client of them.
+const TEST_ONLY: [&str; 3] = ["evs", "evs-testkit", "proptest"];
 
 pub(super) fn check() -> Result<Vec<Complaint>> {
     let metadata = crate::cargo::metadata()?;

@@ -290,7 +290,9 @@ fn members_of_the_group_evs_are_let_in() {
     std::fs::write(&database, format!("root:x:0:\nevs:x:{EVS}:\n")).expect("written");
     let script = files.dir().join("evsd");
     let text = format!(
-        "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {} /etc/group && exec {} \"$@\"' sh \"$@\"\n",
+        "#!/bin/sh\n\
+         exec unshare --mount sh -c \\\n\
+         'mount --bind {} /etc/group && exec {} \"$@\"' sh \"$@\"\n",
         database.display(),
         env!("CARGO_BIN_EXE_evsd")
     );
