@@ -1,0 +1,116 @@
+/*
+ * What the test programs have in common: checks that are counted, and control over the cluster
+ * that the program runs beside (tests/programs/mod.rs).
+ */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <corosync/evs.h>
+#include <evs/evs_ext.h>
+
+static unsigned checks;
+
+/* Fails at once, and says where. */
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);              \
+            exit(1);                                                                               \
+        }                                                                                          \
+        __atomic_add_fetch(&checks, 1, __ATOMIC_RELAXED);                                          \
+    } while (0)
+
+/* The same for two numbers, which are shown. */
+#define CHECK_EQ(left, right)                                                                      \
+    do {                                                                                           \
+        long long left_ = (long long)(left), right_ = (long long)(right);                          \
+        if (left_ != right_) {                                                                     \
+            fprintf(stderr, "%s:%d: %s is %lld, not %lld (%s)\n", __FILE__, __LINE__, #left, left_, \
+                    right_, #right);                                                               \
+            exit(1);                                                                               \
+        }                                                                                          \
+        __atomic_add_fetch(&checks, 1, __ATOMIC_RELAXED);                                          \
+    } while (0)
+
+#define OK(call) CHECK_EQ(call, CS_OK)
+
+/* A program that hangs has failed. */
+static inline void begin(void)
+{
+    alarm(240);
+}
+
+static inline int passed(void)
+{
+    printf("%u checks passed\n", checks);
+    return 0;
+}
+
+/* Asks for something to happen to the cluster, and waits until it has. */
+static inline void control(const char *task)
+{
+    char answer[16] = "";
+    printf("control: %s\n", task);
+    fflush(stdout);
+    if (fgets(answer, sizeof answer, stdin) == NULL || strcmp(answer, "ok\n") != 0) {
+        fprintf(stderr, "not done: %s\n", task);
+        exit(1);
+    }
+}
+
+/* From now on sessions are opened with this node's daemon. */
+static inline void use_node(unsigned node)
+{
+    char path[512];
+    const char *dir = getenv("EVS_TEST_DIR");
+    CHECK(dir != NULL);
+    snprintf(path, sizeof path, "%s/%u/evsd.sock", dir, node);
+    CHECK_EQ(setenv("EVS_SOCKET", path, 1), 0);
+}
+
+static inline struct evs_group group(const char *name)
+{
+    struct evs_group group;
+    memset(&group, 0, sizeof group);
+    memcpy(group.key, name, strlen(name));
+    return group;
+}
+
+static inline double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Whether a descriptor is readable within so many milliseconds. */
+static inline int readable(int fd, int timeout_ms)
+{
+    struct pollfd entry = {fd, POLLIN, 0};
+    int ready;
+    do
+        ready = poll(&entry, 1, timeout_ms);
+    while (ready < 0 && errno == EINTR);
+    CHECK(ready >= 0 && (entry.revents & POLLNVAL) == 0);
+    return ready;
+}
+
+static inline cs_error_t mcast(evs_handle_t handle, const struct evs_group *to, size_t groups,
+                               const void *bytes, size_t size)
+{
+    struct iovec part;
+    part.iov_base = (void *)(size_t)bytes;
+    part.iov_len = size;
+    return evs_mcast_groups(handle, EVS_TYPE_AGREED, to, groups, &part, 1);
+}
+
+#endif

@@ -1,0 +1,170 @@
+/* Threads on one handle, on small stacks. */
+#include <pthread.h>
+
+#include "check.h"
+
+#define SENDERS 3
+#define EACH 2000
+
+static struct evs_group here;
+static unsigned messages;
+
+static void count(hdb_handle_t handle, unsigned int nodeid, const void *msg, size_t msg_len)
+{
+    (void)handle;
+    (void)msg;
+    CHECK(nodeid == 1 && msg_len == 4);
+    __atomic_add_fetch(&messages, 1, __ATOMIC_RELAXED);
+}
+
+static evs_callbacks_t callbacks = {count, NULL};
+
+static pthread_t start(void *(*run)(void *), void *argument)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    CHECK_EQ(pthread_attr_setstacksize(&attributes, 64 << 10), 0);
+    CHECK_EQ(pthread_create(&thread, &attributes, run, argument), 0);
+    pthread_attr_destroy(&attributes);
+    return thread;
+}
+
+static cs_error_t join(pthread_t thread)
+{
+    void *result;
+    CHECK_EQ(pthread_join(thread, &result), 0);
+    return (cs_error_t)(size_t)result;
+}
+
+static void *blocking(void *handle)
+{
+    return (void *)(size_t)evs_dispatch(*(evs_handle_t *)handle, CS_DISPATCH_BLOCKING);
+}
+
+static void *one(void *handle)
+{
+    return (void *)(size_t)evs_dispatch(*(evs_handle_t *)handle, CS_DISPATCH_ONE);
+}
+
+/* Sends until it has sent its share, or the handle is gone. */
+static void *sender(void *argument)
+{
+    evs_handle_t handle = *(evs_handle_t *)argument;
+    unsigned sent = 0;
+    int room;
+
+    if (evs_room_fd_get(handle, &room) != CS_OK)
+        return NULL;
+    while (sent < EACH) {
+        cs_error_t error = mcast(handle, &here, 1, "four", 4);
+        if (error == CS_ERR_BAD_HANDLE || error == CS_ERR_LIBRARY)
+            break;
+        CHECK(error == CS_OK || error == CS_ERR_TRY_AGAIN);
+        if (error == CS_OK)
+            sent++;
+        else
+            sched_yield();
+    }
+    return (void *)(size_t)sent;
+}
+
+/* A life on a small stack: every call once. */
+static void *life(void *unused)
+{
+    evs_handle_t handle;
+    unsigned int local;
+    size_t entries;
+    int fd;
+    (void)unused;
+    OK(evs_initialize(&handle, &callbacks));
+    OK(evs_fd_get(handle, &fd));
+    OK(evs_join(handle, &here, 1));
+    OK(mcast(handle, &here, 1, "four", 4));
+    OK(evs_dispatch(handle, CS_DISPATCH_ONE));
+    OK(evs_dispatch(handle, CS_DISPATCH_ONE));
+    OK(evs_dispatch(handle, CS_DISPATCH_ALL));
+    OK(evs_membership_get(handle, &local, NULL, &entries));
+    OK(evs_leave(handle, &here, 1));
+    OK(evs_finalize(handle));
+    return NULL;
+}
+
+/* Finalized by another thread while this one waits, or is about to: R29. */
+static void finalize_while(void *(*run)(void *))
+{
+    int i;
+    for (i = 0; i < 50; i++) {
+        evs_handle_t handle;
+        pthread_t threads[2];
+        cs_error_t errors[2];
+        int waits;
+
+        OK(evs_initialize(&handle, NULL));
+        OK(evs_dispatch(handle, CS_DISPATCH_ALL));
+        threads[0] = start(run, &handle);
+        threads[1] = start(run, &handle);
+        for (waits = 0; waits < i; waits++)
+            sched_yield();
+        OK(evs_finalize(handle));
+        errors[0] = join(threads[0]);
+        errors[1] = join(threads[1]);
+        /* It may not have come as far as to find the handle. */
+        CHECK(errors[0] == CS_ERR_LIBRARY || errors[0] == CS_ERR_BAD_HANDLE);
+        CHECK(errors[1] == CS_ERR_LIBRARY || errors[1] == CS_ERR_BAD_HANDLE);
+    }
+}
+
+int main(void)
+{
+    evs_handle_t handle;
+    pthread_t dispatchers[2], senders[SENDERS], lives[4];
+    unsigned i, round;
+
+    begin();
+    here = group("here");
+
+    for (i = 0; i < 4; i++)
+        lives[i] = start(life, NULL);
+    for (i = 0; i < 4; i++)
+        join(lives[i]);
+
+    finalize_while(blocking);
+    finalize_while(one);
+
+    /* Each message once, whoever sends and whoever dispatches. */
+    messages = 0;
+    OK(evs_initialize(&handle, &callbacks));
+    OK(evs_join(handle, &here, 1));
+    for (i = 0; i < 2; i++)
+        dispatchers[i] = start(blocking, &handle);
+    for (i = 0; i < SENDERS; i++)
+        senders[i] = start(sender, &handle);
+    for (i = 0; i < SENDERS; i++)
+        CHECK_EQ(join(senders[i]), EACH);
+    while (__atomic_load_n(&messages, __ATOMIC_RELAXED) < SENDERS * EACH)
+        sched_yield();
+    OK(evs_finalize(handle));
+    for (i = 0; i < 2; i++)
+        CHECK_EQ(join(dispatchers[i]), CS_ERR_LIBRARY);
+    CHECK_EQ(messages, SENDERS * EACH);
+
+    /* Everything at once, and the end in the middle of it. */
+    for (round = 0; round < 20; round++) {
+        messages = 0;
+        OK(evs_initialize(&handle, &callbacks));
+        OK(evs_join(handle, &here, 1));
+        for (i = 0; i < 2; i++)
+            dispatchers[i] = start(blocking, &handle);
+        for (i = 0; i < SENDERS; i++)
+            senders[i] = start(sender, &handle);
+        while (__atomic_load_n(&messages, __ATOMIC_RELAXED) < 10 * round)
+            sched_yield();
+        OK(evs_finalize(handle));
+        for (i = 0; i < SENDERS; i++)
+            CHECK((unsigned)join(senders[i]) <= EACH);
+        for (i = 0; i < 2; i++)
+            CHECK(join(dispatchers[i]) != CS_OK);
+    }
+    return passed();
+}
