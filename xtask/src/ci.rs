@@ -25,6 +25,7 @@ pub(crate) fn ci() -> ExitCode {
         Step::new("docs", docs),
         Step::new("tests", tests),
         Step::new("doc tests", doc_tests),
+        Step::new("network namespaces", network_namespaces),
         Step::new("simulation", || sim(&["--seeds", SEEDS_CI])),
     ])
 }
@@ -59,6 +60,7 @@ fn clippy() -> Result<u64> {
     let packages = cargo::packages()?;
     let mut runs: Vec<Vec<&str>> = packages.iter().map(|name| vec!["-p", name]).collect();
     runs.push(vec!["-p", "evs", "--features", "tokio"]);
+    runs.push(vec!["-p", "evs-testkit", "--features", "netns"]);
     let mut failed = Vec::new();
     for run in &runs {
         let mut command = cargo(["clippy", "--quiet", "--locked", "--all-targets"]);
@@ -93,6 +95,14 @@ fn tests() -> Result<u64> {
 fn doc_tests() -> Result<u64> {
     let mut command = cargo(["test", "--doc", "--locked", "--workspace", "--features", FEATURES]);
     cargo::run_tests(&mut command)
+}
+
+/// Real daemons in networks that break: needs root. One test at a time, so that each has the
+/// machine to itself. All packages are named, so that nothing is built another way for this step.
+fn network_namespaces() -> Result<u64> {
+    let features = format!("{FEATURES},evs-testkit/netns");
+    let mut command = cargo(["test", "--locked", "--workspace", "--features", &features]);
+    cargo::run_tests(command.args(["--test", "netns", "--", "--test-threads", "1"]))
 }
 
 fn unit_tests() -> Result<u64> {

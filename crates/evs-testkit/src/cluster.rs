@@ -12,12 +12,12 @@ use anyhow::{Context as _, bail};
 use evs_net::ClusterKey;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{RawClient, evsd_binary, until};
+use crate::{RawClient, evsd_binary, netns, until};
 
 /// What kind of cluster is wanted.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// How many nodes: their ids are 1 to this number.
+    /// How many nodes: their ids are 1 to this number. With [`Setup::places`] those count.
     pub nodes: u32,
     /// The cluster's name.
     pub name: String,
@@ -29,6 +29,8 @@ pub struct Setup {
     pub dir: Option<PathBuf>,
     /// The daemon's binary. `None`: [`evsd_binary`].
     pub evsd: Option<PathBuf>,
+    /// Where each node runs, from node 1 on. Empty: all on loopback.
+    pub places: Vec<Place>,
     /// More lines for the section `[cluster]` of every node.
     pub cluster_lines: String,
     /// More lines for the section `[local]` of every node.
@@ -48,6 +50,7 @@ impl Setup {
             detection: Duration::from_millis(500),
             dir: None,
             evsd: None,
+            places: Vec::new(),
             cluster_lines: String::new(),
             local_lines: String::new(),
             log: "debug".to_owned(),
@@ -55,7 +58,16 @@ impl Setup {
     }
 }
 
-/// Daemons as processes on loopback. Dropping it kills them all.
+/// Where a node runs: a network namespace, and the address that it has there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// The name of the namespace.
+    pub namespace: String,
+    /// The node's UDP address.
+    pub address: SocketAddr,
+}
+
+/// Daemons as processes on loopback or in network namespaces. Dropping it kills them all.
 #[derive(Debug)]
 pub struct Cluster {
     setup: Setup,
@@ -92,7 +104,10 @@ impl Cluster {
             Some(named) => (std::path::absolute(named)?, false),
             None => (temporary_dir()?, true),
         };
-        let addresses = free_addresses(setup.nodes)?;
+        let addresses = match setup.places.len() {
+            0 => free_addresses(setup.nodes)?,
+            _ => (1..).zip(setup.places.iter().map(|place| place.address)).collect(),
+        };
         let cluster = Self { setup, dir, dir_is_ours, evsd, addresses, running: BTreeMap::new() };
         cluster.write_files()?;
         Ok(cluster)
@@ -123,6 +138,11 @@ impl Cluster {
     #[must_use]
     pub fn address(&self, node: u32) -> SocketAddr {
         self.addresses[&node]
+    }
+
+    fn place(&self, node: u32) -> Option<&Place> {
+        let index = usize::try_from(node).ok()?.checked_sub(1)?;
+        self.setup.places.get(index)
     }
 
     /// A node's socket for clients.
@@ -163,7 +183,11 @@ impl Cluster {
         if self.running.contains_key(&node) {
             bail!("node {node} runs already");
         }
-        let child = self.spawn(&self.config_file(node), &self.log_file(node))?;
+        let command = match self.place(node) {
+            None => Command::new(&self.evsd),
+            Some(place) => netns::command(&place.namespace, &self.evsd),
+        };
+        let child = self.spawn_as(command, &self.config_file(node), &self.log_file(node))?;
         self.running.insert(node, child);
         Ok(())
     }
@@ -174,8 +198,12 @@ impl Cluster {
     /// # Errors
     /// It cannot be run.
     pub fn spawn(&self, config: &Path, log: &Path) -> anyhow::Result<Child> {
+        self.spawn_as(Command::new(&self.evsd), config, log)
+    }
+
+    fn spawn_as(&self, mut command: Command, config: &Path, log: &Path) -> anyhow::Result<Child> {
         let log = File::options().create(true).append(true).open(log)?;
-        Command::new(&self.evsd)
+        command
             .arg("--config")
             .arg(config)
             .stdin(Stdio::null())
@@ -271,7 +299,9 @@ impl Cluster {
         settled.then(|| status["ring"]["id"].clone())
     }
 
-    fn logs(&self) -> String {
+    /// The ends of all logs, for the message of a test that fails.
+    #[must_use]
+    pub fn logs(&self) -> String {
         let mut text = String::new();
         for node in self.nodes() {
             let log = self.log(node);

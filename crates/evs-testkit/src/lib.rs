@@ -1,9 +1,9 @@
-//! Clusters of real daemons as processes on loopback: for integration tests of every crate and for
-//! `cargo demo`.
+//! Clusters of real daemons as processes, on loopback or in network namespaces: for integration tests
+//! of every crate and for `cargo demo`.
 //!
 //! Responsible for: addresses that are free, a fresh key, one directory per node with its
 //! configuration, socket, state and log; starting, killing and stopping daemons; reading their
-//! status; waiting for a condition until a deadline.
+//! status; waiting for a condition until a deadline; networks that can be broken ([`netns`]).
 //! Not responsible for: what clients do (`evs`), and what is right (`evs-sim` has the checker).
 //!
 //! ```no_run
@@ -21,9 +21,10 @@
 mod binary;
 mod client;
 mod cluster;
+pub mod netns;
 mod wait;
 
 pub use binary::evsd_binary;
 pub use client::RawClient;
-pub use cluster::{Cluster, Setup, until_exit};
+pub use cluster::{Cluster, Place, Setup, until_exit};
 pub use wait::{DEADLINE, until};

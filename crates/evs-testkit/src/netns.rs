@@ -1,0 +1,358 @@
+//! Networks of network namespaces: hosts with one interface each, on one switch, all inside this
+//! machine and apart from its own network. They can be cut, made lossy and slow.
+//!
+//! Responsible for: making and removing namespaces, and what goes wrong in a network.
+//! Not responsible for: what runs in them (see [`Setup::places`](crate::Setup::places)).
+//!
+//! All of it needs root and the programs of the Debian packages iproute2 and nftables. Namespaces
+//! are called `evs-<process id>-<count>-<host>`; those that a killed process left behind are
+//! removed by the next one. The switch is a bridge in a namespace of its own, so nothing but the
+//! names shows outside.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use anyhow::{Context as _, anyhow, bail};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::Place;
+
+/// Where the system keeps the names of namespaces.
+const NAMES: &str = "/run/netns";
+
+/// The UDP port of every node: each has a host of its own.
+const PORT: u16 = 5405;
+
+/// Most hosts of one network.
+const HOSTS_MAX: u8 = 64;
+
+/// The interface of every host.
+pub const INTERFACE: &str = "eth0";
+
+/// Which IP version a network speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IpVersion {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// Hosts 1 to n on one switch, each a network namespace. Dropping it removes them.
+#[derive(Debug)]
+pub struct Network {
+    prefix: String,
+    version: IpVersion,
+    hosts: u8,
+}
+
+impl Network {
+    /// Makes the namespaces, connects them and gives each host its address; the MTU is 1500.
+    ///
+    /// # Errors
+    /// This process is not root, a program is missing, or the system refuses; nothing is left.
+    pub fn new(hosts: u8, version: IpVersion) -> anyhow::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        require()?;
+        if !(1..=HOSTS_MAX).contains(&hosts) {
+            bail!("a network of {hosts} hosts: it can have 1 to {HOSTS_MAX}");
+        }
+        remove_orphans();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let network =
+            Self { prefix: format!("evs-{}-{count}", std::process::id()), version, hosts };
+        network.make()?;
+        Ok(network)
+    }
+
+    fn make(&self) -> anyhow::Result<()> {
+        let switch = self.switch();
+        run("ip", ["netns", "add", &switch])?;
+        // Snooping would keep multicast from hosts until a router asks, and there is none.
+        run("ip", ["-n", &switch, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0"])?;
+        run("ip", ["-n", &switch, "link", "set", "br0", "up"])?;
+        for host in 1..=self.hosts {
+            let (namespace, port) = (self.namespace(host), port(host));
+            run("ip", ["netns", "add", &namespace])?;
+            let pair = ["link", "add", &port, "mtu", "1500", "type", "veth"];
+            let peer = ["peer", "name", INTERFACE, "mtu", "1500", "netns", &namespace];
+            run("ip", ["-n", &switch].iter().chain(&pair).chain(&peer))?;
+            run("ip", ["-n", &switch, "link", "set", &port, "master", "br0", "up"])?;
+            // One packet at a time, so that a lost packet is one packet, as on a wire.
+            run("ip", ["-n", &namespace, "link", "set", INTERFACE, "gso_max_segs", "1", "up"])?;
+            run("ip", ["-n", &namespace, "link", "set", "lo", "up"])?;
+            self.add_address(host)?;
+            self.filter(host, &["add table inet evs", HOOK])?;
+        }
+        Ok(())
+    }
+
+    /// The IP version.
+    #[must_use]
+    pub const fn version(&self) -> IpVersion {
+        self.version
+    }
+
+    /// The address of a host.
+    #[must_use]
+    pub const fn address(&self, host: u8) -> IpAddr {
+        match self.version {
+            IpVersion::V4 => IpAddr::V4(Ipv4Addr::new(10, 77, 0, host)),
+            IpVersion::V6 => IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, host as u16)),
+        }
+    }
+
+    /// The name of a host's namespace.
+    #[must_use]
+    pub fn namespace(&self, host: u8) -> String {
+        format!("{}-{host}", self.prefix)
+    }
+
+    /// The name of the switch's namespace.
+    #[must_use]
+    pub fn switch(&self) -> String {
+        format!("{}-switch", self.prefix)
+    }
+
+    /// The place of a node that runs on this host.
+    #[must_use]
+    pub fn place(&self, host: u8) -> Place {
+        let address = SocketAddr::new(self.address(host), PORT);
+        Place { namespace: self.namespace(host), address }
+    }
+
+    // ── what can go wrong ───────────────────────────────────────────────────────────────────────
+
+    /// Takes a host's interface down, as its administrator would.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn interface_down(&self, host: u8) -> anyhow::Result<()> {
+        run("ip", ["-n", &self.namespace(host), "link", "set", INTERFACE, "down"])
+    }
+
+    /// Takes it up again. IPv6 has forgotten its address and gets it back.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn interface_up(&self, host: u8) -> anyhow::Result<()> {
+        run("ip", ["-n", &self.namespace(host), "link", "set", INTERFACE, "up"])?;
+        match self.version {
+            IpVersion::V4 => Ok(()),
+            IpVersion::V6 => self.add_address(host),
+        }
+    }
+
+    /// Pulls a host's cable out of the switch.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn unplug(&self, host: u8) -> anyhow::Result<()> {
+        run("ip", ["-n", &self.switch(), "link", "set", &port(host), "down"])
+    }
+
+    /// Puts it back.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn plug(&self, host: u8) -> anyhow::Result<()> {
+        run("ip", ["-n", &self.switch(), "link", "set", &port(host), "up"])
+    }
+
+    /// Gives a host its address, which it has from the beginning.
+    ///
+    /// # Errors
+    /// It has it already, or the system refuses.
+    pub fn add_address(&self, host: u8) -> anyhow::Result<()> {
+        let (namespace, address) = (self.namespace(host), self.prefixed(host));
+        let add = ["-n", &namespace, "address", "add", &address, "dev", INTERFACE];
+        match self.version {
+            IpVersion::V4 => run("ip", add),
+            // Usable at once, without looking for others that have it.
+            IpVersion::V6 => run("ip", add.iter().chain(&["nodad"])),
+        }
+    }
+
+    /// Takes a host's address away.
+    ///
+    /// # Errors
+    /// It has none, or the system refuses.
+    pub fn remove_address(&self, host: u8) -> anyhow::Result<()> {
+        let (namespace, address) = (self.namespace(host), self.prefixed(host));
+        run("ip", ["-n", &namespace, "address", "del", &address, "dev", INTERFACE])
+    }
+
+    /// From now on nothing that `from` sends arrives at a host.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn deafen(&self, host: u8, from: u8) -> anyhow::Result<()> {
+        let family = match self.version {
+            IpVersion::V4 => "ip",
+            IpVersion::V6 => "ip6",
+        };
+        let rule = format!("add rule inet evs input {family} saddr {} drop", self.address(from));
+        self.filter(host, &[&rule])
+    }
+
+    /// From now on so many of a hundred UDP datagrams do not arrive at a host, at random.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn lose(&self, host: u8, percent: u8) -> anyhow::Result<()> {
+        let chance = format!("numgen random mod 100 < {percent}");
+        self.filter(
+            host,
+            &[&format!("add rule inet evs input meta l4proto udp {chance} counter drop")],
+        )
+    }
+
+    /// How many packets a host's rules have dropped at random, since they were last made.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn lost(&self, host: u8) -> anyhow::Result<u64> {
+        let list = ["netns", "exec", &self.namespace(host), "nft", "list", "table", "inet", "evs"];
+        let text = output("ip", list)?;
+        let counts = text.split("counter packets ").skip(1);
+        Ok(counts.filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok()).sum())
+    }
+
+    /// Lets everything through to a host again.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn heal(&self, host: u8) -> anyhow::Result<()> {
+        self.filter(host, &["flush table inet evs"])
+    }
+
+    /// From now on a host sends so much at most; what does not fit a buffer of 50 ms is lost.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn limit_rate(&self, host: u8, megabits: u32) -> anyhow::Result<()> {
+        let (namespace, rate) = (self.namespace(host), format!("{megabits}mbit"));
+        let on = ["-n", &namespace, "qdisc", "replace", "dev", INTERFACE, "root"];
+        run("tc", on.iter().chain(&["tbf", "rate", &rate, "burst", "64kb", "latency", "50ms"]))
+    }
+
+    /// Runs a function in a thread in a namespace: sockets that it makes belong there for ever.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered.
+    ///
+    /// # Panics
+    /// The function panics.
+    pub fn within<T: Send>(
+        namespace: &str,
+        act: impl FnOnce() -> anyhow::Result<T> + Send,
+    ) -> anyhow::Result<T> {
+        let name = Path::new(NAMES).join(namespace);
+        let file = File::open(&name).with_context(|| format!("no namespace {namespace}"))?;
+        let enter_and_act = || {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+            act()
+        };
+        let done = thread::scope(|scope| scope.spawn(enter_and_act).join());
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn filter(&self, host: u8, commands: &[&str]) -> anyhow::Result<()> {
+        for command in commands {
+            run("ip", ["netns", "exec", &self.namespace(host), "nft", command])?;
+        }
+        Ok(())
+    }
+
+    fn prefixed(&self, host: u8) -> String {
+        let bits = match self.version {
+            IpVersion::V4 => 24,
+            IpVersion::V6 => 64,
+        };
+        format!("{}/{bits}", self.address(host))
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // One that was never made is no matter. Interfaces go with their namespaces.
+        for namespace in (1..=self.hosts).map(|host| self.namespace(host)).chain([self.switch()]) {
+            let _ = run("ip", ["netns", "delete", &namespace]);
+        }
+    }
+}
+
+/// A command that runs a program in a namespace, and kills it when the calling thread ends, so that
+/// a killed test leaves nothing behind. Its process id is the program's own.
+#[must_use]
+pub fn command(namespace: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, "setpriv", "--pdeathsig", "KILL", "--"]);
+    command.arg(program);
+    command
+}
+
+/// The chain that rules are put into: what arrives for the host itself.
+const HOOK: &str = "add chain inet evs input { type filter hook input priority 0; }";
+
+/// The switch's end of a host's cable.
+fn port(host: u8) -> String {
+    format!("port{host}")
+}
+
+/// Whether there is all that this module needs.
+fn require() -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("network namespaces can be made by root only, and this process is not root");
+    }
+    let programs =
+        [("ip", "iproute2"), ("tc", "iproute2"), ("nft", "nftables"), ("setpriv", "util-linux")];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    match programs.iter().find(|(program, _)| !is_there(program)) {
+        None => Ok(()),
+        Some((program, package)) => {
+            bail!("the program {program} is not in the path (Debian package {package})")
+        }
+    }
+}
+
+/// Removes what processes left behind that were killed. What ran in there was killed with them.
+fn remove_orphans() {
+    let names = fs::read_dir(NAMES).into_iter().flatten().flatten();
+    for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let mut parts = name.split('-');
+        let (Some("evs"), Some(Ok(pid))) = (parts.next(), parts.next().map(str::parse::<u32>))
+        else {
+            continue;
+        };
+        if !Path::new("/proc").join(pid.to_string()).exists() {
+            let _ = run("ip", ["netns", "delete", &name]);
+        }
+    }
+}
+
+fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> anyhow::Result<()> {
+    output(program, args).map(drop)
+}
+
+fn output<S: AsRef<OsStr>>(
+    program: &str,
+    args: impl IntoIterator<Item = S>,
+) -> anyhow::Result<String> {
+    let mut command = Command::new(program);
+    command.args(args);
+    let output = command.output().with_context(|| format!("{program} cannot be run"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let words: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+    Err(anyhow!("`{program} {}` failed: {}", words.join(" "), said.trim()))
+}

@@ -1,0 +1,12 @@
+//! Real daemons in network namespaces, with real clients whose recorded streams are held against
+//! the contract (`docs/contract.md`) after everything that happens here.
+//!
+//! Needs root; `evs_testkit::netns` says what else.
+
+mod calm;
+mod crash;
+mod cut;
+mod member;
+mod network;
+mod scene;
+mod stranger;
