@@ -7,7 +7,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Discard {
-    /// Too short to hold a header and a tag, or above [`DATAGRAM_BYTES_MAX`](crate::DATAGRAM_BYTES_MAX).
+    /// Too short to hold a header and a tag, or above
+    /// [`DATAGRAM_BYTES_MAX`](crate::DATAGRAM_BYTES_MAX).
     Length,
     /// Not ours at all: another magic number.
     Magic,

@@ -1,5 +1,5 @@
-//! Clusters of real daemons as processes, on loopback or in network namespaces: for integration tests
-//! of every crate and for `cargo demo`.
+//! Clusters of real daemons as processes, on loopback or in network namespaces: for integration
+//! tests of every crate and for `cargo demo`.
 //!
 //! Responsible for: addresses that are free, a fresh key, one directory per node with its
 //! configuration, socket, state and log; starting, killing and stopping daemons; reading their

@@ -3,8 +3,8 @@
 //! The commit token told each member what every other member of its old ring holds, so each knows
 //! exactly what it must get: whatever anybody holds who comes from the same ring. It requests that
 //! on the new ring's token; the first holder whom the token visits sends it. A member that has it
-//! all takes over the obligations of all (`docs/protocol.md` §2) and only then says so on the token.
-//! Whoever sees that everybody has said so installs the new ring.
+//! all takes over the obligations of all (`docs/protocol.md` §2) and only then says so on the
+//! token. Whoever sees that everybody has said so installs the new ring.
 //!
 //! Nobody can send on the new ring before everybody has said so; and a member that the token finds
 //! in recovery installs the ring before it acknowledges anything that was sent on it, at the same

@@ -8,6 +8,9 @@ use super::tree::{File, Tree};
 const CONTRACT: &str = "docs/contract.md";
 const PROTOCOL: &str = "docs/protocol.md";
 
+/// How code cites a section of it; in two parts, since this is no citation.
+const SECTION_OF_PROTOCOL: &str = concat!("protocol.md`", " §");
+
 /// Lines of `ARCHITECTURE.md`, which is for reading in one go.
 const ARCHITECTURE_LINES_MAX: usize = 200;
 
@@ -20,11 +23,14 @@ pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
             for property in properties(line).filter(|p| !contract.contains(&format!("{p} "))) {
                 complaints.push(file.complain(number, format!("{CONTRACT} has no {property}")));
             }
-            for section in sections(line, file.path == PROTOCOL) {
+            for section in sections(line) {
                 if !protocol.contains(&format!("\n## {section}. ")) {
                     let what = format!("{PROTOCOL} has no §{section}");
                     complaints.push(file.complain(number, what));
                 }
+            }
+            for pitfall in pitfalls(line).filter(|p| !protocol.contains(&format!("| {p} |"))) {
+                complaints.push(file.complain(number, format!("{PROTOCOL} has no {pitfall}")));
             }
             for page in decisions(line).filter(|page| !tree.files.iter().any(|f| is(f, page))) {
                 complaints.push(file.complain(number, format!("there is no {page}")));
@@ -51,10 +57,20 @@ fn properties(line: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// `docs/protocol.md` §3; in that document itself, §3 alone.
-fn sections(line: &str, here: bool) -> impl Iterator<Item = &str> {
-    let mark = if here { "(§" } else { "protocol.md` §" };
-    line.split(mark).skip(1).map(digits)
+/// `docs/protocol.md` §3.
+fn sections(line: &str) -> impl Iterator<Item = &str> {
+    line.split(SECTION_OF_PROTOCOL).skip(1).map(digits)
+}
+
+/// P45, in a comment: one of the pitfalls that the protocol's page lists.
+fn pitfalls(line: &str) -> impl Iterator<Item = &str> {
+    let comment = line.find("//").map_or("", |start| &line[start..]);
+    let words = comment.split(|c: char| !c.is_alphanumeric());
+    words.filter(|word| word.strip_prefix('P').is_some_and(is_number))
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && digits(text) == text
 }
 
 /// `docs/decisions/0003`.
@@ -122,7 +138,8 @@ mod tests {
     #[test]
     fn citations_are_found_in_a_line() {
         assert!(properties("as EVS-7 and LIVE-1 (EVS-RE) say").eq(["EVS-7", "LIVE-1"]));
-        assert!(sections("see `docs/protocol.md` §4, Totem §5.1", false).eq(["4"]));
+        assert!(sections("see `docs/protocol.md` §4, Totem §5.1").eq(["4"]));
+        assert!(pitfalls("call(); // sent once (P4, P23), P2P").eq(["P4", "P23"]));
         assert!(decisions("(docs/decisions/0003)").eq(["docs/decisions/0003"]));
     }
 

@@ -34,8 +34,8 @@ static unsigned checks;
     do {                                                                                           \
         long long left_ = (long long)(left), right_ = (long long)(right);                          \
         if (left_ != right_) {                                                                     \
-            fprintf(stderr, "%s:%d: %s is %lld, not %lld (%s)\n", __FILE__, __LINE__, #left, left_, \
-                    right_, #right);                                                               \
+            fprintf(stderr, "%s:%d: %s is %lld, not %lld (%s)\n", __FILE__, __LINE__, #left,       \
+                    left_, right_, #right);                                                        \
             exit(1);                                                                               \
         }                                                                                          \
         __atomic_add_fetch(&checks, 1, __ATOMIC_RELAXED);                                          \

@@ -15,9 +15,10 @@ use crate::wire::{CommitToken, OldEntry};
 pub(crate) struct Plan {
     /// T(R, R'): the members of R' whose last installed ring is R.
     pub(crate) transitional: Members,
-    /// D: T and everybody in whose name one of T made a promise. Differs from the paper's O := O ∪ T
-    /// of a failed attempt: once a member holds all that T holds, it also holds everything that the
-    /// others' obligations name, so it takes those over as well (docs/decisions/0003).
+    /// D: T and everybody in whose name one of T made a promise. Differs from the paper's
+    /// O := O ∪ T of a failed attempt: once a member holds all that T holds, it also holds
+    /// everything that the others' obligations name, so it takes those over as well
+    /// (docs/decisions/0003).
     pub(crate) obligations: Members,
     /// Every member of R has received everything up to here, as far as any of T knows.
     safe: u64,

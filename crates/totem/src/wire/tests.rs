@@ -192,7 +192,11 @@ proptest! {
 
     /// Whatever still decodes after a flip is a valid packet: it encodes to the same bytes.
     #[test]
-    fn a_flipped_packet_is_refused_or_valid(kind in 0..8usize, at in any::<prop::sample::Index>(), bit in 0u32..8) {
+    fn a_flipped_packet_is_refused_or_valid(
+        kind in 0..8usize,
+        at in any::<prop::sample::Index>(),
+        bit in 0u32..8,
+    ) {
         let mut bytes = encoded(&samples()[kind]);
         let at = at.index(bytes.len());
         bytes[at] ^= 1u8 << bit;
