@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use evs_ipc::{
-    ClientFrame, DecodeError, EncodeFrame, FrameReader, Hello, PROTOCOL_VERSION, ReadOutcome,
-    Refusal, SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome, event_frame_bytes_max, socket,
+    ClientFrame, DecodeError, EncodeFrame, FrameReader, Hello, MESSAGE_BYTES_CEILING,
+    PROTOCOL_VERSION, ReadOutcome, Refusal, SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome,
+    event_frame_bytes_max, socket,
 };
 
 use rustix::io::Errno;
@@ -78,7 +79,9 @@ impl Handshake {
             Some(welcomed) => welcomed,
             None => match self.read_welcome()? {
                 Some(welcome) => {
-                    let limit = event_frame_bytes_max(welcome.message_bytes_max as usize);
+                    // Not the Welcome's limit: the size of a message is its sender's affair, which
+                    // may sit at a node with another one.
+                    let limit = event_frame_bytes_max(MESSAGE_BYTES_CEILING);
                     (welcome, FrameReader::new(limit))
                 }
                 None => return Ok(Err(self)),

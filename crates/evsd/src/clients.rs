@@ -59,7 +59,7 @@ pub struct Terms {
     pub groups_per_client_max: u32,
     /// Most bytes that one client can have handed over and not yet sent.
     pub client_send_bytes_max: u32,
-    /// Most bytes of events that wait for one client.
+    /// A client for which so many bytes of events wait when another comes is disconnected.
     pub client_event_bytes_max: u32,
     /// The first token that the poll may use for clients; all above belong to them.
     pub first_token: Token,
@@ -264,9 +264,9 @@ impl Clients {
         let Some(&slot) = self.by_id.get(&client) else { return };
         let Some(session) = self.session(slot) else { return };
         let pushed = session.events.push(event);
-        session.events_count += 1;
+        session.events_count += u64::from(pushed);
         self.mark_dirty(slot);
-        if pushed.is_err() {
+        if !pushed {
             self.stats.too_slow += 1;
             self.end(now, node, slot, DisconnectReason::TooSlow);
         }

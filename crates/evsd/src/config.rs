@@ -18,7 +18,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evs_ipc::event_frame_bytes_max;
 use evs_model::{MEMBERS_MAX, NodeId};
 use evs_net::{CLUSTER_NAME_BYTES_MAX, ClusterKey};
 
@@ -125,7 +124,7 @@ pub struct Limits {
     pub groups_per_client_max: u32,
     /// Most bytes that one client can have handed over and not yet sent.
     pub client_send_bytes_max: u32,
-    /// Most bytes of events that wait for one client; beyond, it is disconnected.
+    /// A client for which so many bytes of events wait when another comes is disconnected.
     pub client_event_bytes_max: u32,
 }
 
@@ -363,7 +362,7 @@ fn local(
     let format = section.text_or("log_format", "text");
     let allow_uids = section.numbers("allow_uids", ALLOW_MAX);
     let allow_gids = section.numbers("allow_gids", ALLOW_MAX);
-    let limits = limits(document, section.section("limits", false), cluster);
+    let limits = limits(section.section("limits", false));
     section.finish();
 
     for path in [&key_file, &socket, &state_dir] {
@@ -420,7 +419,7 @@ fn own_node(document: &Document<'_>, id: Found<u64>, cluster: &Cluster) -> Optio
     Some(node)
 }
 
-fn limits(document: &Document<'_>, mut section: Section<'_>, cluster: &Cluster) -> Limits {
+fn limits(mut section: Section<'_>) -> Limits {
     let clients = section.number_or("clients_max", 1..=16_384, 256);
     let groups = section.number_or("groups_per_client_max", 1..=65_536, 4096);
     let send = section.number_or("client_send_bytes_max", 64 << 10..=1 << 30, 4 << 20);
@@ -430,24 +429,8 @@ fn limits(document: &Document<'_>, mut section: Section<'_>, cluster: &Cluster) 
         clients_max: narrow(clients.value),
         groups_per_client_max: narrow(groups.value),
         client_send_bytes_max: narrow(send.value),
-        client_event_bytes_max: room(document, event, cluster),
+        client_event_bytes_max: narrow(event.value),
     }
-}
-
-/// An event queue that holds at least one event of the largest size. A default grows to that; a
-/// value in the file that is less is a mistake.
-fn room(document: &Document<'_>, bytes: Found<u64>, cluster: &Cluster) -> u32 {
-    let message = cluster.message_bytes_max;
-    let least = event_frame_bytes_max(message as usize) as u64;
-    if bytes.value < least && bytes.line.is_some() {
-        let what = format!(
-            "is {}, less than one message of cluster.message_bytes_max ({message}) with its \
-             groups takes: at least {least}",
-            bytes.value
-        );
-        document.report(bytes.mistake(what));
-    }
-    narrow(bytes.value.max(least))
 }
 
 /// One of a few words; the first stands in for a word that is none of them.

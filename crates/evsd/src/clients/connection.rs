@@ -5,8 +5,9 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use evs_ipc::socket::{self, PeerCredentials};
 use evs_ipc::{
-    ClientFrame, CreditLedger, DecodeError, EncodeFrame as _, Flush, FrameReader, OutQueue,
-    QueueFull, ReadOutcome, SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome,
+    ClientFrame, CreditLedger, DecodeError, EncodeFrame as _, Flush, FrameReader,
+    MESSAGE_BYTES_CEILING, OutQueue, QueueFull, ReadOutcome, SERVER_FRAME_BYTES_MAX, ServerFrame,
+    Welcome, event_frame_bytes_max,
 };
 use evs_model::{ClientId, DisconnectReason, Event, Instant};
 use mio::unix::SourceFd;
@@ -63,6 +64,7 @@ pub(super) struct Session {
 pub(super) struct EventStream {
     socket: OwnedFd,
     queue: OutQueue,
+    bytes_max: usize,
     blocked: bool,
 }
 
@@ -235,12 +237,16 @@ impl Connection {
 
 impl EventStream {
     pub(super) const fn new(socket: OwnedFd, bytes_max: usize) -> Self {
-        Self { socket, queue: OutQueue::new(bytes_max), blocked: false }
+        let queue = OutQueue::new(bytes_max + event_frame_bytes_max(MESSAGE_BYTES_CEILING));
+        Self { socket, queue, bytes_max, blocked: false }
     }
 
-    /// Queues an event.
-    pub(super) fn push(&mut self, event: &Event) -> Result<(), QueueFull> {
-        self.queue.push(event)
+    /// Queues an event. Returns `false`, and queues nothing, if the client is too slow: the bytes
+    /// that wait have reached the limit. The last event may go beyond it, because the size of a
+    /// message is its sender's affair, which may sit at a node with other limits.
+    #[must_use]
+    pub(super) fn push(&mut self, event: &Event) -> bool {
+        self.queue.bytes() < self.bytes_max && self.queue.push(event).is_ok()
     }
 
     /// Queues the last event; there is always room for it.

@@ -286,18 +286,6 @@ fn a_limit_is_taken_at_its_ends_and_refused_beyond() {
 }
 
 #[test]
-fn an_event_queue_holds_at_least_one_largest_message() {
-    let large = least_but("seal", "message_bytes_max = 16777216\nseal");
-    let config = Config::parse(&large).expect("the default grows");
-    assert!(config.local.limits.client_event_bytes_max > 16 << 20);
-    let small = format!("{LEAST}[local.limits]\nclient_event_bytes_max = 65536\n");
-    let mistakes = Config::parse(&small).expect_err("too small");
-    assert_eq!(mistakes.len(), 1);
-    assert_eq!(mistakes[0].line, Some(14));
-    assert!(mistakes[0].what.contains("less than one message"), "{}", mistakes[0]);
-}
-
-#[test]
 fn paths_are_absolute_and_a_socket_path_fits() {
     assert_mistake(
         &least_but("[local]", "[local]\nsocket = \"evsd.sock\""),

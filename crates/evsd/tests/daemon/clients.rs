@@ -180,6 +180,25 @@ fn a_client_that_does_not_read_is_disconnected_and_told_why() {
     assert_eq!(&next_message(&reader).body[..], b"on we go");
 }
 
+/// The size of a message is its sender's affair: it reaches clients of a node with lower limits.
+#[test]
+fn a_message_above_the_limits_of_a_node_reaches_its_clients() {
+    let lines = "[local.limits]\nclient_event_bytes_max = 65536".to_owned();
+    let mut cluster = Cluster::prepare(Setup { local_lines: lines, ..setup(2) }).expect("files");
+    let lower = cluster.config(2).replace("[cluster]", "[cluster]\nmessage_bytes_max = 1024");
+    std::fs::write(cluster.config_file(2), lower).expect("written");
+    for node in [1, 2] {
+        cluster.start_node(node).expect("it starts");
+    }
+    cluster.until_members(&[1, 2]).expect("one ring");
+    let large = group("large");
+    let (sender, receiver) = (client(&cluster, 1), member(&cluster, 2, large));
+    for _ in 0..5 {
+        sender.send(Guarantee::Agreed, &[large], &vec![5; 1 << 20]).expect("sent");
+        assert_eq!(next_message(&receiver).body.len(), 1 << 20);
+    }
+}
+
 /// A client that does not take its replies gets no more of its requests read; others do.
 #[test]
 fn a_client_that_does_not_take_replies_only_harms_itself() {
