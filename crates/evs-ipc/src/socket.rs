@@ -8,8 +8,8 @@ use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{
-    self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
 use crate::ReadOutcome;
@@ -87,7 +87,7 @@ pub(crate) fn read(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<ReadOutco
 /// Reads once, and takes the first descriptor that comes along; others are closed.
 ///
 /// # Errors
-/// As [`read`].
+/// As [`read`]; `EMFILE` if the process has as many descriptors as it may.
 pub(crate) fn read_with_fd(
     socket: impl AsFd,
     buffer: &mut [u8],
@@ -96,9 +96,12 @@ pub(crate) fn read_with_fd(
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let mut cut = false;
     let read = unless_blocked(|| {
         let mut slices = [IoSliceMut::new(buffer)];
-        net::recvmsg(&socket, &mut slices, &mut control, flags).map(|message| message.bytes)
+        let message = net::recvmsg(&socket, &mut slices, &mut control, flags)?;
+        cut = message.flags.contains(ReturnFlags::CTRUNC);
+        Ok(message.bytes)
     });
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
@@ -106,6 +109,10 @@ pub(crate) fn read_with_fd(
                 fd.get_or_insert(right);
             }
         }
+    }
+    if cut && fd.is_none() {
+        // One came, and this process has no number left for it: the kernel has closed it.
+        return Err(Errno::MFILE.into());
     }
     outcome(read)
 }
