@@ -28,7 +28,6 @@ impl OldRing {
             ring: order.ring,
             aru: order.window.aru(),
             safe: order.safe,
-            delivered: order.high_delivered,
             held: order.window.bitmap(),
             obligations: places(&order.members, &self.obligations),
         }

@@ -22,8 +22,6 @@ pub(crate) struct Plan {
     pub(crate) obligations: Members,
     /// Every member of R has received everything up to here, as far as any of T knows.
     safe: u64,
-    /// Some member of T has delivered everything up to here in R.
-    delivered: u64,
     entries: Vec<OldEntry>,
     high_seq: u64,
 }
@@ -50,7 +48,6 @@ impl Plan {
             transitional,
             obligations,
             safe: entries.iter().map(|e| e.safe).max().unwrap_or(0),
-            delivered: entries.iter().map(|e| e.delivered).max().unwrap_or(0),
             high_seq: entries.iter().map(OldEntry::high_seq).max().unwrap_or(0),
             entries,
         }
@@ -63,14 +60,12 @@ impl Plan {
     }
 
     /// Step 1: in R, all unordered messages, and the others up to the first gap or the first safe
-    /// message that is not known to be held by all of R; but at least as far as any of T went.
+    /// message that none of T knows to be held by all of R. That is at least as far as any of T
+    /// went: it holds all that it delivered, and knew what was safe.
     pub(crate) fn deliver_regular(&self, cx: &mut Context, order: &mut Order) {
         order.safe = order.safe.max(self.safe);
         for seq in order.window.held_after(order.high_delivered).collect::<Vec<_>>() {
             order.deliver_unordered(cx, seq);
-        }
-        while order.high_delivered < self.delivered {
-            order.deliver_next(cx);
         }
         order.deliver(cx);
     }

@@ -32,11 +32,11 @@ impl Broken {
     }
 
     /// What another member brings along: it holds these of the old ring.
-    fn entry(&self, aru: u64, beyond: &[u64], delivered: u64, obligations: u128) -> Option<Entry> {
+    fn entry(&self, aru: u64, beyond: &[u64], safe: u64, obligations: u128) -> Option<Entry> {
         let mut held = Bitmap::default();
         beyond.iter().for_each(|seq| held.set(usize::try_from(seq - aru - 1).expect("small")));
         let ring = self.solo.ring_id();
-        Some(Entry { old: Some(OldEntry { ring, aru, safe: 0, delivered, held, obligations }) })
+        Some(Entry { old: Some(OldEntry { ring, aru, safe, held, obligations }) })
     }
 
     /// Goes on to Recovery. `others`: what the others bring along, in order.

@@ -41,8 +41,6 @@ pub struct OldEntry {
     pub aru: u64,
     /// It knows that every member of the old ring has received everything up to here.
     pub safe: u64,
-    /// It has delivered everything up to here in the old ring, in order.
-    pub delivered: u64,
     /// Which it holds of those above `aru`: bit i stands for `aru + 1 + i`.
     pub held: Bitmap,
     /// Its obligation set, by place in the old ring's member list.
@@ -151,24 +149,23 @@ impl Entry {
 impl OldEntry {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let ring = reader.ring()?;
-        let (aru, safe, delivered) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (aru, safe) = (reader.u64()?, reader.u64()?);
         let obligations = u128::from(reader.u64()?) | (u128::from(reader.u64()?) << 64);
         let bytes = usize::from(reader.u16()?);
         let held = Bitmap(reader.bytes(bytes)?.to_vec());
         // Bit 0 stands for the first number not received, and the last byte is not empty.
         let shaped = held.0.last() != Some(&0) && !held.get(0) && bytes * 8 <= Bitmap::BITS_MAX;
-        let ordered = safe <= aru && delivered <= aru && aru < u64::MAX - Bitmap::BITS_MAX as u64;
+        let ordered = safe <= aru && aru < u64::MAX - Bitmap::BITS_MAX as u64;
         if !shaped || !ordered {
             return Err(DecodeError::Field("old"));
         }
-        Ok(Self { ring, aru, safe, delivered, held, obligations })
+        Ok(Self { ring, aru, safe, held, obligations })
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
         put_ring(out, self.ring);
-        for field in [self.aru, self.safe, self.delivered] {
-            out.extend_from_slice(&field.to_le_bytes());
-        }
+        out.extend_from_slice(&self.aru.to_le_bytes());
+        out.extend_from_slice(&self.safe.to_le_bytes());
         out.extend_from_slice(&self.obligations.to_le_bytes());
         let bytes = u16::try_from(self.held.0.len()).expect("BITS_MAX / 8 fits into two bytes");
         out.extend_from_slice(&bytes.to_le_bytes());

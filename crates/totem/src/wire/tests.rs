@@ -44,8 +44,7 @@ fn samples() -> Vec<Packet> {
     let rows = vec![row(1, &[2, 3]), row(2, &[1, 9]), row(3, &[])];
     let mut held = Bitmap::default();
     [1, 9, 30].into_iter().for_each(|bit| held.set(bit));
-    let old =
-        OldEntry { ring: ring(2), aru: 9, safe: 5, delivered: 8, held, obligations: 1 << 100 | 5 };
+    let old = OldEntry { ring: ring(2), aru: 9, safe: 5, held, obligations: 1 << 100 | 5 };
     let mut token =
         Token { seq: 50, aru: 40, aru_by: Some(processor(2).node), ..Token::first(ring(4)) };
     for seq in [41, 42, 45, 7] {
