@@ -155,6 +155,60 @@ fn a_pair_that_cannot_hear_each_other_does_not_stop_the_third() {
     script.finish();
 }
 
+/// P34: 1 could be in a set as large as the ring that works without it; it waits quietly.
+#[test]
+fn a_newcomer_that_one_member_cannot_hear_changes_nothing() {
+    let mut script = World::script(5);
+    script.crash(1).run_for(2_000).cut(1, 3).start(1).run_for(3_000);
+    let before = (2..=5).map(|id| script.configurations(id)).collect::<Vec<_>>();
+    script.send(2, Safe, 10).run_for(10_000);
+    let after = (2..=5).map(|id| script.configurations(id)).collect::<Vec<_>>();
+    assert_eq!(before, after, "nothing changes while who hears whom does not");
+    script.finish();
+}
+
+/// P34: whoever restarts beside whichever broken pair, it ends.
+#[test]
+fn restarts_beside_a_broken_pair_come_to_rest() {
+    for (one, two) in [(1, 2), (1, 3), (2, 4), (4, 5)] {
+        for restarted in 1..32_u32 {
+            let mut script = World::script(5);
+            script.cut(one, two);
+            let chosen = (1..=5).filter(|id| restarted >> (id - 1) & 1 == 1);
+            chosen.for_each(|id| {
+                script.crash(id).run_for(7).start(id);
+            });
+            script.run_for(4_000);
+            let before = (1..=5).map(|id| script.configurations(id)).collect::<Vec<_>>();
+            script.run_for(2_000);
+            let after = (1..=5).map(|id| script.configurations(id)).collect::<Vec<_>>();
+            assert_eq!(before, after, "{one} and {two} cut, {restarted:b} restarted");
+            script.finish();
+        }
+    }
+}
+
+/// P45: 3 is excluded but still heard by 1, and its message reaches 1 late, at any moment of the
+/// exclusion.
+#[test]
+fn a_message_that_comes_after_it_was_reported_missing_is_delivered_by_all_or_none() {
+    for half_ms in 0..120 {
+        let mut script = World::script(3);
+        let delay = 190_000_000 + half_ms * 500_000;
+        for to in [0, 1] {
+            script.aim(Aim {
+                from: Some(2),
+                to: Some(to),
+                kind: Some(Kind::Ring(PacketKind::Mcast)),
+                after: 0,
+                count: 1,
+                does: Strike::Delay(delay),
+            });
+        }
+        script.send(3, Agreed, 1).cut(2, 3).run_for(1_000).finish();
+    }
+}
+
 #[test]
 fn a_path_that_is_cut_one_way_counts_as_cut() {
     let mut script = World::script(4);
