@@ -114,7 +114,7 @@ pub(crate) fn attempt_on_join(
     }
     cx.merge_rows(&join.rows);
     if commit.members.contains(from) && join.accepted >= commit.ring.seq {
-        return Next::Gather(Cause::MemberGathers(from));
+        return Next::Gather(broken(cx, &commit.members).unwrap_or(Cause::MemberGathers(from)));
     }
     attempt_on_rows(cx, commit)
 }

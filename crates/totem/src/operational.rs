@@ -200,7 +200,9 @@ impl Operational {
         // Only a join that was sent after this ring had been agreed to tells that its sender has
         // left it (P26, P32).
         if self.order.members.contains(from) && join.accepted >= self.order.ring.seq {
-            return Next::Gather(Cause::MemberGathers(from));
+            // Its rows may say why.
+            let cause = broken(cx, &self.order.members).unwrap_or(Cause::MemberGathers(from));
+            return Next::Gather(cause);
         }
         self.evaluate(cx)
     }

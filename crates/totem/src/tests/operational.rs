@@ -376,6 +376,18 @@ fn an_old_join_of_a_member_has_no_effect_and_a_new_one_ends_the_ring() {
     assert_eq!(solo.cause(), Some(Cause::MemberGathers(p(3))));
 }
 
+/// A survivor's join may come before the leaver's own word.
+#[test]
+fn the_rows_of_a_join_tell_why_its_sender_gathers() {
+    let mut solo = Solo::operational(&ALL);
+    let mut join = solo.join(2);
+    let mut left = row(1, &[], None);
+    (left.version, left.leaving) = (2_000, true);
+    (join.accepted, join.rows) = (solo.ring_id().seq, alloc::vec![left]);
+    solo.receive(3, Packet::Join(join.into()));
+    assert_eq!(solo.cause(), Some(Cause::MemberLeft(p(1))));
+}
+
 /// P21
 #[test]
 fn a_join_with_an_absurd_ring_sequence_is_ignored() {
