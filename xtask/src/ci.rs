@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::cargo::{self, cargo};
 use crate::steps::{self, Step};
-use crate::{debian, tidy};
+use crate::{debian, install, tidy};
 
 /// How many seeds the simulator runs in the full gate, and in the inner loop.
 const SEEDS_CI: &str = "500";
@@ -25,8 +25,11 @@ pub(crate) fn ci() -> ExitCode {
         Step::new("docs", docs),
         Step::new("tests", tests),
         Step::new("doc tests", doc_tests),
-        Step::new("network namespaces", network_namespaces),
-        Step::new("simulation", || sim(&["--seeds", SEEDS_CI])),
+        Step::new("simulation", || sim(&["--runs", SEEDS_CI])),
+        Step::new("c library", abi),
+        Step::new("installed tree", installed_tree),
+        Step::new("network namespaces", netns),
+        Step::new("demo", demo),
     ])
 }
 
@@ -37,7 +40,7 @@ pub(crate) fn quick() -> ExitCode {
         Step::new("tidy", tidy::run),
         Step::new("clippy", clippy),
         Step::new("unit tests", unit_tests),
-        Step::new("simulation", || sim(&["--seeds", SEEDS_QUICK])),
+        Step::new("simulation", || sim(&["--runs", SEEDS_QUICK])),
     ])
 }
 
@@ -47,6 +50,21 @@ pub(crate) fn sim<S: AsRef<str>>(args: &[S]) -> Result<u64> {
     command.args(["--bin", "evs-sim", "--"]).args(args.iter().map(AsRef::as_ref));
     cargo::run(&mut command)?;
     Ok(1)
+}
+
+/// The C interface, from C: symbols, layout, each call and each error, on real daemons.
+pub(crate) fn abi() -> Result<u64> {
+    cargo::run_tests(cargo(test_runner()).args(["--locked", "--package", LIBEVS]))
+}
+
+/// Real daemons in network namespaces. One test at a time: they measure.
+pub(crate) fn netns() -> Result<u64> {
+    if !debian::is_root() {
+        bail!("network namespaces can only be made by root: run this as root");
+    }
+    let mut command = cargo(["test", "--locked", "--package", "evs-testkit"]);
+    command.args(["--features", "netns", "--test", "netns", "--", "--test-threads", "1"]);
+    cargo::run_tests(&mut command)
 }
 
 fn format() -> Result<u64> {
@@ -60,6 +78,7 @@ fn clippy() -> Result<u64> {
     let packages = cargo::packages()?;
     let mut runs: Vec<Vec<&str>> = packages.iter().map(|name| vec!["-p", name]).collect();
     runs.push(vec!["-p", "evs", "--features", "tokio"]);
+    runs.push(vec!["-p", "evs-testkit", "--features", "netns"]);
     runs.push(vec!["-p", "evs-testkit", "--features", "netns"]);
     let mut failed = Vec::new();
     for run in &runs {
@@ -83,13 +102,17 @@ fn docs() -> Result<u64> {
     Ok(1)
 }
 
-/// With nextest where it is installed, otherwise with what Cargo brings.
+/// All but those of the C library, which have a step of their own.
 fn tests() -> Result<u64> {
-    let nextest = cargo(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
-    let runner: &[&str] = if nextest { &["nextest", "run"] } else { &["test", "--all-targets"] };
-    let mut command = cargo(runner);
-    command.args(["--locked", "--workspace", "--features", FEATURES]);
+    let mut command = cargo(test_runner());
+    command.args(["--locked", "--workspace", "--exclude", LIBEVS, "--features", FEATURES]);
     cargo::run_tests(&mut command)
+}
+
+/// Nextest where it is installed, otherwise what Cargo brings; both run every test.
+fn test_runner() -> &'static [&'static str] {
+    let nextest = cargo(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
+    if nextest { &["nextest", "run"] } else { &["test", "--all-targets"] }
 }
 
 fn doc_tests() -> Result<u64> {
@@ -97,15 +120,26 @@ fn doc_tests() -> Result<u64> {
     cargo::run_tests(&mut command)
 }
 
-/// Real daemons in networks that break: needs root. One test at a time, so that each has the
-/// machine to itself. All packages are named, so that nothing is built another way for this step.
-fn network_namespaces() -> Result<u64> {
-    let features = format!("{FEATURES},evs-testkit/netns");
-    let mut command = cargo(["test", "--locked", "--workspace", "--features", &features]);
-    cargo::run_tests(command.args(["--test", "netns", "--", "--test-threads", "1"]))
-}
-
 fn unit_tests() -> Result<u64> {
     let mut command = cargo(["test", "--lib", "--bins", "--locked", "--workspace"]);
     cargo::run_tests(command.args(["--features", FEATURES]))
 }
+
+/// Installs into an empty directory, and looks whether everything is there and works.
+fn installed_tree() -> Result<u64> {
+    let tree = cargo::target_dir()?.join("ci-install");
+    if tree.exists() {
+        std::fs::remove_dir_all(&tree).with_context(|| tree.display().to_string())?;
+    }
+    install::install(&tree, std::path::Path::new("/usr"))?;
+    install::check(&tree)
+}
+
+/// The demonstration, as a stranger would run it.
+fn demo() -> Result<u64> {
+    cargo::run(&mut cargo(["run", "--quiet", "--release", "--package", "xtask", "--", "demo"]))?;
+    Ok(1)
+}
+
+/// The package whose tests compile C.
+const LIBEVS: &str = "libevs";

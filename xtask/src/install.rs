@@ -6,11 +6,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use crate::build;
-use crate::cargo::root;
+use crate::cargo::{self, root};
 use crate::{libevs, manual};
 
 /// Where to.
@@ -65,6 +66,85 @@ pub(crate) fn install(destdir: &Path, prefix: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+/// Looks at a tree that was installed for `/usr`: whether every file is there, the commands run, a
+/// program in C compiles, and the manual pages can be read. Returns how many things it looked at.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub(crate) fn check(tree: &Path) -> Result<u64> {
+    for file in FILES {
+        anyhow::ensure!(tree.join(file).exists(), "{file} was not installed");
+    }
+    for command in ["usr/sbin/evsd", "usr/bin/evs"] {
+        cargo::output(Command::new(tree.join(command)).arg("--version"))?;
+    }
+    check_c(tree)?;
+    let mut pages = 0;
+    for section in ["man1", "man3", "man5", "man8"] {
+        let dir = tree.join("usr/share/man").join(section);
+        for page in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
+            check_page(&page?.path())?;
+            pages += 1;
+        }
+    }
+    println!("{} files, 2 commands and {pages} manual pages are in order", FILES.len());
+    Ok(FILES.len() as u64 + 3 + pages)
+}
+
+/// The example of README.md is compiled against the tree as its reader would.
+fn check_c(tree: &Path) -> Result<()> {
+    let pkg_config = |what: &str| {
+        let mut command = Command::new("pkg-config");
+        command.args([what, "libevs"]).env("PKG_CONFIG_SYSROOT_DIR", tree);
+        cargo::output(command.env("PKG_CONFIG_PATH", tree.join("usr/lib/pkgconfig")))
+    };
+    let (flags, libraries) = (pkg_config("--cflags")?, pkg_config("--libs")?);
+    let mut command = Command::new("cc");
+    command.args(["-Wall", "-Wextra", "-Werror", "-o"]).arg(tree.join("hello"));
+    command.arg(tree.join("usr/share/doc/libevs/examples/hello.c"));
+    cargo::run(command.args(flags.split_whitespace()).args(libraries.split_whitespace()))
+}
+
+/// A page is formatted without a warning.
+fn check_page(page: &Path) -> Result<()> {
+    let mut command = Command::new("man");
+    command.args(["--warnings", "--encoding=UTF-8", "--local-file"]).arg(page);
+    let output = command.env("MANWIDTH", "80").output().context("cannot run man")?;
+    let warnings = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(
+        output.status.success() && warnings.is_empty(),
+        "{}: {warnings}",
+        page.display()
+    );
+    Ok(())
+}
+
+/// What an installed system must have.
+const FILES: [&str; 22] = [
+    "etc/evs/evsd.toml.example",
+    "usr/bin/evs",
+    "usr/include/corosync/corotypes.h",
+    "usr/include/corosync/evs.h",
+    "usr/include/corosync/hdb.h",
+    "usr/include/evs/evs_ext.h",
+    "usr/lib/libevs.a",
+    "usr/lib/libevs.so",
+    "usr/lib/libevs.so.4",
+    "usr/lib/pkgconfig/libevs.pc",
+    "usr/lib/systemd/system/evsd.service",
+    "usr/lib/sysusers.d/evs.conf",
+    "usr/sbin/evsd",
+    "usr/share/doc/evs/LICENSE-APACHE",
+    "usr/share/doc/evs/LICENSE-MIT",
+    "usr/share/doc/evs/README.md",
+    "usr/share/doc/evs/contract.md",
+    "usr/share/man/man1/evs-bench.1",
+    "usr/share/man/man1/evs.1",
+    "usr/share/man/man3/evs_initialize.3",
+    "usr/share/man/man5/evsd.toml.5",
+    "usr/share/man/man8/evsd.8",
+];
 
 /// The configuration is the system's, whatever the prefix: evsd looks there.
 fn config_dir(destdir: &Path) -> PathBuf {

@@ -30,12 +30,16 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Runs the tests of the C interface, which compile C programs against an installed tree.
+    Abi,
     /// Runs every gate in order, the fastest first, and stops at the first that fails.
     Ci,
     /// Shows three daemons and their clients through a crash, a return and an orderly leave.
     Demo(demo::Options),
     /// Builds everything and installs it below a directory.
     Install(install::Options),
+    /// Runs the tests in network namespaces, as root.
+    Netns,
     /// Runs the gates of the inner loop: format, lints, tidy, unit tests, 100 simulated seeds.
     Quick,
     /// Runs the simulator in release mode; arguments are handed on to it.
@@ -50,9 +54,11 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Args::parse().task {
+        Task::Abi => ci::abi().map(drop),
         Task::Ci => return ci::ci(),
         Task::Demo(options) => demo::run(&options),
         Task::Install(options) => install::run(&options),
+        Task::Netns => ci::netns().map(drop),
         Task::Quick => return ci::quick(),
         Task::Sim { args } => ci::sim(&args).map(drop),
         Task::Tidy => tidy::run().map(drop),

@@ -38,6 +38,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
         }
         if file.is("md") {
             complaints.extend(broken_links(file, tree));
+            complaints.extend(stale_quotations(file, tree));
         }
         if file.path == "ARCHITECTURE.md" && file.text.lines().count() > ARCHITECTURE_LINES_MAX {
             let what = format!("more than {ARCHITECTURE_LINES_MAX} lines");
@@ -116,6 +117,30 @@ fn broken_links(file: &File, tree: &Tree) -> Vec<Complaint> {
     complaints
 }
 
+/// Code under a comment that names a file is that file's, line by line.
+fn stale_quotations(page: &File, tree: &Tree) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    let mut lines = page.lines().peekable();
+    while let Some((number, line)) = lines.next() {
+        let path = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+        let Some(path) = path else { continue };
+        if lines.next_if(|(_, line)| line.starts_with("```")).is_none() {
+            continue;
+        }
+        let mut quoted = String::new();
+        for (_, line) in lines.by_ref().take_while(|(_, line)| *line != "```") {
+            quoted.push_str(line);
+            quoted.push('\n');
+        }
+        match tree.file(path) {
+            Some(file) if file.text == quoted => {}
+            Some(_) => complaints.push(page.complain(number, format!("differs from {path}"))),
+            None => complaints.push(page.complain(number, format!("there is no {path}"))),
+        }
+    }
+    complaints
+}
+
 /// A path without `.` and `..`.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
@@ -141,6 +166,17 @@ mod tests {
         assert!(sections("see `docs/protocol.md` §4, Totem §5.1").eq(["4"]));
         assert!(pitfalls("call(); // sent once (P4, P23), P2P").eq(["P4", "P23"]));
         assert!(decisions("(docs/decisions/0003)").eq(["docs/decisions/0003"]));
+    }
+
+    #[test]
+    fn a_quotation_is_its_files_text() {
+        let page = |code: &str| {
+            let text = format!("<!-- a.c -->\n```c\n{code}\n```\n");
+            File { path: "a.md".into(), text }
+        };
+        let tree = Tree { files: vec![File { path: "a.c".into(), text: "int a;\n".into() }] };
+        assert!(stale_quotations(&page("int a;"), &tree).is_empty());
+        assert_eq!(stale_quotations(&page("int b;"), &tree).len(), 1);
     }
 
     #[test]

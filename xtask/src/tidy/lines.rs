@@ -64,9 +64,10 @@ fn check_file(file: &File) -> Vec<Complaint> {
 }
 
 /// The row of a table cannot be broken into lines, in Markdown as in Rust's documentation; nor can
-/// a package's description.
+/// a package's description, nor an entry of a manual page's list.
 fn is_one_line(file: &File, line: &str) -> bool {
-    if file.is("toml") && line.starts_with("description = ") {
+    let manual = ["1", "3", "5", "8"].iter().any(|section| file.is(section));
+    if manual || file.is("toml") && line.starts_with("description = ") {
         return true;
     }
     let row = if file.is("md") { Some(line) } else { comment(line) };
