@@ -34,7 +34,7 @@ pub struct Hello {
     pub age_ms: u64,
     /// The sender's clock in microseconds, modulo 2^32, when it sent this.
     pub stamp: u32,
-    /// How many peers the sender hears, as far as it dares to say.
+    /// How many peers the sender hears.
     pub heard: u16,
     /// After how many milliseconds of silence the sender gives a peer up: it is to be spoken to ten
     /// times as often.

@@ -189,6 +189,33 @@ pub(crate) const fn micros(now: Instant) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SealMode;
+    use crate::seal::Keyring;
+    use crate::testing::processor;
+
+    #[test]
+    fn a_hello_that_was_overtaken_says_nothing_new() {
+        let at = Instant::from_nanos(1_000_000_000);
+        let opener = Keyring::new(&SealMode::Clear, "test").opener(processor(2, 7));
+        let mut session = Session::new(7, opener, at);
+        let hello = |challenge| Hello {
+            challenge,
+            age_ms: 5,
+            stamp: 100,
+            heard: 0,
+            detection_ms: 1_000,
+            covers: (1, 9),
+            echoes: Vec::new(),
+            holder: None,
+        };
+        assert!(session.update(at, 4, &hello(44)));
+        assert!(!session.update(at, 3, &hello(33)));
+        let later = at + Duration::from_millis(2);
+        let expected =
+            Echo { node: processor(2, 7).node, incarnation: 7, challenge: 44, stamp: 2_100 };
+        assert_eq!(session.echo(expected.node, later), expected, "and it waited for 2 ms");
+        assert_eq!(session.age_ms(later), 7);
+    }
 
     #[test]
     fn a_round_trip_follows_its_samples_slowly_and_keeps_the_shortest() {

@@ -144,7 +144,6 @@ impl Reach {
         if now.since(self.now) > self.detection / 2 {
             self.pauses += 1;
             self.void_until = now + self.interval() * HELLO_ROUND;
-            self.hello_at = now;
         }
         self.now = now;
         now

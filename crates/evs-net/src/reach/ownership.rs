@@ -44,7 +44,7 @@ impl Reach {
     /// Two living processes own my node id: says which of them must stop. Both sides come to the
     /// same result, by the same three questions.
     fn judge(&mut self, other: u64, other_age_ms: u64, other_hears: bool) {
-        let i_hear = self.hears() > 0;
+        let i_hear = !self.heard.is_empty();
         let margin = u64::try_from((self.interval() * 2).as_millis()).unwrap_or(u64::MAX);
         let age_ms = self.age_ms();
         let must_stop = if i_hear != other_hears {

@@ -75,7 +75,7 @@ impl Reach {
             challenge: self.challenges.back().map_or(0, |(value, _)| *value),
             age_ms: self.age_ms(),
             stamp: micros(self.now),
-            heard: u16::try_from(self.hears()).unwrap_or(u16::MAX),
+            heard: u16::try_from(self.heard.len()).unwrap_or(u16::MAX),
             detection_ms: u16::try_from(self.detection.as_millis()).unwrap_or(DETECTION_MS_MAX),
             covers,
             echoes,
@@ -92,11 +92,6 @@ impl Reach {
 
     pub(super) fn age_ms(&self) -> u64 {
         u64::try_from(self.now.since(self.started).as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// How many peers are heard; after an own pause nobody can say.
-    pub(super) fn hears(&self) -> usize {
-        if self.is_void() { 0 } else { self.heard.len() }
     }
 }
 
