@@ -4,7 +4,6 @@ use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread::{self, ThreadId};
 
 use evs::{Arrived, Bytes, Client, ConnectOptions, DisconnectReason, Event};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -21,7 +20,7 @@ pub(crate) struct Instance {
     context: AtomicPtr<c_void>,
     stream: Mutex<Stream>,
     /// Who has finalized the handle.
-    finalizer: OnceLock<ThreadId>,
+    finalizer: OnceLock<ThreadName>,
 }
 
 /// What taking an event changes, in the order of the stream.
@@ -137,6 +136,14 @@ pub(crate) enum FinalizedBy {
     Another,
 }
 
-fn current_thread() -> ThreadId {
-    thread::current().id()
+/// A thread, while it runs: the address of its own copy of a variable. The library of Rust would
+/// take memory to name a thread that it has not started, and keep it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct ThreadName(usize);
+
+fn current_thread() -> ThreadName {
+    thread_local! {
+        static MINE: u8 = const { 0 };
+    }
+    MINE.with(|mine| ThreadName(std::ptr::from_ref(mine).addr()))
 }

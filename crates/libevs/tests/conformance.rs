@@ -86,6 +86,29 @@ fn pkg_config_knows_both_libraries() {
 }
 
 #[test]
+fn every_function_has_a_manual_page_and_all_pages_render() {
+    let tree = Installed::new();
+    let header = |name| fs::read_to_string(tree.include().join(name)).expect("it is installed");
+    let headers = header("corosync/evs.h") + &header("evs/evs_ext.h");
+    let functions: Vec<_> = headers.lines().filter_map(declared).collect();
+    assert_eq!(functions.len(), 12, "{functions:?}");
+    let mut pages: Vec<_> = functions.iter().map(|name| format!("man3/{name}.3")).collect();
+    pages.push("man8/evs_overview.8".to_owned());
+    for page in pages {
+        let mut groff = Command::new("groff");
+        groff.args(["-mandoc", "-Tutf8", "-ww", "-z"]).arg(tree.man().join(&page));
+        let output = groff.output().expect("groff runs");
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && complaints.is_empty(), "{page}: {complaints}");
+    }
+}
+
+/// The function that a line of a header declares.
+fn declared(line: &str) -> Option<&str> {
+    line.strip_prefix("cs_error_t ")?.split('(').next()
+}
+
+#[test]
 fn without_a_daemon_initialize_says_try_again() {
     let tree = Installed::new();
     run(&tree.compile("no_daemon.c"), None);
@@ -134,6 +157,16 @@ fn a_process_may_fork_after_initialize() {
 #[test]
 fn deaths_returns_and_stops_of_members_are_told_in_two_calls() {
     on_a_cluster(3, "membership.c");
+}
+
+#[test]
+fn what_is_sent_through_a_death_and_a_return_has_one_order_everywhere() {
+    on_a_cluster(3, "order.c");
+}
+
+#[test]
+fn a_session_that_never_dispatches_is_ended() {
+    on_a_cluster(1, "slow.c");
 }
 
 #[test]

@@ -10,6 +10,7 @@ static const struct evs_group nobody = {"not joined"};
 static const struct evs_group *name_groups(int first)
 {
     int i;
+    memset(groups, 0, sizeof groups);
     for (i = 0; i < GROUPS; i++)
         snprintf(groups[i].key, sizeof groups[i].key, "group %d", first + i);
     return groups;

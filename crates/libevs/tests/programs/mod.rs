@@ -46,6 +46,14 @@ impl Installed {
         self.dir.join("usr/lib")
     }
 
+    pub(crate) fn include(&self) -> PathBuf {
+        self.dir.join("usr/include")
+    }
+
+    pub(crate) fn man(&self) -> PathBuf {
+        self.dir.join("usr/share/man")
+    }
+
     /// Compiles a program of `tests/c` as its authors would.
     pub(crate) fn compile(&self, name: &str) -> Program {
         self.build(&sources().join("tests/c").join(name), &["-levs"])
