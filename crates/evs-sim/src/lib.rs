@@ -6,7 +6,7 @@
 //! - [`body`]: message contents that prove themselves.
 //! - [`world`]: nodes (`evs_net::Endpoint` and `evs_service::Service`), network, disks, clocks,
 //!   clients, under one seed.
-//! - [`run`]: one seeded run, from chaos to calm; [`chaos`] and [`workload`] draw what happens.
+//! - [`fn@run`]: one seeded run, from chaos to calm; [`chaos`] and [`workload`] draw what happens.
 //! - [`script`]: the same world for scenarios with a name.
 //!
 //! Not responsible for: any protocol. Nothing here is a mock of one.
