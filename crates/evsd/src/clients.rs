@@ -228,14 +228,13 @@ impl Clients {
         }
     }
 
-    /// Reads all requests that have arrived, before the daemon leaves: what a client sent before
-    /// it could know is still taken. What it may send without an answer bounds it.
-    pub fn take_all(&mut self, now: Instant, node: &mut Node) {
-        let allowed = self.terms.client_send_bytes_max as usize + COST_PER_TURN;
+    /// Takes no more requests, but reads all that have arrived, before the daemon leaves: what a
+    /// client has sent is sent. Nothing more can arrive, so what the sockets hold bounds it.
+    pub fn take_last(&mut self, now: Instant, node: &mut Node) {
         for slot in 0..self.slots.len() {
             if let Some(connection) = &mut self.slots[slot].connection {
-                connection.note_ready(true, false);
-                self.serve(now, slot, allowed, node);
+                connection.shut();
+                self.serve(now, slot, usize::MAX, node);
             }
         }
     }

@@ -319,8 +319,7 @@ impl Daemon<'_> {
 
     fn leave(&mut self, now: Instant, signal: i32) {
         tracing::info!(signal, clients = self.clients.len(), "leaving the ring");
-        // What clients have written by now is still accepted; then the door is closed.
-        self.clients.take_all(now, &mut self.node);
+        self.clients.take_last(now, &mut self.node);
         self.phase = Phase::Leaving { until: now + LEAVE_WITHIN };
         self.node.leave(now);
         self.dispatch(now);

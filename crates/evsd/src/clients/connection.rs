@@ -31,6 +31,8 @@ pub(super) struct Connection {
     deaf: bool,
     /// Its requests were left unread because its replies wait.
     paused: bool,
+    /// It can write no more requests.
+    shut: bool,
 }
 
 /// How far a session has come.
@@ -97,7 +99,17 @@ impl Connection {
             readable: true,
             deaf: false,
             paused: false,
+            shut: false,
         }
+    }
+
+    /// Takes no more requests: what the client has written can still be read, and its next write
+    /// fails. So nothing that it was told is accepted is lost.
+    pub(super) fn shut(&mut self) {
+        // Where it fails, the client is gone, and the next read says so.
+        let _ = rustix::net::shutdown(&self.control, rustix::net::Shutdown::Read);
+        self.shut = true;
+        self.readable = true;
     }
 
     /// Registers the control socket with the poll.
@@ -133,6 +145,10 @@ impl Connection {
             match self.reader.read_from(&self.control)? {
                 ReadOutcome::Bytes(_) => {}
                 ReadOutcome::Blocked => self.readable = false,
+                ReadOutcome::Closed if self.shut => {
+                    self.readable = false;
+                    return Ok(Input::Nothing);
+                }
                 ReadOutcome::Closed => return Ok(Input::Gone),
             }
         }

@@ -37,6 +37,26 @@ fn sigterm_sends_what_was_accepted_and_leaves_in_order() {
     assert!(!cluster.socket(2).exists(), "the socket is removed");
 }
 
+/// An accepted message is sent: also one that is accepted while the daemon begins to stop.
+#[test]
+fn a_send_is_refused_or_sent_however_close_to_the_stop() {
+    let mut cluster = formed(setup(2));
+    let jobs = group("jobs");
+    let receiver = member(&cluster, 1, jobs);
+    let sender = client(&cluster, 2);
+    let (accepted, status) = std::thread::scope(|scope| {
+        let send = || sender.send(Guarantee::Agreed, &[jobs], &[7; 100]);
+        let sending =
+            scope.spawn(move || std::iter::repeat_with(send).take_while(Result::is_ok).count());
+        messages(&receiver, 500);
+        let status = cluster.stop(2).expect("it ends");
+        (sending.join().expect("no panic"), status)
+    });
+    assert_eq!(status.code(), Some(0), "{}", cluster.log(2));
+    assert!(cluster.log(2).contains("every accepted message was sent"), "{}", cluster.log(2));
+    assert_eq!(messages(&receiver, accepted - 500).len(), accepted - 500);
+}
+
 /// While a member stands still nothing can be sent: the stop is bounded, and says what it dropped.
 #[test]
 fn a_stop_does_not_wait_for_ever_for_a_ring_that_stands_still() {
