@@ -13,7 +13,7 @@ use crate::graph::{Graph, Merge};
 use crate::output::{Destination, Output};
 use crate::ring::Next;
 use crate::stats::{Discard, Stats};
-use crate::wire::{MergeDetect, Packet, Row};
+use crate::wire::{MergeDetect, Packet, Row, Standing};
 
 /// A join's ring sequence that is this much above all that is known is no ring's (P21): the
 /// sequence grows by one at each change, and by a block at each start.
@@ -50,12 +50,13 @@ pub(crate) struct Context {
     given_up: Vec<GivenUp>,
     version: u64,
     joins: u64,
-    leaving: bool,
+    standing: Standing,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct GivenUp {
     processor: Processor,
+    since: Instant,
     pause: Duration,
     until: Instant,
 }
@@ -78,7 +79,7 @@ impl Context {
             given_up: Vec::new(),
             version: 0,
             joins: 0,
-            leaving: false,
+            standing: Standing::Gathering,
         };
         context.publish_row();
         context
@@ -185,8 +186,16 @@ impl Context {
         let pause = before.map_or(self.config.detection * 2, |g| g.pause * 2);
         let pause = pause.min(self.config.detection * 64);
         self.given_up.retain(|g| g.processor != processor);
-        self.given_up.push(GivenUp { processor, pause, until: self.now + pause });
+        let (since, until) = (self.now, self.now + pause);
+        self.given_up.push(GivenUp { processor, since, pause, until });
         self.publish_row();
+    }
+
+    /// Whether a processor was given up in the present attempt, for which it stays so: within an
+    /// attempt edges only vanish.
+    pub(crate) fn just_given_up(&self, processor: Processor) -> bool {
+        let attempt = self.config.terms().consensus();
+        self.given_up.iter().any(|g| g.processor == processor && self.now < g.since + attempt)
     }
 
     /// A sign of life from a processor that may have been given up. Returns whether the own row
@@ -215,12 +224,17 @@ impl Context {
         self.installed = Some(ring);
         self.given_up.retain(|g| !members.contains(g.processor));
         self.stats.installs += 1;
-        self.publish_row();
+        self.stand(Standing::Operational);
     }
 
     /// Hears nobody any more.
     pub(crate) fn leave(&mut self) {
-        self.leaving = true;
+        self.stand(Standing::Leaving);
+    }
+
+    /// Tells what this processor is about from now on.
+    pub(crate) fn stand(&mut self, standing: Standing) {
+        self.standing = standing;
         self.publish_row();
     }
 
@@ -231,7 +245,7 @@ impl Context {
 
     /// Whom the own row says that this processor hears.
     fn hears(&self) -> Members {
-        if self.leaving {
+        if self.standing == Standing::Leaving {
             return Members::default();
         }
         let mut hears = self.heard.clone();
@@ -245,10 +259,10 @@ impl Context {
             version: self.version + 1,
             hears: self.hears(),
             ring: self.installed,
-            leaving: self.leaving,
+            standing: self.standing,
         };
         let same = |mine: &Row| {
-            mine.hears == row.hears && mine.ring == row.ring && mine.leaving == row.leaving
+            mine.hears == row.hears && mine.ring == row.ring && mine.standing == row.standing
         };
         if self.graph.row(self.me).is_some_and(same) {
             return false;

@@ -16,7 +16,7 @@ use crate::old::OldRing;
 use crate::output::{Cause, Timer};
 use crate::ring::Next;
 use crate::stats::Discard;
-use crate::wire::{CommitToken, Join, Mcast, MergeDetect, Packet};
+use crate::wire::{CommitToken, Join, Mcast, MergeDetect, Packet, Standing};
 
 #[derive(Debug)]
 pub(crate) struct Gather {
@@ -49,6 +49,7 @@ impl Gather {
     /// once find each other.
     pub(crate) fn enter(cx: &mut Context, old: Option<OldRing>) -> (Self, Next) {
         cx.stats.gathers += 1;
+        cx.stand(Standing::Gathering);
         let mut state = Self {
             old,
             proposal: Members::default(),
@@ -80,14 +81,15 @@ impl Gather {
             return Next::Stay;
         }
         let changed = cx.merge_rows(&join.rows);
+        let back = !cx.just_given_up(from) && cx.take_back(from);
         let proposed = Proposed { number: join.number, seq: join.seq, proposal: join.proposal };
         let news = self.joins.get(&from).is_none_or(|known| known.proposal != proposed.proposal);
         self.joins.insert(from, proposed);
         self.joins.retain(|p, _| p.node != from.node || *p == from);
-        if news {
+        if news || back {
             self.join_soon(cx);
         }
-        if changed { self.reconsider(cx) } else { self.decide(cx) }
+        if changed || back { self.reconsider(cx) } else { self.decide(cx) }
     }
 
     pub(crate) fn on_merge_detect(&mut self, cx: &mut Context, merge: &MergeDetect) -> Next {

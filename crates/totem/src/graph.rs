@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use evs_model::{MEMBERS_MAX, Members, Processor, RingId};
 
 use crate::config::ROWS_MAX;
-use crate::wire::Row;
+use crate::wire::{Row, Standing};
 
 /// The rows that this processor knows.
 #[derive(Clone, Debug, Default)]
@@ -92,16 +92,7 @@ impl Graph {
     /// ties: most members of one current ring (highest ring id first), then lowest ids; then the
     /// same among those that are left.
     pub(crate) fn partition(&self) -> Vec<Members> {
-        let mut left: Vec<Processor> =
-            self.rows.values().filter(|row| !row.leaving).map(|row| row.processor).collect();
-        left.truncate(MEMBERS_MAX);
-        let mut sets = Vec::new();
-        while !left.is_empty() {
-            let set = self.largest_clique(&left);
-            left.retain(|p| !set.contains(*p));
-            sets.push(set);
-        }
-        sets
+        self.partition_seen_by(None)
     }
 
     /// The set of the partition that holds this processor.
@@ -110,39 +101,75 @@ impl Graph {
         part.unwrap_or_else(|| Members::singleton(me))
     }
 
-    /// The part that this processor should change to, if its ring should change: the sorted sizes
-    /// of the sets must strictly grow, so that a graph that stands still is soon left alone.
-    pub(crate) fn better_part(&self, me: Processor, members: &Members) -> Option<Members> {
-        let sets = self.partition();
+    /// The part that a member of a working ring should change to, if the ring should change: the
+    /// sorted sizes of the sets must strictly grow, so that a graph that stands still is soon left
+    /// alone.
+    pub(crate) fn better_part(
+        &self,
+        me: Processor,
+        ring: RingId,
+        members: &Members,
+    ) -> Option<Members> {
+        let sets = self.partition_seen_by(Some((ring, members)));
         let part = sets.iter().find(|set| set.contains(me))?;
         if part == members {
             return None;
         }
         let mut target: Vec<usize> = sets.iter().map(Members::len).collect();
         target.sort_unstable_by(|a, b| b.cmp(a));
-        let mut current = self.ring_sizes();
+        let mut current = self.current_sizes(members);
         current.sort_unstable_by(|a, b| b.cmp(a));
         (target > current).then(|| part.clone())
     }
 
-    /// How many known processors are in each current ring.
-    fn ring_sizes(&self) -> Vec<usize> {
-        let mut rings: BTreeMap<RingId, usize> = BTreeMap::new();
-        for ring in self.rows.values().filter(|row| !row.leaving).filter_map(|row| row.ring) {
-            *rings.entry(ring).or_default() += 1;
+    /// `mine`: the ring of which the viewer is a member. Its members are in it, whatever their rows
+    /// say, which lag behind an install.
+    fn partition_seen_by(&self, mine: Option<(RingId, &Members)>) -> Vec<Members> {
+        let ring_of = |row: &Row| match mine {
+            Some((ring, members)) if members.contains(row.processor) => Some(ring),
+            _ => row.ring,
+        };
+        let mut left: Vec<(Processor, Option<RingId>)> =
+            self.present().map(|row| (row.processor, ring_of(row))).collect();
+        left.truncate(MEMBERS_MAX);
+        let mut sets = Vec::new();
+        while !left.is_empty() {
+            let set = self.largest_clique(&left);
+            left.retain(|(p, _)| !set.contains(*p));
+            sets.push(set);
         }
-        rings.into_values().collect()
+        sets
     }
 
-    fn largest_clique(&self, among: &[Processor]) -> Members {
-        let adjacent = among.iter().map(|p| {
-            let others = among.iter().enumerate().filter(|(_, q)| p != *q && self.edge(*p, **q));
+    /// The sizes of the sets in which all known processors are at present: the viewer's ring, the
+    /// other rings in operation, and one for each processor that is in none.
+    fn current_sizes(&self, members: &Members) -> Vec<usize> {
+        let mut rings: BTreeMap<RingId, usize> = BTreeMap::new();
+        let mut sizes = alloc::vec![members.len()];
+        for row in self.present().filter(|row| !members.contains(row.processor)) {
+            match row.ring.filter(|_| row.standing == Standing::Operational) {
+                Some(ring) => *rings.entry(ring).or_default() += 1,
+                None => sizes.push(1),
+            }
+        }
+        sizes.extend(rings.into_values());
+        sizes
+    }
+
+    /// The rows of those who are not about to leave.
+    fn present(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values().filter(|row| row.standing != Standing::Leaving)
+    }
+
+    fn largest_clique(&self, among: &[(Processor, Option<RingId>)]) -> Members {
+        let adjacent = among.iter().map(|(p, _)| {
+            let others = among.iter().enumerate().filter(|(_, (q, _))| p != q && self.edge(*p, *q));
             others.fold(0u128, |bits, (i, _)| bits | 1 << i)
         });
-        let rings: Vec<_> =
-            among.iter().map(|p| self.rows.get(p).and_then(|row| row.ring)).collect();
+        let rings: Vec<_> = among.iter().map(|(_, ring)| *ring).collect();
         let best = clique::largest(&adjacent.collect::<Vec<_>>(), &rings);
-        let list = among.iter().enumerate().filter(|(i, _)| best >> i & 1 == 1).map(|(_, p)| *p);
-        Members::new(list.collect()).expect("two incarnations of a node have no edge")
+        let chosen = among.iter().enumerate().filter(|(i, _)| best >> i & 1 == 1);
+        let list = chosen.map(|(_, (p, _))| *p).collect();
+        Members::new(list).expect("two incarnations of a node have no edge")
     }
 }

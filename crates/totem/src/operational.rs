@@ -21,7 +21,7 @@ use crate::output::{Cause, Timer};
 use crate::resend::Resend;
 use crate::ring::Next;
 use crate::stats::Discard;
-use crate::wire::{Join, Mcast, MergeDetect, Packet, Parked, Token, Wake};
+use crate::wire::{Join, Mcast, MergeDetect, Packet, Parked, Standing, Token, Wake};
 
 /// A ring of this many sequence numbers is formed anew, long before a number can wrap (P13).
 const SEQ_MAX: u64 = u64::MAX / 2;
@@ -230,7 +230,7 @@ impl Operational {
         if let Some(cause) = broken(cx, &self.order.members) {
             return Next::Gather(cause);
         }
-        match cx.graph.better_part(cx.me, &self.order.members) {
+        match cx.graph.better_part(cx.me, self.order.ring, &self.order.members) {
             Some(part) => {
                 let newcomer = part.difference(&self.order.members).rep();
                 Next::Gather(Cause::Growth(newcomer.unwrap_or(cx.me)))
@@ -520,7 +520,8 @@ pub(crate) fn out_of_range(order: &Order, token: &Token) -> bool {
 /// Why these processors can no longer be one ring, if so: a member leaves, or two do not hear
 /// each other.
 pub(crate) fn broken(cx: &Context, members: &Members) -> Option<Cause> {
-    let leaves = |p: &Processor| cx.graph.row(*p).is_some_and(|row| row.leaving);
+    let leaves =
+        |p: &Processor| cx.graph.row(*p).is_some_and(|row| row.standing == Standing::Leaving);
     if let Some(leaver) = members.iter().find(leaves) {
         return Some(Cause::MemberLeft(leaver));
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn p(node: u32) -> Processor {
+const fn p(node: u32) -> Processor {
     Processor::new(NodeId::new(node).expect("not zero"), 1)
 }
 
@@ -26,8 +26,13 @@ fn graph(n: u32, deaf: &[(u32, u32)], rings: &[Option<RingId>]) -> Graph {
         let hears: Vec<u32> =
             (1..=n).filter(|other| *other != me && !deaf.contains(&(me, *other))).collect();
         let ring = rings.get(me as usize - 1).copied().flatten();
-        let row =
-            Row { processor: p(me), version: 1, hears: members(&hears), ring, leaving: false };
+        let row = Row {
+            processor: p(me),
+            version: 1,
+            hears: members(&hears),
+            ring,
+            standing: Standing::Operational,
+        };
         assert_eq!(graph.merge(row), Merge::Changed);
     }
     graph
@@ -63,22 +68,45 @@ fn ties_go_to_whoever_keeps_most_of_a_ring_together() {
 
 #[test]
 fn a_ring_is_changed_only_if_the_sizes_grow() {
+    const RING: RingId = RingId { seq: 1, rep: p(1) };
     let all = [ring(1), ring(1), ring(1), None];
     assert_eq!(
-        graph(4, &[], &all).better_part(p(1), &members(&[1, 2, 3])),
+        graph(4, &[], &all).better_part(p(1), RING, &members(&[1, 2, 3])),
         Some(members(&[1, 2, 3, 4]))
     );
     // 4 hears only 1 and 2: a swap of 3 for 4 between equals is none of growth.
     let swap = graph(4, &[(4, 3)], &all);
-    assert_eq!(swap.better_part(p(1), &members(&[1, 2, 3])), None);
-    assert_eq!(swap.better_part(p(4), &members(&[4])), None);
+    assert_eq!(swap.better_part(p(1), RING, &members(&[1, 2, 3])), None);
+    let alone = RingId { seq: 9, rep: p(4) };
+    assert_eq!(swap.better_part(p(4), alone, &members(&[4])), None);
+}
+
+/// Rows lag behind an install: members of the own ring are in it, whatever they say; and who is in
+/// no ring in operation counts for one.
+#[test]
+fn a_ring_just_installed_is_not_left_for_one_of_the_same_size() {
+    // 1 and 3 do not hear each other: {1, 2, 4, 5} and {2, 3, 4, 5} are as large.
+    let rings = [None, ring(8), ring(7), None, ring(7)];
+    let mut graph = graph(5, &[(1, 3)], &rings);
+    let installed = RingId { seq: 8, rep: p(2) };
+    assert_eq!(graph.better_part(p(2), installed, &members(&[2, 3, 4, 5])), None);
+    // 1 alone in a ring long gone changes nothing.
+    let stale =
+        Row { standing: Standing::Gathering, ring: ring(2), version: 2, ..graph.rows()[0].clone() };
+    graph.merge(stale);
+    assert_eq!(graph.better_part(p(2), installed, &members(&[2, 3, 4, 5])), None);
 }
 
 #[test]
 fn a_leaver_is_in_no_set() {
     let mut graph = graph(3, &[], &[]);
-    let row =
-        Row { processor: p(2), version: 2, hears: Members::default(), ring: None, leaving: true };
+    let row = Row {
+        processor: p(2),
+        version: 2,
+        hears: Members::default(),
+        ring: None,
+        standing: Standing::Leaving,
+    };
     graph.merge(row);
     assert_eq!(graph.partition(), [members(&[1, 3])]);
 }
@@ -86,8 +114,13 @@ fn a_leaver_is_in_no_set() {
 #[test]
 fn an_older_version_of_a_row_is_ignored_and_the_table_is_bounded() {
     let mut graph = graph(2, &[], &[]);
-    let old =
-        Row { processor: p(1), version: 0, hears: Members::default(), ring: None, leaving: false };
+    let old = Row {
+        processor: p(1),
+        version: 0,
+        hears: Members::default(),
+        ring: None,
+        standing: Standing::Operational,
+    };
     assert_eq!(graph.merge(old.clone()), Merge::Known);
     for node in 3..=u32::try_from(ROWS_MAX).expect("small") {
         assert_eq!(graph.merge(Row { processor: p(node), ..old.clone() }), Merge::Changed);
@@ -107,8 +140,13 @@ fn rows_of_those_out_of_reach_are_dropped() {
 fn two_incarnations_of_a_node_have_no_edge() {
     let mut graph = graph(2, &[], &[]);
     let again = Processor::new(p(2).node, 9);
-    let row =
-        Row { processor: again, version: 1, hears: members(&[1, 2]), ring: None, leaving: false };
+    let row = Row {
+        processor: again,
+        version: 1,
+        hears: members(&[1, 2]),
+        ring: None,
+        standing: Standing::Operational,
+    };
     graph.merge(row);
     assert!(graph.partition().iter().all(|set| set.len() <= 2));
 }

@@ -13,7 +13,7 @@ use evs_model::{Configuration, Guarantee, Instant, Members, NodeId, Processor, R
 use crate::config::Config;
 use crate::output::{Cause, Delivery, Destination, Output, StateKind};
 use crate::ring::Ring;
-use crate::wire::{CommitToken, Entry, Join, Mcast, Packet, Row, Token};
+use crate::wire::{CommitToken, Entry, Join, Mcast, Packet, Row, Standing, Token};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 
@@ -34,7 +34,7 @@ pub(super) fn config() -> Config {
 pub(super) fn row(node: u32, all: &[u32], ring: Option<RingId>) -> Row {
     let mut hears = members(all);
     hears.remove(p(node));
-    Row { processor: p(node), version: 1_000, hears, ring, leaving: false }
+    Row { processor: p(node), version: 1_000, hears, ring, standing: Standing::Operational }
 }
 
 /// Processor 2 alone with packets.

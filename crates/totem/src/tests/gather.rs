@@ -114,6 +114,29 @@ fn those_who_are_heard_but_do_not_join_are_given_up_together() {
     assert_eq!(solo.ring.state(), StateKind::Commit);
 }
 
+/// Within an attempt it stays given up; later its joins bring it back.
+#[test]
+fn one_that_was_given_up_is_taken_back_when_it_joins_after_all() {
+    let mut solo = Solo::gathering(&ALL);
+    let join = solo.join(1);
+    solo.receive(1, Packet::Join(join.into()));
+    solo.pass(550 * MS);
+    let hears = |solo: &mut Solo| {
+        let join = sent_join(solo).expect("repeated");
+        join.rows.iter().find(|row| row.processor == p(2)).expect("the own row").hears.clone()
+    };
+    assert_eq!(hears(&mut solo), members(&[1]));
+    let join = solo.join(1);
+    solo.receive(3, Packet::Join(join.into()));
+    solo.pass(100 * MS);
+    assert_eq!(hears(&mut solo), members(&[1]));
+    solo.pass(500 * MS);
+    let join = solo.join(2);
+    solo.receive(3, Packet::Join(join.into()));
+    solo.pass(100 * MS);
+    assert_eq!(hears(&mut solo), members(&[1, 3]));
+}
+
 /// LIVE-6: rows may lag behind; companions who are still heard are not left in haste.
 #[test]
 fn companions_who_are_still_heard_are_not_left_in_haste() {

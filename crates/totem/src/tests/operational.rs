@@ -7,7 +7,7 @@ use super::fixtures::{MS, Solo, config, p, row};
 use crate::config::Config;
 use crate::output::{Cause, Destination, StateKind, SubmitError, Timer};
 use crate::stats::Discard;
-use crate::wire::{MergeDetect, Packet, PacketKind, Parked, Rtr, RtrList, Token, Wake};
+use crate::wire::{MergeDetect, Packet, PacketKind, Parked, Rtr, RtrList, Standing, Token, Wake};
 
 const ALL: [u32; 3] = [1, 2, 3];
 
@@ -382,7 +382,7 @@ fn the_rows_of_a_join_tell_why_its_sender_gathers() {
     let mut solo = Solo::operational(&ALL);
     let mut join = solo.join(2);
     let mut left = row(1, &[], None);
-    (left.version, left.leaving) = (2_000, true);
+    (left.version, left.standing) = (2_000, Standing::Leaving);
     (join.accepted, join.rows) = (solo.ring_id().seq, alloc::vec![left]);
     solo.receive(3, Packet::Join(join.into()));
     assert_eq!(solo.cause(), Some(Cause::MemberLeft(p(1))));

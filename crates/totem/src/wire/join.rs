@@ -19,8 +19,20 @@ pub struct Row {
     pub hears: Members,
     /// The ring that it installed last.
     pub ring: Option<RingId>,
-    /// It leaves in order and hears nobody any more.
-    pub leaving: bool,
+    /// What it is about.
+    pub standing: Standing,
+}
+
+/// What a processor is about, by its own word.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Standing {
+    /// Looking for a ring: in Gather, Commit or Recovery.
+    Gathering = 0,
+    /// Operational in the ring that it installed last.
+    Operational = 1,
+    /// Leaving in order; it hears nobody any more.
+    Leaving = 2,
 }
 
 /// Proposes the members of the next ring.
@@ -95,7 +107,7 @@ fn encode_rows(rows: &[Row], out: &mut Vec<u8>) {
         let place = named.binary_search(&row.processor).expect("listed above");
         put_count(out, place);
         out.extend_from_slice(&row.version.to_le_bytes());
-        out.push(u8::from(row.leaving));
+        out.push(row.standing as u8);
         out.push(u8::from(row.ring.is_some()));
         if let Some(ring) = row.ring {
             put_ring(out, ring);
@@ -130,7 +142,12 @@ fn decode_rows(reader: &mut Reader) -> Result<Vec<Row>, DecodeError> {
             return Err(DecodeError::Field("rows"));
         }
         let version = reader.u64()?;
-        let leaving = reader.boolean("leaving")?;
+        let standing = match reader.u8()? {
+            0 => Standing::Gathering,
+            1 => Standing::Operational,
+            2 => Standing::Leaving,
+            _ => return Err(DecodeError::Field("standing")),
+        };
         let ring = if reader.boolean("ring")? { Some(reader.ring()?) } else { None };
         let bits = reader.bytes(named.len().div_ceil(8))?;
         let hears = (0..bits.len() * 8).filter(|bit| bits[bit / 8] >> (bit % 8) & 1 == 1);
@@ -138,7 +155,7 @@ fn decode_rows(reader: &mut Reader) -> Result<Vec<Row>, DecodeError> {
             .map(|bit| named.get(bit).copied().ok_or(DecodeError::Field("hears")))
             .collect::<Result<_, _>>()?;
         let hears = Members::new(hears).map_err(|_| DecodeError::Field("hears"))?;
-        rows.push(Row { processor, version, hears, ring, leaving });
+        rows.push(Row { processor, version, hears, ring, standing });
     }
     Ok(rows)
 }

@@ -24,9 +24,13 @@ fn members(nodes: &[u32]) -> Members {
 }
 
 fn row(node: u32, hears: &[u32]) -> Row {
-    let leaving = hears.is_empty();
-    let ring = (!leaving).then(|| ring(9));
-    Row { processor: processor(node), version: 77, hears: members(hears), ring, leaving }
+    let standing = match node {
+        1 => Standing::Gathering,
+        2 => Standing::Operational,
+        _ => Standing::Leaving,
+    };
+    let ring = (node != 3).then(|| ring(9));
+    Row { processor: processor(node), version: 77, hears: members(hears), ring, standing }
 }
 
 fn mcast(body: &'static [u8]) -> Mcast {
