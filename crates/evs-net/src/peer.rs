@@ -86,6 +86,8 @@ pub(crate) struct Session {
     pub(crate) heard_at: Instant,
     /// When it last echoed a fresh challenge of mine.
     pub(crate) proven_at: Option<Instant>,
+    /// When the latest challenge that it echoed was drawn: then it was alive, or later.
+    pub(crate) alive_at: Option<Instant>,
     /// Whether it says that it hears me.
     pub(crate) lists_me: bool,
     pub(crate) round_trip: Option<RoundTrip>,
@@ -108,6 +110,7 @@ impl Session {
             since: now,
             heard_at: now,
             proven_at: None,
+            alive_at: None,
             lists_me: false,
             round_trip: None,
             hello_at: now,
@@ -132,6 +135,11 @@ impl Session {
         self.stamp = hello.stamp;
         self.age_ms = hello.age_ms;
         true
+    }
+
+    /// Whether it was certainly alive after this time, however late its datagrams come.
+    pub(crate) fn was_alive_after(&self, time: Instant) -> bool {
+        self.alive_at.is_some_and(|at| at > time)
     }
 
     pub(crate) fn echo(&self, node: NodeId, now: Instant) -> Echo {

@@ -237,8 +237,9 @@ impl Reach {
         if session.update(now, counter, hello) {
             session.lists_me = lists_me.unwrap_or(session.lists_me);
         }
-        if let Some(echo) = proof {
+        if let Some((echo, drawn)) = proof {
             session.proven_at = Some(now);
+            session.alive_at = session.alive_at.max(Some(drawn));
             if !was_up {
                 // What was sent before the challenge was answered may be a recording.
                 session.window.close_up_to(counter);
@@ -271,14 +272,14 @@ impl Reach {
         self.now < self.void_until
     }
 
-    /// The echo of a challenge that I drew no longer than the detection target ago.
-    fn proof(&self, hello: &Hello) -> Option<Echo> {
+    /// The echo of a challenge that I drew no longer than the detection target ago, and when.
+    fn proof(&self, hello: &Hello) -> Option<(Echo, Instant)> {
         let echo = hello.about(self.me.node)??;
-        let fresh = |(value, at): &(u64, Instant)| {
+        let fresh = |(value, at): &&(u64, Instant)| {
             *value == echo.challenge && self.now.since(*at) < self.detection
         };
-        (echo.incarnation == self.me.incarnation && self.challenges.iter().any(fresh))
-            .then_some(echo)
+        let (_, drawn) = self.challenges.iter().find(fresh)?;
+        (echo.incarnation == self.me.incarnation).then_some((echo, *drawn))
     }
 
     /// Whether the hello says that its sender hears me; `None`: it does not speak about me.
@@ -331,13 +332,19 @@ impl Reach {
             }
             return;
         }
+        // A restart looks like two living processes too, but only for a moment: what the dead one
+        // sent may come late, but it cannot echo what was drawn after its successor came.
+        let since = candidate.since;
+        let is_new = now.since(since) < detection;
+        let lives = |kept: &Session| {
+            now.since(kept.heard_at) < grace && (is_new || kept.was_alive_after(since))
+        };
         let kept = peer.current.as_ref().filter(|_| peer.up);
-        let Some(kept) = kept.filter(|kept| void || now.since(kept.heard_at) < grace) else {
+        let Some(kept) = kept.filter(|kept| void || lives(kept)) else {
             self.replace(index);
             return;
         };
-        // A restart looks like this too, but only for a moment.
-        if now.since(candidate.since) >= detection && peer.double_reported != Some(other) {
+        if !is_new && peer.double_reported != Some(other) {
             peer.double_reported = Some(other);
             let kept = Processor::new(peer.node, kept.incarnation);
             self.actions.push_back(Action::Peer(PeerEvent::Double { kept, other }));

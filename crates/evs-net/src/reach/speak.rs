@@ -57,10 +57,11 @@ impl Reach {
         }
         peer.answers += 1;
         let node = peer.node;
-        let Some(echo) = peer.session(incarnation).map(|session| session.echo(node, now)) else {
-            return;
-        };
-        let holder = peer.current.as_ref().filter(|s| peer.up && s.incarnation != incarnation);
+        let Some(session) = peer.session(incarnation) else { return };
+        let (echo, since) = (session.echo(node, now), session.since);
+        let holder = peer.current.as_ref().filter(|holder| {
+            peer.up && holder.incarnation != incarnation && holder.was_alive_after(since)
+        });
         let holder = holder.map(|s| Holder { incarnation: s.incarnation, age_ms: s.age_ms(now) });
         let newest = self.challenges.back().map(|(_, at)| now.since(*at));
         if newest.is_none_or(|age| age > self.interval()) {

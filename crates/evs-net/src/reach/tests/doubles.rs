@@ -41,6 +41,25 @@ fn the_second_owner_of_a_node_id_must_stop_and_the_first_stays_up() {
     }
 }
 
+/// What a process sent before it died may come long after its successor has started; it is no sign
+/// of life.
+#[test]
+fn late_datagrams_of_the_dead_do_not_stop_their_successor() {
+    let mut world = World::formed(3);
+    world.run(DETECTION * 3);
+    let late: Vec<_> = (0..80).map(|_| world.sealed(1, b"late")).collect();
+    world.kill(1);
+    world.run(INTERVAL);
+    let new = world.start(config(2, 201, 3));
+    for datagram in late {
+        let _ = world.inject(1, 0, &datagram);
+        world.run(INTERVAL / 2);
+    }
+    assert_eq!(world.duplicates(new), []);
+    assert_eq!(doubles(&world, 0), []);
+    assert_eq!(world.heard(0), [processor(2, 201), processor(3, 300)]);
+}
+
 #[test]
 fn with_multicast_both_know_and_agree() {
     for incarnation in [1, 999] {
