@@ -36,7 +36,7 @@ pub struct Welcome {
     pub client: ClientId,
     /// Largest body of a message, in bytes; at most [`MESSAGE_BYTES_CEILING`].
     pub message_bytes_max: u32,
-    /// Most groups that the client can have joined at a time, each counted as often as joined.
+    /// Most groups that the client can have joined at a time.
     pub joined_groups_max: u32,
     /// The client's send credit in bytes.
     pub credit: u64,

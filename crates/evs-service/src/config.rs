@@ -31,7 +31,7 @@ pub struct Config {
     /// The settings of the ring.
     pub totem: totem::Config,
     /// Most clients at a time; those that are gone count until what they sent is sequenced. 1 to
-    /// [`CLIENTS_CAP`]; default 256.
+    /// [`CLIENTS_CAP`]; default 1,024.
     pub clients_max: usize,
     /// Most groups that one client can be in. 1 to [`GROUPS_PER_CLIENT_CAP`]; default 4,096.
     pub groups_per_client_max: usize,
@@ -46,7 +46,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             totem: totem::Config::default(),
-            clients_max: 256,
+            clients_max: 1_024,
             groups_per_client_max: 4_096,
             client_send_bytes_max: 4 << 20,
             message_bytes_max: 1 << 20,

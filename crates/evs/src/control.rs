@@ -35,7 +35,7 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Most groups in one message, and in one call of join or leave.
     pub message_groups_max: usize,
-    /// Most groups joined at a time, each counted as often as it was joined.
+    /// Most groups joined at a time.
     pub joined_groups_max: usize,
     /// How much can be on its way from this client into the order, in bytes. A message counts its
     /// body, 32 for each group and 64.

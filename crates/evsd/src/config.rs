@@ -420,7 +420,7 @@ fn own_node(document: &Document<'_>, id: Found<u64>, cluster: &Cluster) -> Optio
 }
 
 fn limits(mut section: Section<'_>) -> Limits {
-    let clients = section.number_or("clients_max", 1..=16_384, 256);
+    let clients = section.number_or("clients_max", 1..=16_384, 1_024);
     let groups = section.number_or("groups_per_client_max", 1..=65_536, 4096);
     let send = section.number_or("client_send_bytes_max", 64 << 10..=1 << 30, 4 << 20);
     let event = section.number_or("client_event_bytes_max", 64 << 10..=1 << 30, 16 << 20);
