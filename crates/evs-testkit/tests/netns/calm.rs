@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use evs_testkit::netns::IpVersion;
 
-use crate::scene::{PATIENT, Scene, Stage, THREE};
+use crate::scene::{PATIENT, Stage, THREE};
 
 /// Messages from each member in a test of plain exchange: all sizes come up.
 const MESSAGES: u64 = 220;
@@ -44,6 +44,15 @@ fn daemons_exchange_messages_by_ipv6_multicast() -> Result<()> {
     exchange(Stage { version: IpVersion::V6, multicast: true, ..THREE })
 }
 
+/// A path that is narrower than configured cuts packets, and is not dead.
+#[test]
+fn packets_larger_than_the_path_are_cut_and_arrive() -> Result<()> {
+    for version in [IpVersion::V4, IpVersion::V6] {
+        exchange(Stage { mtu_bytes: 9000, version, ..THREE })?;
+    }
+    Ok(())
+}
+
 /// LIVE-6: loss is no fault.
 fn under_loss(stage: Stage) -> Result<()> {
     const PERCENT: u8 = 5;
@@ -76,7 +85,7 @@ fn five_percent_loss_of_multicast_changes_no_configuration() -> Result<()> {
 /// LIVE-6: a slow line is no fault. What does not fit its short queue is lost on the way.
 #[test]
 fn a_slow_line_changes_no_configuration() -> Result<()> {
-    Stage { detection: PATIENT, ..THREE }.play(|scene: &mut Scene| {
+    Stage { detection: PATIENT, ..THREE }.play(|scene| {
         let nodes = scene.cluster.nodes();
         let begin = Instant::now();
         scene.network.limit_rate(2, 20)?;

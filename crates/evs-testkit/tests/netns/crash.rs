@@ -7,7 +7,7 @@ use evs::{ConnectOptions, DisconnectReason};
 use rustix::process::Signal;
 
 use crate::member::{Log, Wanted};
-use crate::scene::{BURST, CONFIGURATIONS_MAX, DETECTION, Scene, Stage, THREE, bound};
+use crate::scene::{BURST, CONFIGURATIONS_MAX, DETECTION, PATIENT, Scene, Stage, THREE, bound};
 
 #[test]
 fn a_killed_daemon_is_excluded_and_rejoins() -> Result<()> {
@@ -158,6 +158,24 @@ fn a_stopped_daemon_is_excluded_once_and_comes_back_once() -> Result<()> {
         let own = scene.configurations_since(3, stopped);
         ensure!(own <= CONFIGURATIONS_MAX, "LIVE-6: the stopped one saw {own} configurations");
         Ok(())
+    })
+}
+
+/// LIVE-6: a pause of less than half the detection target is no fault, whoever pauses.
+#[test]
+fn a_short_pause_changes_no_configuration() -> Result<()> {
+    let nodes = [1, 2, 3];
+    Stage { detection: PATIENT, ..THREE }.play(|scene| {
+        let begin = Instant::now();
+        for node in nodes {
+            scene.until_traffic(&nodes, 50)?;
+            scene.burst();
+            scene.signal(node, Signal::STOP)?;
+            scene.until_change(&nodes, PATIENT / 3)?;
+            scene.signal(node, Signal::CONT)?;
+        }
+        scene.until_traffic(&nodes, 50)?;
+        scene.assert_no_change(&nodes, begin)
     })
 }
 

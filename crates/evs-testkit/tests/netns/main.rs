@@ -4,6 +4,7 @@
 //! Needs root; `evs_testkit::netns` says what else.
 
 mod calm;
+mod chaos;
 mod crash;
 mod cut;
 mod member;

@@ -46,6 +46,8 @@ pub(crate) struct Stage {
     pub(crate) strangers: u8,
     pub(crate) version: IpVersion,
     pub(crate) multicast: bool,
+    /// What the daemons take for the network's MTU; it is 1500.
+    pub(crate) mtu_bytes: u32,
     pub(crate) detection: Duration,
 }
 
@@ -55,6 +57,7 @@ pub(crate) const THREE: Stage = Stage {
     strangers: 0,
     version: IpVersion::V4,
     multicast: false,
+    mtu_bytes: 1500,
     detection: DETECTION,
 };
 
@@ -96,9 +99,11 @@ impl Stage {
             (true, IpVersion::V4) => Some("239.192.7.1:5406"),
             (true, IpVersion::V6) => Some("[ff15::77]:5406"),
         };
-        let cluster_lines = group.map_or_else(String::new, |group| {
-            format!("transport = \"multicast\"\nmulticast_address = \"{group}\"\n")
-        });
+        let mut cluster_lines = format!("mtu_bytes = {}\n", self.mtu_bytes);
+        if let Some(group) = group {
+            cluster_lines += "transport = \"multicast\"\n";
+            cluster_lines += &format!("multicast_address = \"{group}\"\n");
+        }
         Setup {
             detection: self.detection,
             places: (1..=self.nodes).map(|host| network.place(host)).collect(),
@@ -208,6 +213,16 @@ impl Scene {
         for node in nodes {
             let changes = self.changes_since(*node, since);
             ensure!(changes.is_empty(), "LIVE-6: without a fault node {node} saw {changes:#?}");
+        }
+        Ok(())
+    }
+
+    /// Waits until somebody at these nodes is told of a change, for so long at most.
+    pub(crate) fn until_change(&self, nodes: &[u32], within: Duration) -> Result<()> {
+        let since = Instant::now();
+        let newer = |changes: &[Change]| changes.last().is_some_and(|change| change.at >= since);
+        if let Some(member) = self.members(nodes).first() {
+            member.look_for(within, |log| newer(&log.changes).then_some(()))?;
         }
         Ok(())
     }

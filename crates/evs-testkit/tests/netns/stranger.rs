@@ -18,8 +18,11 @@ use crate::scene::{PATIENT, Scene, Stage, THREE};
 const CAPTURED: usize = 200;
 
 /// Most datagrams that the stranger sends, and for how long.
-const FLOOD_DATAGRAMS: u64 = 400_000;
+const FLOOD_DATAGRAMS: u64 = 2_000_000;
 const FLOOD_TIME: Duration = Duration::from_secs(5);
+
+/// Lines in the log of a whole test: whatever comes, a few a minute.
+const LOG_LINES_MAX: usize = 100;
 
 /// The host of the stranger.
 const HOST: u8 = 4;
@@ -38,7 +41,7 @@ fn a_flood_of_garbage_changes_nothing_and_is_counted() -> Result<()> {
         let begin = Instant::now();
         let targets = nodes.map(|node| scene.cluster.address(node));
         let enough = AtomicBool::new(false);
-        let sent = Network::within(&scene.network.namespace(HOST), || {
+        let (sent, rate) = Network::within(&scene.network.namespace(HOST), || {
             let socket = UdpSocket::bind((scene.network.address(HOST), 0))?;
             thread::scope(|scope| {
                 let flood = scope.spawn(|| flood(&socket, &targets, &captured, &enough));
@@ -51,9 +54,12 @@ fn a_flood_of_garbage_changes_nothing_and_is_counted() -> Result<()> {
                 flows.and(calm).and(sent)
             })
         })?;
-        let rate = sent as f64 / begin.elapsed().as_secs_f64();
         println!("{sent} datagrams of garbage, {rate:.0} a second");
         scene.assert_no_change(&nodes, begin)?;
+        for node in nodes {
+            let lines = scene.cluster.log(node).lines().count();
+            ensure!(lines < LOG_LINES_MAX, "D24: the log of node {node} has {lines} lines");
+        }
         until_counted(scene, &["magic", "unauthenticated", "replayed", "length"])?;
         other.until_open(3)?;
         let alone = other.status(3)?;
@@ -116,13 +122,14 @@ fn datagram(frame: &[u8]) -> Option<&[u8]> {
         .flatten()
 }
 
-/// Sends garbage to all targets in turn, as fast as the system takes it. Returns how much it was.
+/// Sends garbage to all targets in turn, as fast as the system takes it. Returns how much it was,
+/// and how many a second.
 fn flood(
     socket: &UdpSocket,
     targets: &[SocketAddr],
     captured: &[Vec<u8>],
     enough: &AtomicBool,
-) -> Result<u64> {
+) -> Result<(u64, f64)> {
     let mut random = fastrand::Rng::with_seed(7);
     let begin = Instant::now();
     let mut sent = 0;
@@ -137,7 +144,7 @@ fn flood(
             }
         }
     }
-    Ok(sent)
+    Ok((sent, sent as f64 / begin.elapsed().as_secs_f64()))
 }
 
 /// Random bytes; or a datagram of the ring: as it was, cut short, with a bit or a byte changed.
