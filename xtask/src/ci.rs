@@ -79,7 +79,6 @@ fn clippy() -> Result<u64> {
     let mut runs: Vec<Vec<&str>> = packages.iter().map(|name| vec!["-p", name]).collect();
     runs.push(vec!["-p", "evs", "--features", "tokio"]);
     runs.push(vec!["-p", "evs-testkit", "--features", "netns"]);
-    runs.push(vec!["-p", "evs-testkit", "--features", "netns"]);
     let mut failed = Vec::new();
     for run in &runs {
         let mut command = cargo(["clippy", "--quiet", "--locked", "--all-targets"]);

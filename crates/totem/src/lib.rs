@@ -46,7 +46,7 @@
 //! | the token's visit, the parked token | `operational.rs`, with `flow.rs` |
 //! | what is held, what is delivered when | `window.rs`, `order.rs` |
 //! | joins and consensus; which sets form rings | `gather.rs`, `graph.rs` |
-//! | the commit token | `commit.rs` |
+//! | the commit token | `commit.rs`, with `attempt.rs` |
 //! | recovery, obligations, the install batch | `recovery.rs`, `recovery/plan.rs`, `old.rs` |
 //! | every limit and timeout | `config.rs` |
 //! | the packets | `wire/` |
@@ -56,6 +56,7 @@
 
 extern crate alloc;
 
+mod attempt;
 mod backlog;
 mod commit;
 mod config;

@@ -7,10 +7,12 @@
 //!
 //! [`visit`]: Operational::visit
 
+mod holding;
+
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use evs_model::{Instant, Members, Processor, RingId};
+use evs_model::{Instant, Members, Processor};
 
 use crate::config::Terms;
 use crate::context::Context;
@@ -22,6 +24,7 @@ use crate::resend::Resend;
 use crate::ring::Next;
 use crate::stats::Discard;
 use crate::wire::{Join, Mcast, MergeDetect, Packet, Parked, Standing, Token, Wake};
+use holding::{Holding, Rotation, TokenMark};
 
 /// A ring of this many sequence numbers is formed anew, long before a number can wrap (P13).
 const SEQ_MAX: u64 = u64::MAX / 2;
@@ -43,37 +46,6 @@ pub(crate) struct Operational {
     loss_at: Instant,
     merge_at: Instant,
     rotation: Rotation,
-}
-
-/// Where the token is.
-#[derive(Debug)]
-enum Holding {
-    /// Passed on, and not known to have arrived. `idle`: it is, or is about to be, parked.
-    Sent { resend: Resend, token: TokenMark },
-    /// Passed on, and known to have arrived.
-    Away { token: TokenMark },
-    /// Parked here.
-    Parked { token: Token, release_at: Instant },
-}
-
-/// What is remembered of a token that was passed on.
-#[derive(Clone, Copy, Debug)]
-struct TokenMark {
-    token_seq: u64,
-    seq: u64,
-    /// Who parks it, if it is so idle that it will be parked.
-    parker: Option<Processor>,
-    /// When to ask the parker for it again.
-    wake_at: Instant,
-    /// Somebody asked for it before it came.
-    woken: bool,
-}
-
-/// The time of one rotation, measured while the token is not parked.
-#[derive(Debug, Default)]
-struct Rotation {
-    visit_at: Option<Instant>,
-    smoothed: Duration,
 }
 
 impl Operational {
@@ -526,54 +498,4 @@ pub(crate) fn broken(cx: &Context, members: &Members) -> Option<Cause> {
         return Some(Cause::MemberLeft(leaver));
     }
     cx.graph.broken_pair(members).map(|(p, q)| Cause::PathLost(p, q))
-}
-
-impl TokenMark {
-    fn away(token: &Token) -> Self {
-        Self {
-            token_seq: token.token_seq,
-            seq: token.seq,
-            parker: None,
-            wake_at: Instant::NEVER,
-            woken: false,
-        }
-    }
-
-    const fn nowhere() -> Self {
-        Self { token_seq: 0, seq: 0, parker: None, wake_at: Instant::NEVER, woken: false }
-    }
-
-    /// Asks the parker for the token, and again later.
-    fn ask(&mut self, cx: &mut Context, ring: RingId, every: Duration) {
-        if let Some(parker) = self.parker.filter(|parker| *parker != cx.me) {
-            cx.transmit(parker, Packet::Wake(Wake { ring }));
-            self.wake_at = cx.now + every;
-        }
-    }
-
-    fn on_timeout(&mut self, cx: &mut Context, ring: RingId, every: Duration) {
-        if cx.now >= self.wake_at {
-            self.ask(cx, ring, every);
-        }
-    }
-}
-
-impl Rotation {
-    fn measure(&mut self, cx: &mut Context) {
-        if let Some(before) = self.visit_at.replace(cx.now) {
-            let sample = cx.now - before;
-            self.smoothed =
-                if self.smoothed.is_zero() { sample } else { (self.smoothed * 7 + sample) / 8 };
-            cx.stats.rotation_ns = u64::try_from(self.smoothed.as_nanos()).unwrap_or(u64::MAX);
-        }
-    }
-
-    /// When the token is sent again: four rotations, within bounds.
-    fn token_retransmit(&self, terms: &Terms) -> Duration {
-        if self.smoothed.is_zero() {
-            return terms.token_retransmit();
-        }
-        let (shortest, longest) = terms.token_retransmit_bounds();
-        (self.smoothed * 4).clamp(shortest, longest)
-    }
 }

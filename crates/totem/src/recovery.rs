@@ -12,33 +12,28 @@
 
 mod plan;
 
-use evs_model::{Configuration, Instant, Processor};
+use evs_model::Configuration;
 
-use crate::commit::{attempt_on_join, attempt_on_rows, pass_on};
+use crate::attempt::Attempt;
 use crate::context::Context;
 use crate::old::OldRing;
 use crate::operational::{Operational, out_of_range};
 use crate::order::Order;
-use crate::output::{Cause, Output, Timer};
-use crate::resend::Resend;
+use crate::output::{Cause, Output};
 use crate::ring::Next;
 use crate::stats::Discard;
-use crate::wire::{CommitToken, Join, Mcast, Packet, Recovered, Token};
+use crate::wire::{CommitToken, Mcast, Packet, Recovered, Token};
 use plan::Plan;
 
 #[derive(Debug)]
 pub(crate) struct Recovery {
     /// What this processor brings along and must get; `None` for a fresh processor.
     old: Option<(OldRing, Plan)>,
-    commit: CommitToken,
+    pub(crate) attempt: Attempt,
     /// The new ring: members that installed it before may already send.
     new: Order,
-    next: Processor,
     /// The last token accepted; 0 before the first.
     token_seq: u64,
-    /// The commit token, then the token.
-    resend: Option<Resend>,
-    loss_at: Instant,
 }
 
 impl Recovery {
@@ -46,24 +41,16 @@ impl Recovery {
     pub(crate) fn enter(
         cx: &mut Context,
         old: Option<OldRing>,
-        mut commit: CommitToken,
+        commit: CommitToken,
     ) -> (Self, Next) {
         let old = old.map(|old| {
             let plan = Plan::new(&old, &commit);
             (old, plan)
         });
-        let resend = pass_on(cx, &mut commit);
-        let alone = resend.is_none();
-        let mut state = Self {
-            old,
-            new: Order::new(commit.ring, commit.members.clone(), &commit.terms),
-            next: commit.members.next_after(cx.me).expect("agreed to as a member"),
-            token_seq: 0,
-            resend,
-            loss_at: cx.now + commit.terms.token_loss(),
-            commit,
-        };
-        let next = if alone { state.first_token(cx) } else { Next::Stay };
+        let new = Order::new(commit.ring, commit.members.clone(), &commit.terms);
+        let attempt = Attempt::pass_on(cx, commit);
+        let mut state = Self { old, attempt, new, token_seq: 0 };
+        let next = if state.attempt.is_alone() { state.first_token(cx) } else { Next::Stay };
         (state, next)
     }
 
@@ -79,8 +66,8 @@ impl Recovery {
     /// The commit token is back from its second rotation: the representative sends the first
     /// token, once (P4).
     pub(crate) fn on_commit_token(&mut self, cx: &mut Context, commit: &CommitToken) -> Next {
-        let round = commit.hop as usize == 2 * self.commit.members.len();
-        let mine = commit.ring == self.commit.ring && commit.ring.rep == cx.me;
+        let round = commit.hop as usize == 2 * self.attempt.members().len();
+        let mine = commit.ring == self.attempt.ring() && commit.ring.rep == cx.me;
         if !(mine && round && self.token_seq == 0) {
             cx.discard(Discard::Duplicate);
             return Next::Stay;
@@ -120,33 +107,8 @@ impl Recovery {
         Next::Stay
     }
 
-    pub(crate) fn on_join(&mut self, cx: &mut Context, from: Processor, join: &Join) -> Next {
-        attempt_on_join(cx, &self.commit, from, join)
-    }
-
-    pub(crate) fn on_row_change(&self, cx: &Context) -> Next {
-        attempt_on_rows(cx, &self.commit)
-    }
-
-    pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Next {
-        if cx.now >= self.loss_at {
-            return Next::Gather(Cause::TokenLost);
-        }
-        if let Some(resend) = &mut self.resend {
-            resend.on_timeout(cx);
-        }
-        Next::Stay
-    }
-
-    pub(crate) fn deadline(&self) -> (Instant, Timer) {
-        match &self.resend {
-            Some(resend) if resend.at < self.loss_at => (resend.at, Timer::TokenRetransmit),
-            _ => (self.loss_at, Timer::TokenLoss),
-        }
-    }
-
     fn first_token(&mut self, cx: &mut Context) -> Next {
-        self.visit(cx, Token::first(self.commit.ring))
+        self.visit(cx, Token::first(self.attempt.ring()))
     }
 
     /// One visit of the token: send what others miss, request what is missing here, say whether
@@ -156,23 +118,19 @@ impl Recovery {
             return Next::Gather(Cause::OutOfRange);
         }
         self.token_seq = token.token_seq;
-        self.loss_at = cx.now + self.commit.terms.token_loss();
+        self.attempt.token_seen(cx);
         self.retransmit(cx, &mut token);
         if self.complete(&mut token) {
-            let place = self.commit.members.index_of(cx.me).expect("agreed to as a member");
+            let place = self.attempt.members().index_of(cx.me).expect("agreed to as a member");
             token.complete |= 1 << place;
         }
-        if token.all_complete(self.commit.members.len()) {
+        if token.all_complete(self.attempt.members().len()) {
             return Next::Operational(token.into());
         }
         if token.seq > 0 {
             return Next::Gather(Cause::OutOfRange);
         }
-        token.token_seq += 1;
-        let (_, longest) = self.commit.terms.token_retransmit_bounds();
-        let every = self.commit.terms.token_retransmit();
-        let packet = Packet::Token(token.into());
-        self.resend = Some(Resend::start(cx, self.next, packet, every, longest));
+        self.attempt.forward(cx, token);
         Next::Stay
     }
 
@@ -180,10 +138,10 @@ impl Recovery {
     fn retransmit(&self, cx: &mut Context, token: &mut Token) {
         let Some((old, _)) = &self.old else { return };
         let window = &old.order.window;
-        token.rtr.serve(old.order.ring, self.commit.terms.window_packets, |seq| {
+        token.rtr.serve(old.order.ring, self.attempt.terms().window_packets, |seq| {
             let Some(mcast) = window.get(seq) else { return false };
             cx.stats.recovered += 1;
-            let recovered = Recovered { ring: self.commit.ring, mcast: mcast.clone() };
+            let recovered = Recovered { ring: self.attempt.ring(), mcast: mcast.clone() };
             cx.transmit_all(Packet::Recovered(recovered));
             true
         });
@@ -213,18 +171,18 @@ impl Recovery {
             plan.deliver_regular(cx, &mut old.order);
             cx.outputs.push_back(Output::Configure(Configuration::Transitional {
                 from: old.order.ring,
-                to: self.commit.ring,
+                to: self.attempt.ring(),
                 members: plan.transitional.clone(),
             }));
             plan.deliver_transitional(cx, &mut old.order);
         }
         cx.outputs.push_back(Output::Configure(Configuration::Regular {
-            ring: self.commit.ring,
-            members: self.commit.members.clone(),
+            ring: self.attempt.ring(),
+            members: self.attempt.members().clone(),
         }));
-        cx.install(self.commit.ring, &self.commit.members);
+        cx.install(self.attempt.ring(), self.attempt.members());
         // What was not sequenced is handed over again, whole, by the layer above.
         cx.backlog.clear();
-        Operational::enter(cx, self.new, self.commit.terms, self.next, token)
+        Operational::enter(cx, self.new, self.attempt.terms(), self.attempt.next(), token)
     }
 }

@@ -72,8 +72,8 @@ impl Ring {
         if let Packet::Join(join) = &packet {
             let next = match &mut self.state {
                 State::Gather(_) | State::Left(_) => Next::Stay,
-                State::Commit(state) => state.on_join(cx, from, join),
-                State::Recovery(state) => state.on_join(cx, from, join),
+                State::Commit(state) => state.attempt.on_join(cx, from, join),
+                State::Recovery(state) => state.attempt.on_join(cx, from, join),
                 State::Operational(state) => state.on_join(cx, from, join),
             };
             self.transition(next);
@@ -88,8 +88,8 @@ impl Ring {
         cx.advance(now);
         let next = match &mut self.state {
             State::Gather(state) => state.on_timeout(cx),
-            State::Commit(state) => state.on_timeout(cx),
-            State::Recovery(state) => state.on_timeout(cx),
+            State::Commit(state) => state.attempt.on_timeout(cx),
+            State::Recovery(state) => state.attempt.on_timeout(cx),
             State::Operational(state) => state.on_timeout(cx),
             State::Left(state) => {
                 state.on_timeout(cx);
@@ -109,8 +109,8 @@ impl Ring {
         }
         let next = match &mut self.state {
             State::Gather(state) => state.on_row_change(cx),
-            State::Commit(state) => state.on_row_change(cx),
-            State::Recovery(state) => state.on_row_change(cx),
+            State::Commit(state) => state.attempt.on_row_change(cx),
+            State::Recovery(state) => state.attempt.on_row_change(cx),
             State::Operational(state) => state.on_row_change(cx),
             State::Left(_) => Next::Stay,
         };
@@ -164,8 +164,8 @@ impl Ring {
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         match &self.state {
             State::Gather(state) => Some(state.deadline(&self.context)),
-            State::Commit(state) => Some(state.deadline()),
-            State::Recovery(state) => Some(state.deadline()),
+            State::Commit(state) => Some(state.attempt.deadline()),
+            State::Recovery(state) => Some(state.attempt.deadline()),
             State::Operational(state) => Some(state.deadline(&self.context)),
             State::Left(state) => state.deadline(),
         }
@@ -343,7 +343,7 @@ fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet
         (S::Commit(_), Packet::Mcast(_)) => cx.ignore(Discard::Frozen),
         (S::Commit(s), Packet::MergeDetect(p)) => {
             cx.merge_probe(&p);
-            s.on_row_change(cx)
+            s.attempt.on_row_change(cx)
         }
         (S::Commit(_), Packet::Parked(_)) => cx.ignore(wrong),
         (S::Commit(_), Packet::Recovered(_)) => cx.ignore(wrong),
@@ -355,7 +355,7 @@ fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet
         (S::Recovery(s), Packet::Mcast(p)) => s.on_mcast(cx, p),
         (S::Recovery(s), Packet::MergeDetect(p)) => {
             cx.merge_probe(&p);
-            s.on_row_change(cx)
+            s.attempt.on_row_change(cx)
         }
         (S::Recovery(_), Packet::Parked(_)) => cx.ignore(wrong),
         (S::Recovery(s), Packet::Recovered(p)) => s.on_recovered(cx, p),

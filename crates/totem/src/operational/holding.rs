@@ -1,0 +1,91 @@
+//! Where the token is, and how long a rotation takes.
+
+use core::time::Duration;
+
+use evs_model::{Instant, Processor, RingId};
+
+use crate::config::Terms;
+use crate::context::Context;
+use crate::resend::Resend;
+use crate::wire::{Packet, Token, Wake};
+
+/// Where the token is.
+#[derive(Debug)]
+pub(super) enum Holding {
+    /// Passed on, and not known to have arrived. `idle`: it is, or is about to be, parked.
+    Sent { resend: Resend, token: TokenMark },
+    /// Passed on, and known to have arrived.
+    Away { token: TokenMark },
+    /// Parked here.
+    Parked { token: Token, release_at: Instant },
+}
+
+/// What is remembered of a token that was passed on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TokenMark {
+    pub(super) token_seq: u64,
+    pub(super) seq: u64,
+    /// Who parks it, if it is so idle that it will be parked.
+    pub(super) parker: Option<Processor>,
+    /// When to ask the parker for it again.
+    pub(super) wake_at: Instant,
+    /// Somebody asked for it before it came.
+    pub(super) woken: bool,
+}
+
+/// The time of one rotation, measured while the token is not parked.
+#[derive(Debug, Default)]
+pub(super) struct Rotation {
+    pub(super) visit_at: Option<Instant>,
+    pub(super) smoothed: Duration,
+}
+
+impl TokenMark {
+    pub(super) fn away(token: &Token) -> Self {
+        Self {
+            token_seq: token.token_seq,
+            seq: token.seq,
+            parker: None,
+            wake_at: Instant::NEVER,
+            woken: false,
+        }
+    }
+
+    pub(super) const fn nowhere() -> Self {
+        Self { token_seq: 0, seq: 0, parker: None, wake_at: Instant::NEVER, woken: false }
+    }
+
+    /// Asks the parker for the token, and again later.
+    pub(super) fn ask(&mut self, cx: &mut Context, ring: RingId, every: Duration) {
+        if let Some(parker) = self.parker.filter(|parker| *parker != cx.me) {
+            cx.transmit(parker, Packet::Wake(Wake { ring }));
+            self.wake_at = cx.now + every;
+        }
+    }
+
+    pub(super) fn on_timeout(&mut self, cx: &mut Context, ring: RingId, every: Duration) {
+        if cx.now >= self.wake_at {
+            self.ask(cx, ring, every);
+        }
+    }
+}
+
+impl Rotation {
+    pub(super) fn measure(&mut self, cx: &mut Context) {
+        if let Some(before) = self.visit_at.replace(cx.now) {
+            let sample = cx.now - before;
+            self.smoothed =
+                if self.smoothed.is_zero() { sample } else { (self.smoothed * 7 + sample) / 8 };
+            cx.stats.rotation_ns = u64::try_from(self.smoothed.as_nanos()).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// When the token is sent again: four rotations, within bounds.
+    pub(super) fn token_retransmit(&self, terms: &Terms) -> Duration {
+        if self.smoothed.is_zero() {
+            return terms.token_retransmit();
+        }
+        let (shortest, longest) = terms.token_retransmit_bounds();
+        (self.smoothed * 4).clamp(shortest, longest)
+    }
+}
