@@ -14,7 +14,7 @@ use bytes::Bytes;
 use evs::{Client, ConnectOptions, DisconnectReason, Event, SendError};
 use evs_model::{ConfigurationChange, Group, Groups, Guarantee, Members, Message, Processor};
 use evs_sim::body::{body, tag_of};
-use evs_sim::history::{Recorded, Submission, View};
+use evs_sim::history::{Recorded, Start, Submission, View};
 use evs_testkit::{DEADLINE, until};
 
 /// Own messages that are under way at a time.
@@ -36,6 +36,7 @@ const LAST: u64 = 1 << 63;
 pub(crate) struct Member {
     node: u32,
     processor: Processor,
+    saw_all: bool,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -102,8 +103,9 @@ pub(crate) enum Wanted {
 }
 
 impl Member {
-    /// Connects to a node as soon as that lets clients in, and joins the group.
-    pub(crate) fn connect(node: u32, socket: &Path) -> Result<Self> {
+    /// Connects to a node as soon as that lets clients in, and joins the group. `before_all` says
+    /// that nobody has sent anything yet: this member sees every message of its configuration.
+    pub(crate) fn connect(node: u32, socket: &Path, before_all: bool) -> Result<Self> {
         let options = ConnectOptions::new().path(socket).name(format!("member {node}"));
         let client =
             until(&format!("node {node} takes clients"), || Client::connect_with(&options).ok())?;
@@ -116,7 +118,7 @@ impl Member {
             worker.shared.log().failure = result.err().map(|error| format!("{error:#}"));
             worker.shared.changed.notify_all();
         })?;
-        Ok(Self { node, processor, shared, thread: Some(thread) })
+        Ok(Self { node, processor, saw_all: before_all, shared, thread: Some(thread) })
     }
 
     pub(crate) const fn node(&self) -> u32 {
@@ -186,6 +188,9 @@ impl Member {
         }
         let running = log.end.is_none();
         let mut view = View::recorded(self.processor, [group()], log.stream, running)?;
+        if self.saw_all {
+            view.start = Start::Birth { stored_by: None };
+        }
         view.settled = running.then_some(view.entries.len());
         Ok(view)
     }

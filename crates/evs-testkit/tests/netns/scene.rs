@@ -34,6 +34,7 @@ pub(crate) struct Scene {
     // In the order in which they have to go.
     pub(crate) cluster: Cluster,
     members: Vec<Member>,
+    loaded: bool,
     views: Vec<View>,
     pub(crate) network: Network,
 }
@@ -85,7 +86,8 @@ impl Stage {
     ) -> Result<()> {
         let network = Network::new(self.nodes + self.strangers, self.version)?;
         let cluster = Cluster::prepare(self.setup(&network))?;
-        let mut scene = Scene { cluster, members: Vec::new(), views: Vec::new(), network };
+        let (members, views) = (Vec::new(), Vec::new());
+        let mut scene = Scene { cluster, members, loaded: false, views, network };
         let played = act(&mut scene).and_then(|()| scene.judge());
         let judged = played.with_context(|| scene.cluster.logs())?;
         println!("{judged:?}");
@@ -117,14 +119,15 @@ impl Stage {
 impl Scene {
     /// Has a member join at a node. It knows the configuration, and is silent.
     pub(crate) fn connect(&mut self, node: u32) -> Result<()> {
-        let member = Member::connect(node, &self.cluster.socket(node))?;
+        let member = Member::connect(node, &self.cluster.socket(node), !self.loaded)?;
         member.until("its first event", |log| log.changes.first().map(drop))?;
         self.members.push(member);
         Ok(())
     }
 
     /// Has all members send from now on.
-    pub(crate) fn load(&self) {
+    pub(crate) fn load(&mut self) {
+        self.loaded = true;
         self.members.iter().for_each(|member| member.want(Wanted::Load));
     }
 
