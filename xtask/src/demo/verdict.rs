@@ -277,7 +277,60 @@ fn row(cells: impl IntoIterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use evs::{Bytes, ClientId, Groups, Guarantee, Members, NodeId, Processor};
+    use evs_sim::history::Submission;
+
     use super::*;
+
+    const RING: RingId = RingId { seq: 7, rep: processor() };
+
+    const fn processor() -> Processor {
+        let Some(node) = NodeId::new(1) else { panic!("not zero") };
+        Processor::new(node, 0xabc)
+    }
+
+    fn id(number: u64) -> MessageId {
+        MessageId { sender: processor(), client: ClientId(1), number }
+    }
+
+    fn delivered(number: u64) -> Recorded {
+        let body = Bytes::copy_from_slice(&number.to_le_bytes());
+        let groups = Groups::default();
+        let guarantee = Guarantee::Agreed;
+        Recorded::Event(Event::Message(Message {
+            id: id(number),
+            groups,
+            guarantee,
+            ring: RING,
+            seq: number,
+            body,
+        }))
+    }
+
+    fn accepted(number: u64) -> Recorded {
+        let (groups, guarantee, body) = (Groups::default(), Guarantee::Agreed, Bytes::new());
+        Recorded::Accepted(Submission { id: id(number), guarantee, groups, body })
+    }
+
+    fn recording(entries: Vec<Recorded>) -> Recording {
+        let members = Members::singleton(processor());
+        let change = ConfigurationChange::Regular {
+            ring: RING,
+            left: Members::default(),
+            joined: Members::default(),
+            members,
+        };
+        let first = Recorded::Event(Event::Configuration(change));
+        let entries = std::iter::once(first).chain(entries).collect();
+        let (node, processor, running) = (1, processor(), true);
+        Recording { node, processor, entries, sent: 0, delivered: 0, bytes: 0, running }
+    }
+
+    fn c_history(tags: &[u64]) -> Vec<Happened> {
+        let change = Happened::Change { rep: 1, seq: RING.c_seq(), members: vec![1] };
+        let got = tags.iter().map(|tag| Happened::Got { node: 1, tag: Tag(*tag) });
+        std::iter::once(change).chain(got).collect()
+    }
 
     #[test]
     fn a_digest_tells_the_order_of_messages() {
@@ -288,5 +341,33 @@ mod tests {
         };
         assert_eq!(digest([1, 2]), digest([1, 2]));
         assert_ne!(digest([1, 2]), digest([2, 1]));
+    }
+
+    #[test]
+    fn the_first_difference_between_the_neighbours_is_named() {
+        let rust = recording(vec![delivered(1), delivered(2)]);
+        assert!(compare_c(&rust, &c_history(&[1, 2])).is_ok());
+        let swapped = compare_c(&rust, &c_history(&[2, 1])).expect_err("another order");
+        assert!(swapped.to_string().starts_with("event 1: "), "{swapped}");
+        assert!(compare_c(&rust, &c_history(&[1])).is_err());
+        assert!(compare_c(&rust, &c_history(&[1, 2, 3])).is_err());
+    }
+
+    #[test]
+    fn a_message_in_c_that_never_came_back_is_noticed() {
+        let rust = recording(vec![delivered(1)]);
+        let mut history = c_history(&[1]);
+        history.push(Happened::Sent(Tag(1)));
+        assert!(compare_c(&rust, &history).is_ok());
+        history.push(Happened::Sent(Tag(9)));
+        assert!(compare_c(&rust, &history).is_err());
+    }
+
+    #[test]
+    fn a_message_that_was_accepted_and_never_delivered_is_lost() {
+        let whole = recording(vec![accepted(1), delivered(1)]);
+        assert!(nothing_lost(&[whole]).is_ok());
+        let lost = recording(vec![accepted(1), delivered(1), accepted(2)]);
+        assert!(nothing_lost(&[lost]).is_err());
     }
 }

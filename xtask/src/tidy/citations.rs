@@ -40,6 +40,11 @@ pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
             complaints.extend(broken_links(file, tree));
             complaints.extend(stale_quotations(file, tree));
         }
+        if let Some(page) = file.path.strip_prefix("docs/decisions/").filter(|p| *p != "README.md")
+            && !text("docs/decisions/README.md").contains(&format!("]({page})"))
+        {
+            complaints.push(file.complain(0, "is not listed in docs/decisions/README.md"));
+        }
         if file.path == "ARCHITECTURE.md" && file.text.lines().count() > ARCHITECTURE_LINES_MAX {
             let what = format!("more than {ARCHITECTURE_LINES_MAX} lines");
             complaints.push(file.complain(0, what));
