@@ -65,24 +65,22 @@ mod tests {
         }
     }
 
-    /// Every key of the example file has an entry in its page, and nothing else has.
+    /// Every key of the example file is in its page with the same value, and nothing else is.
     #[test]
     fn the_page_of_the_configuration_file_lists_its_keys() {
         let example = fs::read_to_string(root().join("crates/evsd/evsd.toml")).expect("there");
         let page = fs::read_to_string(root().join("xtask/install/evsd.toml.5")).expect("there");
-        let keys = example.lines().filter_map(|line| {
-            let (key, _) = line.trim_start_matches("# ").split_once(" = ")?;
-            (!key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
-                .then_some(key)
-        });
-        let mut keys: Vec<_> = keys.collect();
+        let is_key = |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let lines = example.lines().map(|line| line.trim_start_matches("# "));
+        let mut keys: Vec<_> = lines.filter_map(|line| line.split_once(" = ")).collect();
+        keys.retain(|(key, _)| is_key(key));
+        // Of the nodes, the first stands for all.
+        let mut seen = Vec::new();
+        keys.retain(|(key, _)| !seen.contains(key) && (seen.push(*key), true).1);
+        let page = page.replace("\\(dq", "\"");
+        let entries = page.lines().filter_map(|line| line.strip_prefix(".B \"")?.strip_suffix('"'));
+        let mut listed: Vec<_> = entries.filter_map(|entry| entry.split_once(" = ")).collect();
         keys.sort_unstable();
-        keys.dedup();
-        let mut listed: Vec<_> = page
-            .lines()
-            .filter_map(|line| line.strip_prefix(".B \""))
-            .filter_map(|entry| entry.split(" = ").next())
-            .collect();
         listed.sort_unstable();
         assert_eq!(listed, keys);
     }
