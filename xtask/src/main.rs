@@ -33,7 +33,11 @@ enum Task {
     /// Runs the tests of the C interface, which compile C programs against an installed tree.
     Abi,
     /// Runs every gate in order, the fastest first, and stops at the first that fails.
-    Ci,
+    Ci {
+        /// Runs only the gates whose names hold this text.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
     /// Shows three daemons and their clients through a crash, a return and an orderly leave.
     Demo(demo::Options),
     /// Builds everything and installs it below a directory.
@@ -55,7 +59,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Abi => ci::abi().map(drop),
-        Task::Ci => return ci::ci(),
+        Task::Ci { only } => return ci::ci(only.as_deref()),
         Task::Demo(options) => demo::run(&options),
         Task::Install(options) => install::run(&options),
         Task::Netns => ci::netns().map(drop),

@@ -15,6 +15,10 @@ impl Step {
     pub(crate) fn new(name: &'static str, act: impl FnOnce() -> Result<u64> + 'static) -> Self {
         Self { name, act: Box::new(act) }
     }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 enum Outcome {
