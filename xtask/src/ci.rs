@@ -117,7 +117,11 @@ fn tests() -> Result<u64> {
 /// Nextest where it is installed, otherwise what Cargo brings; both run every test.
 fn test_runner() -> &'static [&'static str] {
     let nextest = cargo(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
-    if nextest { &["nextest", "run"] } else { &["test", "--all-targets"] }
+    if nextest {
+        &["nextest", "run", "--no-fail-fast"]
+    } else {
+        &["test", "--all-targets", "--no-fail-fast"]
+    }
 }
 
 fn doc_tests() -> Result<u64> {

@@ -8,13 +8,14 @@ use anyhow::{Result, bail};
 
 use crate::cargo;
 
-/// A program, and the package that brings it.
+/// A program, or the path of another file, and the package that brings it.
 struct Need {
     program: &'static str,
     package: &'static str,
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
+    Need { program: "/usr/include/stdio.h", package: "libc6-dev" },
     Need { program: "gcc", package: "gcc" },
     Need { program: "g++", package: "g++" },
     Need { program: "ip", package: "iproute2" },
@@ -53,7 +54,7 @@ pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// Where a program is, also where only root looks.
+/// Where a program is, also where only root looks; an absolute path is itself.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(|dir| Path::new(dir).to_owned());
