@@ -34,14 +34,21 @@ pub(crate) fn release() -> Result<Built> {
     Ok(built)
 }
 
+/// # Errors
+/// There is no C compiler; the error says where to get one.
+pub(crate) fn need_c_compiler() -> Result<()> {
+    match debian::find("cc") {
+        Some(_) => Ok(()),
+        None => bail!("no C compiler `cc`: install one (Debian: gcc, libc6-dev)"),
+    }
+}
+
 /// Links the shared library beside the other files of the build, and returns its directory.
 ///
 /// # Errors
 /// There is no C compiler, or it fails.
 pub(crate) fn shared_library(built: &Built) -> Result<PathBuf> {
-    if debian::find("cc").is_none() {
-        bail!("no C compiler `cc`: install one (Debian: gcc, libc6-dev)");
-    }
+    need_c_compiler()?;
     let dir = built.libevs.with_file_name("libevs");
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     libevs::link(&built.libevs, &dir)?;

@@ -50,6 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// # Errors
 /// Something cannot be built or started, did not happen, or the histories break the contract.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    build::need_c_compiler()?;
     println!("building evsd, evs and libevs (optimised)");
     let built = build::release()?;
     let screen = Screen::new();
