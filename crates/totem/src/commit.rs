@@ -7,6 +7,7 @@
 use crate::attempt::Attempt;
 use crate::context::Context;
 use crate::old::OldRing;
+use crate::output::Cause;
 use crate::ring::Next;
 use crate::stats::Discard;
 use crate::wire::{CommitToken, Entry};
@@ -49,8 +50,10 @@ impl Commit {
         let agreed = self.attempt.commit();
         if commit.ring != agreed.ring || commit.members != agreed.members {
             cx.discard(Discard::Mismatch);
-        } else if commit.hop <= agreed.hop || commit.entries.iter().any(Option::is_none) {
+        } else if commit.entries.iter().any(Option::is_none) {
             cx.discard(Discard::Duplicate);
+        } else if !self.old.as_ref().is_none_or(|old| old.matches(&commit)) {
+            return Next::Gather(Cause::OutOfRange);
         } else {
             return Next::Recovery(commit.into());
         }

@@ -173,6 +173,11 @@ impl Terms {
         self.detection / 2
     }
 
+    /// How long a processor that was heard but did not join is left out, the first time.
+    pub(crate) fn give_up(&self) -> Duration {
+        self.detection * 2
+    }
+
     /// How long a growing proposal must be unchanged before its ring is formed.
     pub(crate) fn settle(&self) -> Duration {
         self.detection / 20

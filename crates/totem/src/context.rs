@@ -152,9 +152,10 @@ impl Context {
         true
     }
 
-    /// Whether a ring sequence is too far above all that is known to be any ring's (P21).
+    /// Whether a ring sequence is too far above all that is known to be any ring's (P21). Who has
+    /// been in no ring yet believes what it is told.
     pub(crate) const fn is_absurd(&self, seq: u64) -> bool {
-        seq > self.seqs.seen.saturating_add(SEQ_JUMP_MAX)
+        self.installed.is_some() && seq > self.seqs.seen.saturating_add(SEQ_JUMP_MAX)
     }
 
     /// Agrees to a ring of this sequence.
@@ -182,9 +183,12 @@ impl Context {
     /// Leaves a processor, which is heard but does not join, out of the own row for a while: twice
     /// as long each time, until it has been in a ring with this one.
     pub(crate) fn give_up(&mut self, processor: Processor) {
+        let first_pause = self.config.terms().give_up();
         let before = self.given_up.iter().find(|g| g.processor == processor);
-        let pause = before.map_or(self.config.detection * 2, |g| g.pause * 2);
-        let pause = pause.min(self.config.detection * 64);
+        if before.is_some_and(|g| g.until > self.now) {
+            return;
+        }
+        let pause = before.map_or(first_pause, |g| (g.pause * 2).min(first_pause * 32));
         self.given_up.retain(|g| g.processor != processor);
         let (since, until) = (self.now, self.now + pause);
         self.given_up.push(GivenUp { processor, since, pause, until });
@@ -198,11 +202,12 @@ impl Context {
         self.given_up.iter().any(|g| g.processor == processor && self.now < g.since + attempt)
     }
 
-    /// A sign of life from a processor that may have been given up. Returns whether the own row
-    /// changed.
-    pub(crate) fn take_back(&mut self, processor: Processor) -> bool {
+    /// A sign of life from a processor that may have been given up; it ends a pause of at most this
+    /// length. Returns whether the own row changed.
+    pub(crate) fn take_back(&mut self, processor: Processor, longest: Duration) -> bool {
         let now = self.now;
-        for given_up in self.given_up.iter_mut().filter(|g| g.processor == processor) {
+        let ends = |g: &&mut GivenUp| g.processor == processor && g.pause <= longest;
+        for given_up in self.given_up.iter_mut().filter(ends) {
             given_up.until = now;
         }
         self.publish_row()

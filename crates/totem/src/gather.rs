@@ -8,6 +8,8 @@
 //! processors stay given up (`docs/protocol.md` §3).
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use evs_model::{Instant, Members, Processor, RingId};
 
@@ -22,8 +24,8 @@ use crate::wire::{CommitToken, Join, Mcast, MergeDetect, Packet, Standing};
 pub(crate) struct Gather {
     old: Option<OldRing>,
     proposal: Members,
-    /// The members of the proposal besides this one.
-    peers: BTreeMap<Processor, Peer>,
+    /// The members of the proposal besides this one, and when each has been silent for too long.
+    silent_at: BTreeMap<Processor, Instant>,
     /// The last join of each processor that sent one in this attempt.
     joins: BTreeMap<Processor, Proposed>,
     join_at: Instant,
@@ -31,16 +33,11 @@ pub(crate) struct Gather {
     settle_at: Instant,
 }
 
-/// A processor whose join is awaited.
-#[derive(Clone, Copy, Debug)]
-struct Peer {
-    silent_at: Instant,
-}
-
 #[derive(Clone, Debug)]
 struct Proposed {
     number: u64,
     seq: u64,
+    accepted: u64,
     proposal: Members,
 }
 
@@ -53,7 +50,7 @@ impl Gather {
         let mut state = Self {
             old,
             proposal: Members::default(),
-            peers: BTreeMap::new(),
+            silent_at: BTreeMap::new(),
             joins: BTreeMap::new(),
             join_at: cx.now,
             join_spaced_at: cx.now,
@@ -78,13 +75,18 @@ impl Gather {
             return Next::Stay;
         }
         if !cx.see_seq(join.seq) {
-            return Next::Stay;
+            // Whose word is not taken is not waited for: both sides compute the same graph.
+            cx.give_up(from);
+            return self.reconsider(cx);
         }
         let changed = cx.merge_rows(&join.rows);
-        let back = !cx.just_given_up(from) && cx.take_back(from);
-        let proposed = Proposed { number: join.number, seq: join.seq, proposal: join.proposal };
+        let back = !cx.just_given_up(from) && cx.take_back(from, Duration::MAX);
+        let Join { number, seq, accepted, proposal, .. } = join;
+        let proposed = Proposed { number, seq, accepted, proposal };
         let news = self.joins.get(&from).is_none_or(|known| known.proposal != proposed.proposal);
         self.joins.insert(from, proposed);
+        let silent_at = cx.now + self.patience(cx, from);
+        self.silent_at.entry(from).and_modify(|at| *at = silent_at);
         self.joins.retain(|p, _| p.node != from.node || *p == from);
         if news || back {
             self.join_soon(cx);
@@ -102,15 +104,21 @@ impl Gather {
     }
 
     /// A commit token for exactly the own proposal, of a sequence above all that were accepted,
-    /// is agreed to (`docs/protocol.md` §1); any other is refused.
+    /// is agreed to (`docs/protocol.md` §1), unless its representative has gathered anew since; any
+    /// other is refused.
     pub(crate) fn on_commit_token(&mut self, cx: &mut Context, commit: CommitToken) -> Next {
         let mine = commit.members.index_of(cx.me);
         let fresh = mine.is_some_and(|place| commit.entries[place].is_none());
+        let rep = self.joins.get(&commit.ring.rep);
+        let given_up = rep.is_some_and(|join| join.accepted >= commit.ring.seq);
         if !commit.terms.acceptable() {
             cx.discard(Discard::Terms);
+            cx.give_up(commit.ring.rep);
+            return self.reconsider(cx);
         } else if cx.is_absurd(commit.ring.seq) {
             cx.discard(Discard::AbsurdSeq);
         } else if !fresh
+            || given_up
             || commit.members != self.proposal
             || commit.ring.seq <= cx.seqs.accepted
             || commit.ring.rep == cx.me
@@ -136,14 +144,11 @@ impl Gather {
     }
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Next {
-        let silent: alloc::vec::Vec<_> = self
-            .peers
-            .iter()
-            .filter(|(p, peer)| cx.now >= peer.silent_at && !self.joins.contains_key(p))
-            .map(|(p, _)| *p)
-            .collect();
+        let silent = self.silent_at.iter().filter(|(_, at)| cx.now >= **at);
+        let silent: Vec<Processor> = silent.map(|(peer, _)| *peer).collect();
         for peer in &silent {
             cx.give_up(*peer);
+            self.joins.remove(peer);
         }
         let next = if silent.is_empty() {
             self.decide(cx)
@@ -158,12 +163,7 @@ impl Gather {
     }
 
     pub(crate) fn deadline(&self, cx: &Context) -> (Instant, Timer) {
-        let silent_at = self
-            .peers
-            .iter()
-            .filter(|(p, _)| !self.joins.contains_key(p))
-            .map(|(_, p)| p.silent_at);
-        let silent_at = silent_at.min().unwrap_or(Instant::NEVER);
+        let silent_at = self.silent_at.values().min().copied().unwrap_or(Instant::NEVER);
         let settle_at = if self.settle_at > cx.now { self.settle_at } else { Instant::NEVER };
         [(self.join_at, Timer::Join), (silent_at, Timer::Consensus), (settle_at, Timer::Settle)]
             .into_iter()
@@ -183,17 +183,25 @@ impl Gather {
             return;
         }
         self.proposal = proposal;
-        let silent_at = cx.now + cx.config.terms().consensus();
-        let known = core::mem::take(&mut self.peers);
+        let known = core::mem::take(&mut self.silent_at);
         for peer in self.proposal.iter().filter(|p| *p != cx.me) {
-            self.peers.insert(peer, known.get(&peer).copied().unwrap_or(Peer { silent_at }));
+            let silent_at = || cx.now + self.patience(cx, peer);
+            self.silent_at.insert(peer, known.get(&peer).copied().unwrap_or_else(silent_at));
         }
         self.settle_at = cx.now + self.settle(cx);
         self.join_soon(cx);
     }
 
+    /// How long a member of the proposal may be silent: one that has joined may have an attempt of
+    /// its own under way, which can take the token loss timeout.
+    fn patience(&self, cx: &Context, peer: Processor) -> Duration {
+        let terms = cx.config.terms();
+        let joined = self.joins.contains_key(&peer);
+        terms.consensus() + if joined { terms.token_loss() } else { Duration::ZERO }
+    }
+
     /// How long the proposal must stand unchanged before this processor forms its ring.
-    fn settle(&self, cx: &Context) -> core::time::Duration {
+    fn settle(&self, cx: &Context) -> Duration {
         let terms = cx.config.terms();
         let Some(old) = &self.old else {
             return if self.proposal.len() == 1 { terms.listen() } else { terms.settle() };
@@ -205,7 +213,7 @@ impl Gather {
             // behind by a hello interval (LIVE-6).
             terms.part()
         } else if self.proposal.is_subset(old) && !cx.hears_unknown() {
-            core::time::Duration::ZERO
+            Duration::ZERO
         } else {
             terms.settle()
         }

@@ -3,7 +3,7 @@
 use evs_model::{Members, Processor};
 
 use crate::order::Order;
-use crate::wire::OldEntry;
+use crate::wire::{CommitToken, OldEntry};
 
 /// The last installed ring, from the moment it broke until the next one is installed. It moves
 /// from state to state: Gather still takes its late messages; Commit and Recovery, which have told
@@ -31,6 +31,19 @@ impl OldRing {
             held: order.window.bitmap(),
             obligations: places(&order.members, &self.obligations),
         }
+    }
+
+    /// Whether what others of the same old ring claim to bring along can be: they were members of
+    /// it, and hold nothing that its window has no slot for. All of them compute alike from the
+    /// commit token, so one entry that cannot be ends the attempt (P14).
+    pub(crate) fn matches(&self, commit: &CommitToken) -> bool {
+        let order = &self.order;
+        commit.members.iter().zip(&commit.entries).all(|(member, entry)| {
+            let theirs = entry.as_ref().and_then(|entry| entry.old.as_ref());
+            theirs.filter(|theirs| theirs.ring == order.ring).is_none_or(|theirs| {
+                order.members.contains(member) && theirs.high_seq() <= order.window.last_slot()
+            })
+        })
     }
 }
 

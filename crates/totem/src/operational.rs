@@ -92,6 +92,10 @@ impl Operational {
 
     pub(crate) fn on_mcast(&mut self, cx: &mut Context, mcast: Mcast) -> Next {
         let seq = mcast.seq;
+        // Nobody can have reserved a number while the token is here.
+        if matches!(&self.holding, Holding::Parked { token, .. } if seq > token.seq) {
+            return cx.ignore(Discard::OutOfWindow);
+        }
         if let Err(reason) = self.order.receive(mcast) {
             cx.discard(reason);
             return Next::Stay;
@@ -164,14 +168,19 @@ impl Operational {
     }
 
     pub(crate) fn on_join(&mut self, cx: &mut Context, from: Processor, join: &Join) -> Next {
+        let member = self.order.members.contains(from);
         if !cx.see_seq(join.seq) {
+            // Whose word is not taken is not waited for: both sides compute the same graph.
+            if !member {
+                cx.give_up(from);
+            }
             return Next::Stay;
         }
         cx.merge_rows(&join.rows);
-        cx.take_back(from);
+        cx.take_back(from, Duration::MAX);
         // Only a join that was sent after this ring had been agreed to tells that its sender has
         // left it (P26, P32).
-        if self.order.members.contains(from) && join.accepted >= self.order.ring.seq {
+        if member && join.accepted >= self.order.ring.seq {
             // Its rows may say why.
             let cause = broken(cx, &self.order.members).unwrap_or(Cause::MemberGathers(from));
             return Next::Gather(cause);
@@ -186,7 +195,9 @@ impl Operational {
         merge: &MergeDetect,
     ) -> Next {
         let changed = cx.merge_probe(merge);
-        if cx.take_back(from) || changed { self.evaluate(cx) } else { Next::Stay }
+        // A probe tells less than a join: who was given up again and again must join.
+        let first_pause = cx.config.terms().give_up();
+        if cx.take_back(from, first_pause) || changed { self.evaluate(cx) } else { Next::Stay }
     }
 
     /// Whom this processor hears has changed: tell the others, and see whether the ring holds.
@@ -358,7 +369,7 @@ impl Operational {
     /// Requests what was announced before this rotation and has not come.
     fn request_missing(&self, cx: &mut Context, token: &mut Token) {
         let window = &self.order.window;
-        token.rtr.forget(self.order.ring, token.aru);
+        token.rtr.keep_only(self.order.ring, token.aru);
         for seq in window.missing(self.previous_seq.min(token.seq)) {
             if !token.rtr.request(self.order.ring, seq) {
                 break;

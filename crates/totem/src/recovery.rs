@@ -86,11 +86,10 @@ impl Recovery {
         Next::Stay
     }
 
-    /// A message of the new ring, from a member that has installed it.
+    /// A message of the new ring, from a member that has installed it. Those of the old ring are
+    /// refused: what is held of it has been told (P45).
     pub(crate) fn on_mcast(&mut self, cx: &mut Context, mcast: Mcast) -> Next {
-        let frozen = self.old.as_ref().is_some_and(|(old, _)| old.order.ring == mcast.ring);
-        let taken = if frozen { Err(Discard::Frozen) } else { self.new.receive(mcast) };
-        if let Err(reason) = taken {
+        if let Err(reason) = self.new.receive(mcast) {
             cx.discard(reason);
         }
         Next::Stay

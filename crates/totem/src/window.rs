@@ -1,6 +1,6 @@
 //! The data packets of one ring, by sequence number: which are held, which are missing.
 //!
-//! Not responsible for the order of delivery (`delivery.rs`) or for who may send (`flow.rs`).
+//! Not responsible for the order of delivery (`order.rs`) or for who may send (`flow.rs`).
 
 use alloc::collections::VecDeque;
 

@@ -12,7 +12,7 @@ use crate::wire::{Packet, Token, Wake};
 /// Where the token is.
 #[derive(Debug)]
 pub(super) enum Holding {
-    /// Passed on, and not known to have arrived. `idle`: it is, or is about to be, parked.
+    /// Passed on, and not known to have arrived.
     Sent { resend: Resend, token: TokenMark },
     /// Passed on, and known to have arrived.
     Away { token: TokenMark },

@@ -7,7 +7,7 @@ use evs_model::{Guarantee, Members};
 use super::fixtures::{MS, Solo, Together, members, p};
 use crate::output::{Cause, Destination, StateKind};
 use crate::stats::Discard;
-use crate::wire::{CommitToken, Entry, Packet};
+use crate::wire::{Bitmap, CommitToken, Entry, OldEntry, Packet};
 
 const ALL: [u32; 3] = [1, 2, 3];
 
@@ -142,6 +142,44 @@ fn the_commit_token_may_be_lost_at_any_hop() {
                 assert_eq!(history, &["regular 1 2 3 4"], "hop {lost}, {times} times");
             }
         }
+    }
+}
+
+/// P23: a copy that is late by a whole attempt.
+#[test]
+fn a_commit_token_that_its_representative_has_given_up_is_refused() {
+    let mut solo = joined();
+    for node in [1, 3] {
+        let mut join = solo.join(2);
+        (join.seq, join.accepted) = (5, 5);
+        solo.receive(node, Packet::Join(join.into()));
+    }
+    let stale = solo.commit_token(1);
+    receive(&mut solo, stale);
+    assert_eq!(solo.ring.state(), StateKind::Gather);
+}
+
+/// P14: nobody walks through what no window can hold.
+#[test]
+fn an_entry_that_cannot_be_ends_the_attempt() {
+    for aru in [0, 1 << 40] {
+        let mut solo = Solo::operational(&[1, 2]);
+        let ring = solo.ring_id();
+        let mut join = solo.join(9);
+        (join.seq, join.accepted) = (5, 5);
+        solo.receive(1, Packet::Join(join.into()));
+        let entry = |aru| {
+            let held = Bitmap::default();
+            Some(Entry { old: Some(OldEntry { ring, aru, safe: 0, held, obligations: 0 }) })
+        };
+        let mut token = solo.commit_token(1);
+        (token.ring.seq, token.entries[0]) = (6, entry(aru));
+        receive(&mut solo, token.clone());
+        assert_eq!(solo.ring.state(), StateKind::Commit);
+        (token.hop, token.entries[1]) = (3, entry(0));
+        receive(&mut solo, token);
+        let expected = if aru == 0 { Cause::CommitComplete } else { Cause::OutOfRange };
+        assert_eq!(solo.cause(), Some(expected));
     }
 }
 

@@ -1,11 +1,13 @@
 //! Totem §5.1 and `docs/protocol.md` §3: joins, consensus, and who is given up.
 
 use alloc::vec;
+use alloc::vec::Vec;
 
 use evs_model::{Guarantee, Members};
 
-use super::fixtures::{MS, Solo, Together, members, p, row};
+use super::fixtures::{MS, Solo, Together, config, members, p, row};
 use crate::output::StateKind;
+use crate::ring::Ring;
 use crate::stats::Discard;
 use crate::wire::{Join, Packet, PacketKind};
 
@@ -112,6 +114,56 @@ fn those_who_are_heard_but_do_not_join_are_given_up_together() {
     solo.receive(3, Packet::Join(join.into()));
     solo.pass(100 * MS);
     assert_eq!(solo.ring.state(), StateKind::Commit);
+}
+
+/// However often it joined before.
+#[test]
+fn a_member_that_falls_silent_after_it_joined_is_given_up() {
+    let mut solo = Solo::gathering(&[2, 3, 4]);
+    let mut other = solo.join(1);
+    other.proposal = Members::singleton(p(3));
+    solo.receive(3, Packet::Join(other.into()));
+    for number in 1..60 {
+        let mut join = solo.join(number);
+        if number > 40 {
+            let mut given_up = row(4, &[2, 4], None);
+            given_up.version += 1;
+            (join.proposal, join.rows) = (members(&[2, 4]), vec![given_up]);
+        }
+        solo.receive(4, Packet::Join(join.into()));
+        solo.pass(50 * MS);
+    }
+    assert_ne!(solo.ring.state(), StateKind::Gather);
+}
+
+/// P21: whose word is not taken is not waited for, and whoever is new believes what it is told.
+#[test]
+fn rings_of_very_different_sequences_do_not_stop_each_other() {
+    let high = |together: &Together, n| Ring::new(config(), p(n), 1 << 33, 7, together.now);
+    let mut together = Together::started(&[1, 2, 3]);
+    for n in [1, 2, 3] {
+        let ring = high(&together, n);
+        together.rings.insert(n, ring);
+    }
+    together.hear();
+    together.run(2_000 * MS);
+    let fresh = Ring::new(config(), p(4), 0, 4, together.now);
+    together.rings.insert(4, fresh);
+    together.hear();
+    together.run(2_000 * MS);
+    assert_eq!(together.rings[&4].members(), Some(&members(&[1, 2, 3, 4])));
+
+    let mut together = Together::formed(&[1, 2, 3]);
+    let ring = high(&together, 4);
+    together.rings.insert(4, ring);
+    together.hear();
+    together.run(60_000 * MS);
+    let before: Vec<_> = together.histories.values().map(Vec::len).collect();
+    together.run(60_000 * MS);
+    let after = together.histories.values().map(Vec::len);
+    let changes: Vec<_> = after.zip(before).map(|(after, before)| after - before).collect();
+    assert!(changes.iter().all(|changes| *changes <= 6), "{changes:?} in a minute");
+    assert_eq!(together.rings[&1].state(), StateKind::Operational);
 }
 
 /// Within an attempt it stays given up; later its joins bring it back.

@@ -295,6 +295,39 @@ fn a_wake_request_is_repeated_until_the_token_is_seen() {
     assert!(!kinds(&solo.sent()).contains(&PacketKind::Wake));
 }
 
+/// P14: nobody can have reserved a number while the token is here.
+#[test]
+fn a_packet_above_a_parked_token_is_dropped() {
+    let mut solo = Solo::operational(&[1, 2]);
+    solo.receive_token(Token { idle: 4, originator: p(2).node, ..solo.token(4) });
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 1, Agreed)));
+    assert_eq!(solo.ring.stats().discards(Discard::OutOfWindow), 1);
+    solo.submit("mine", Agreed);
+    assert_eq!(solo.delivered(), ["mine"]);
+}
+
+#[test]
+fn word_of_an_older_parking_proves_nothing() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive_token(token(&solo, 4, 1, 0));
+    let first = solo.sent_token();
+    solo.receive(3, Packet::Parked(Parked { ring: solo.ring_id(), token_seq: 4 }));
+    solo.pass(60 * MS);
+    assert_eq!(solo.sent_token(), first, "sent again");
+}
+
+/// P11: nobody in this ring could serve it, and it would keep the token from resting.
+#[test]
+fn a_request_of_another_ring_leaves_the_token() {
+    let mut solo = Solo::operational(&ALL);
+    let mut other = solo.ring_id();
+    other.seq -= 1;
+    let mut token = solo.token(4);
+    token.rtr.request(other, 7);
+    solo.receive_token(token);
+    assert!(solo.sent_token().rtr.is_empty());
+}
+
 /// P12: a wake request that comes before the token does is not forgotten.
 #[test]
 fn a_token_that_was_asked_for_is_not_parked() {

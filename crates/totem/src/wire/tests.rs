@@ -183,8 +183,8 @@ fn what_is_served_leaves_the_list_and_the_rest_stays() {
     assert_eq!(sent, [1, 3, 4]);
     let range = |seq, first, last| Rtr { ring: ring(seq), first, last };
     assert_eq!(list.as_slice(), [range(1, 2, 2), range(1, 5, 6), range(2, 1, 1)]);
-    list.forget(ring(1), 5);
-    assert_eq!(list.as_slice(), [range(1, 6, 6), range(2, 1, 1)]);
+    list.keep_only(ring(1), 5);
+    assert_eq!(list.as_slice(), [range(1, 6, 6)]);
 }
 
 proptest! {

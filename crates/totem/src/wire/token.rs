@@ -194,13 +194,12 @@ impl RtrList {
         }
     }
 
-    /// Drops the numbers of one ring up to here, which nobody misses.
-    pub(crate) fn forget(&mut self, ring: RingId, to: u64) {
+    /// Drops the numbers of other rings, which nobody can serve, and those up to here, which
+    /// nobody misses.
+    pub(crate) fn keep_only(&mut self, ring: RingId, above: u64) {
         self.0.retain_mut(|r| {
-            if r.ring == ring {
-                r.first = r.first.max(to.saturating_add(1));
-            }
-            r.first <= r.last
+            r.first = r.first.max(above.saturating_add(1));
+            r.ring == ring && r.first <= r.last
         });
     }
 
