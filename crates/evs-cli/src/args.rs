@@ -30,7 +30,7 @@ pub enum Command {
 
     /// Writes a new cluster key to a file that only its owner can read.
     ///
-    /// The same file goes to every node of the cluster (cluster.key_file in evsd.toml says where).
+    /// The same file goes to every node of the cluster (local.key_file in evsd.toml says where).
     Keygen {
         /// The file; it must not exist.
         file: PathBuf,
