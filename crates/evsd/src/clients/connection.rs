@@ -236,11 +236,13 @@ impl Connection {
         }
     }
 
-    /// Reads and forgets what the client still says; returns whether it is gone.
+    /// Reads and forgets what the client still says; returns whether it is gone. Where this side
+    /// has shut the socket, its end says nothing of the client.
     pub(super) fn is_gone(&mut self) -> bool {
         let mut waste = [0; 4096];
         while self.readable {
             match rustix::io::read(&self.control, &mut waste) {
+                Ok(0) if self.shut => self.readable = false,
                 Ok(0) => return true,
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => self.readable = false,
@@ -344,3 +346,6 @@ const REPLY_BYTES_PAUSE: usize = 64 << 10;
 
 /// Most bytes of replies that can wait: the pause, one largest reply, and credit.
 const REPLY_BYTES_MAX: usize = REPLY_BYTES_PAUSE + SERVER_FRAME_BYTES_MAX + (64 << 10);
+
+#[cfg(test)]
+mod tests;

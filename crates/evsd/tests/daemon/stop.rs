@@ -55,6 +55,9 @@ fn a_send_is_refused_or_sent_however_close_to_the_stop() {
     assert_eq!(status.code(), Some(0), "{}", cluster.log(2));
     assert!(cluster.log(2).contains("every accepted message was sent"), "{}", cluster.log(2));
     assert_eq!(messages(&receiver, accepted - 500).len(), accepted - 500);
+    let last = std::iter::repeat_with(|| next_event(&sender))
+        .find(|event| matches!(event, Event::Disconnected { .. }));
+    assert_eq!(last, Some(Event::Disconnected { reason: DisconnectReason::Shutdown }));
 }
 
 /// While a member stands still nothing can be sent: the stop is bounded, and says what it dropped.
