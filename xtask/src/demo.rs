@@ -54,9 +54,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("building evsd, evs and libevs (optimised)");
     let built = build::release()?;
     let screen = Screen::new();
-    let cluster = start(options, &built, &screen)?;
+    let mut cluster = start(options, &built, &screen)?;
     if options.keep {
-        return keep::until_interrupted(&cluster, &built, &screen);
+        return keep::until_interrupted(&mut cluster, &built, &screen);
     }
     let story = Story::begin(cluster, &built, screen)?;
     story.tell()

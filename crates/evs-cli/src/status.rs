@@ -71,7 +71,8 @@ fn peer(peer: &Value) -> String {
 /// A text without its quotes, anything else as it is.
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text.escape_debug().to_string(),
+        // What a peer or a client may have put there must not reach the terminal as control codes.
+        Value::String(text) => text.chars().filter(|c| !c.is_control()).collect(),
         Value::Null => "?".to_owned(),
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }

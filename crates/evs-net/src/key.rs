@@ -31,6 +31,20 @@ pub enum KeyError {
         /// What the system said.
         source: io::Error,
     },
+    /// A key is never overwritten.
+    #[error("key file {path} exists already: it is left as it is; remove it, or name another file")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no key.
+    #[error(
+        "there is no key file {path}: make one with `evs keygen {path}` and copy it to every node"
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// Somebody else could read the secret.
     #[error(
         "key file {path} can be read by group or others (mode {mode:04o}): \
@@ -128,7 +142,12 @@ impl ClusterKey {
     /// # Errors
     /// The file cannot be read, is exposed, belongs to somebody else, or holds no key.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let io = |source| KeyError::Io { path: path.to_owned(), source };
+        let io = |source: io::Error| {
+            if source.kind() == io::ErrorKind::NotFound {
+                return KeyError::Missing { path: path.to_owned() };
+            }
+            KeyError::Io { path: path.to_owned(), source }
+        };
         // Non-blocking, so that a pipe in its place cannot hang the start.
         let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
         let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(io)?;
@@ -154,7 +173,12 @@ impl ClusterKey {
     /// # Errors
     /// The file exists or cannot be written.
     pub fn create(&self, path: &Path) -> Result<(), KeyError> {
-        let io = |source| KeyError::Io { path: path.to_owned(), source };
+        let io = |source: io::Error| {
+            if source.kind() == io::ErrorKind::AlreadyExists {
+                return KeyError::Exists { path: path.to_owned() };
+            }
+            KeyError::Io { path: path.to_owned(), source }
+        };
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
         file.write_all(self.to_text().as_bytes()).map_err(io)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -209,6 +210,8 @@ impl Cluster {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
+            // A Ctrl-C at the terminal is for whoever runs the cluster, which stops it in order.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("{} cannot be run", self.evsd.display()))
     }
@@ -323,14 +326,16 @@ impl Cluster {
     }
 
     fn write_files(&self) -> anyhow::Result<()> {
-        fs::create_dir_all(&self.dir)?;
+        fs::create_dir_all(&self.dir).with_context(|| self.dir.display().to_string())?;
         let key = self.key_file();
         if self.setup.sealed && !key.exists() {
             ClusterKey::generate().create(&key)?;
         }
         for node in self.nodes() {
-            fs::create_dir_all(self.node_dir(node))?;
-            fs::write(self.config_file(node), self.config(node))?;
+            let dir = self.node_dir(node);
+            fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+            let file = self.config_file(node);
+            fs::write(&file, self.config(node)).with_context(|| file.display().to_string())?;
         }
         Ok(())
     }

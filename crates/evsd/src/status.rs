@@ -276,11 +276,19 @@ fn warnings(config: &Config, node: &Node, log_lines_lost: usize) -> Vec<String> 
     if let Some(error) = node.net().last_error() {
         warnings.push(format!("the network cannot be used: {error}; trying again"));
     }
+    if node.service().ring().stats().discards(totem::Discard::SeqExhausted) > 0 {
+        warnings.push(SEQ_EXHAUSTED.to_owned());
+    }
     if log_lines_lost > 0 {
         warnings.push(format!("{log_lines_lost} log lines were lost: the log is too slow"));
     }
     warnings
 }
+
+/// What a node is told that can form no ring any more, in the log and in the report.
+pub(crate) const SEQ_EXHAUSTED: &str = "no ring can be formed: its sequence would be above the \
+                                        maximum; stop all nodes, remove the files in their \
+                                        local.state_dir, and start them";
 
 /// What a cluster without a seal is told, in the log and in the report.
 pub(crate) const CLEAR_TEXT: &str = "cluster.seal is \"none\": packets are clear text; \

@@ -11,6 +11,7 @@ use evs_net::Discard;
 use evs_node::Node;
 
 use crate::log::RateLimit;
+use crate::status::SEQ_EXHAUSTED;
 
 /// How often the counters are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -58,7 +59,11 @@ fn discarded(node: &Node, reason: Discard) -> u64 {
     node.net().endpoint().stats().discarded(reason)
 }
 
-const SIGNS: [Sign; 9] = [
+const SIGNS: [Sign; 10] = [
+    Sign {
+        count: |node| node.service().ring().stats().discards(totem::Discard::SeqExhausted),
+        what: SEQ_EXHAUSTED,
+    },
     Sign {
         count: |node| discarded(node, Discard::Unauthenticated),
         what: "packets dropped that this node's key does not open: another key, or a forger",

@@ -9,8 +9,12 @@ use evs_testkit::Cluster;
 use super::screen::Screen;
 use crate::build::Built;
 
-/// Prints what can be done with the cluster, and waits for Ctrl-C.
-pub(super) fn until_interrupted(cluster: &Cluster, built: &Built, screen: &Screen) -> Result<()> {
+/// Prints what can be done with the cluster, waits for Ctrl-C, and stops the daemons in order.
+pub(super) fn until_interrupted(
+    cluster: &mut Cluster,
+    built: &Built,
+    screen: &Screen,
+) -> Result<()> {
     let (mut woken, wake) = UnixStream::pair().context("no descriptor left")?;
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         let wake = wake.try_clone().context("no descriptor left")?;
@@ -36,6 +40,12 @@ pub(super) fn until_interrupted(cluster: &Cluster, built: &Built, screen: &Scree
     println!();
     // The byte says no more than that a signal came.
     let _ = woken.read(&mut [0]).context("waiting for a signal")?;
-    screen.tell("interrupted: the daemons end".to_owned());
+    screen.tell("interrupted: the daemons leave in order".to_owned());
+    for node in cluster.nodes() {
+        // One that was killed or stopped meanwhile has nothing left to do.
+        if cluster.pid(node).is_some() {
+            let _ = cluster.stop(node)?;
+        }
+    }
     Ok(())
 }

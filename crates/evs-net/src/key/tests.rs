@@ -46,8 +46,16 @@ fn an_existing_file_is_not_overwritten() {
     let dir = Dir::new();
     let path = dir.file("mine", 0o600);
     let error = ClusterKey::generate().create(&path).expect_err("exists");
-    assert!(matches!(error, KeyError::Io { .. }), "{error}");
+    assert!(matches!(error, KeyError::Exists { .. }), "{error}");
     assert_eq!(fs::read(&path).expect("there"), b"mine");
+}
+
+#[test]
+fn a_missing_file_is_named_with_the_command_that_makes_one() {
+    let path = Dir::new().file("gone", 0o600);
+    fs::remove_file(&path).ok();
+    let error = ClusterKey::load(&path).expect_err("missing");
+    assert!(error.to_string().contains("evs keygen"), "{error}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use evs_model::{Guarantee, SEND_OVERHEAD};
 use totem::Packet;
 
 use super::net::{Net, content};
-use crate::{Config, SendError};
+use crate::{Config, MESSAGE_BYTES_CAP, SendError};
 
 const GUARANTEES: [Guarantee; 4] =
     [Guarantee::Unordered, Guarantee::Fifo, Guarantee::Agreed, Guarantee::Safe];
@@ -52,6 +52,18 @@ fn the_largest_message_arrives_and_one_byte_more_is_refused() {
     assert_eq!(id.number, 1, "a refused message has no number");
     net.settle(&[&[1, 2]]);
     assert_eq!(net.messages(receiver)[0].body, content(1, max));
+}
+
+/// The largest that can be configured: 16 MiB.
+#[test]
+fn a_message_of_the_cap_arrives() {
+    let config = Config { message_bytes_max: MESSAGE_BYTES_CAP, ..Config::default() };
+    let mut net = Net::formed_with(&[1, 2], &config);
+    let sender = (1, net.client(1, &[]));
+    let receiver = (2, net.client(2, &["a"]));
+    net.send(sender, Guarantee::Safe, &["a"], content(1, MESSAGE_BYTES_CAP));
+    net.settle(&[&[1, 2]]);
+    assert_eq!(net.messages(receiver)[0].body, content(1, MESSAGE_BYTES_CAP));
 }
 
 #[test]

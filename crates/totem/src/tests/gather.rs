@@ -136,6 +136,22 @@ fn a_member_that_falls_silent_after_it_joined_is_given_up() {
     assert_ne!(solo.ring.state(), StateKind::Gather);
 }
 
+/// Ring sequences at their maximum: a clear refusal, and nothing breaks.
+#[test]
+fn no_ring_is_formed_whose_sequence_would_be_above_the_maximum() {
+    let mut together = Together::started(&[4]);
+    let ring = Ring::new(config(), p(4), u64::MAX - 1, 4, together.now);
+    together.rings.insert(4, ring);
+    together.run(1_100 * MS);
+    assert_eq!(together.rings[&4].ring_id().map(|ring| ring.seq), Some(u64::MAX));
+    let now = together.now;
+    let last = Ring::new(config(), p(4), u64::MAX, 4, now);
+    together.rings.insert(4, last);
+    together.run(1_100 * MS);
+    assert_eq!(together.rings[&4].state(), StateKind::Gather);
+    assert!(together.rings[&4].stats().discards(Discard::SeqExhausted) > 0);
+}
+
 /// P21: whose word is not taken is not waited for, and whoever is new believes what it is told.
 #[test]
 fn rings_of_very_different_sequences_do_not_stop_each_other() {
