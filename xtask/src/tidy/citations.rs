@@ -7,6 +7,7 @@ use super::tree::{File, Tree};
 
 const CONTRACT: &str = "docs/contract.md";
 const PROTOCOL: &str = "docs/protocol.md";
+const C_INTERFACE: &str = "docs/c-interface.md";
 
 /// How code cites a section of it; in two parts, since this is no citation.
 const SECTION_OF_PROTOCOL: &str = concat!("protocol.md`", " §");
@@ -18,6 +19,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     let text = |path| tree.file(path).map_or("", |file| file.text.as_str());
     let (contract, protocol) = (text(CONTRACT), text(PROTOCOL));
+    let c_interface = text(C_INTERFACE);
     for file in &tree.files {
         for (number, line) in file.lines() {
             for property in properties(line).filter(|p| !contract.contains(&format!("{p} "))) {
@@ -29,8 +31,13 @@ pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
                     complaints.push(file.complain(number, what));
                 }
             }
-            for pitfall in pitfalls(line).filter(|p| !protocol.contains(&format!("| {p} |"))) {
-                complaints.push(file.complain(number, format!("{PROTOCOL} has no {pitfall}")));
+            for (letters, page, text) in
+                [(&['P', 'D'][..], PROTOCOL, protocol), (&['R'][..], C_INTERFACE, c_interface)]
+            {
+                let missing = |case: &&str| !text.contains(&format!("| {case} |"));
+                for case in cases(line, letters).filter(missing) {
+                    complaints.push(file.complain(number, format!("{page} has no {case}")));
+                }
             }
             for page in decisions(line).filter(|page| !tree.files.iter().any(|f| is(f, page))) {
                 complaints.push(file.complain(number, format!("there is no {page}")));
@@ -68,11 +75,11 @@ fn sections(line: &str) -> impl Iterator<Item = &str> {
     line.split(SECTION_OF_PROTOCOL).skip(1).map(digits)
 }
 
-/// P45, in a comment: one of the pitfalls that the protocol's page lists.
-fn pitfalls(line: &str) -> impl Iterator<Item = &str> {
-    let comment = line.find("//").map_or("", |start| &line[start..]);
-    let words = comment.split(|c: char| !c.is_alphanumeric());
-    words.filter(|word| word.strip_prefix('P').is_some_and(is_number))
+/// P45 or R14, in a comment: one of the pitfalls, or of the cases, that a page lists.
+fn cases<'a>(line: &'a str, letters: &'a [char]) -> impl Iterator<Item = &'a str> {
+    let start = ["//", "/*"].into_iter().filter_map(|mark| line.find(mark)).min();
+    let words = start.map_or("", |start| &line[start..]).split(|c: char| !c.is_alphanumeric());
+    words.filter(move |word| word.strip_prefix(letters).is_some_and(is_number))
 }
 
 fn is_number(text: &str) -> bool {
@@ -169,7 +176,8 @@ mod tests {
     fn citations_are_found_in_a_line() {
         assert!(properties("as EVS-7 and LIVE-1 (EVS-RE) say").eq(["EVS-7", "LIVE-1"]));
         assert!(sections("see `docs/protocol.md` §4, Totem §5.1").eq(["4"]));
-        assert!(pitfalls("call(); // sent once (P4, P23), P2P").eq(["P4", "P23"]));
+        assert!(cases("call(); // sent once (P4, P23), P2P", &['P']).eq(["P4", "P23"]));
+        assert!(cases("check(x); /* R14 */", &['R']).eq(["R14"]));
         assert!(decisions("(docs/decisions/0003)").eq(["docs/decisions/0003"]));
     }
 
