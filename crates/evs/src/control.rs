@@ -15,7 +15,7 @@ use evs_model::{ClientId, Group, Groups, Guarantee, MessageId, Processor, send_c
 
 use crate::readiness::Readiness;
 use crate::requests::{Answer, Request, Requests};
-use crate::wait::{Interest, Step};
+use crate::wait::{Interest, Step, Versioned};
 use crate::{Closed, RequestError, SendError};
 
 /// Whom a message is for.
@@ -122,11 +122,6 @@ impl Control {
 
     pub(crate) const fn requests(&self) -> &Requests {
         &self.requests
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) const fn version(&self) -> u64 {
-        self.version
     }
 
     /// Whether the daemon has gone or has ended the session.
@@ -300,7 +295,10 @@ impl Control {
         slices[1..count].copy_from_slice(&parts[..count - 1]);
         let written = match socket::write_vectored(fd, &slices[..count]) {
             Ok(Some(written)) => written,
-            Ok(None) => return false,
+            Ok(None) => {
+                self.read(fd);
+                return false;
+            }
             Err(_) => {
                 self.lose(fd);
                 return false;
@@ -331,7 +329,11 @@ impl Control {
                 }
                 true
             }
-            Ok(Flush::Blocked) => false,
+            Ok(Flush::Blocked) => {
+                // The daemon may read no more before its replies are taken.
+                self.read(fd);
+                false
+            }
             Err(_) => {
                 self.lose(fd);
                 true
@@ -379,9 +381,7 @@ impl Control {
     }
 
     fn answer(&mut self, fd: BorrowedFd<'_>, number: u32) -> Step<Result<Answer, RequestError>> {
-        if !self.flush(fd) {
-            return Step::Wait(Interest::Write);
-        }
+        let interest = if self.flush(fd) { Interest::Read } else { Interest::Write };
         self.read(fd);
         match self.requests.take_answer(number) {
             Some(answer) => Step::Done(Ok(answer)),
@@ -389,7 +389,7 @@ impl Control {
                 self.requests.withdraw(number);
                 Step::Done(Err(Closed.into()))
             }
-            None => Step::Wait(Interest::Read),
+            None => Step::Wait(interest),
         }
     }
 
@@ -486,6 +486,12 @@ impl Control {
         {
             readiness.raise();
         }
+    }
+}
+
+impl Versioned for Control {
+    fn version(&self) -> u64 {
+        self.version
     }
 }
 

@@ -8,6 +8,7 @@ use evs_ipc::{FrameReader, ReadOutcome, decode_event};
 use evs_model::Configuration;
 
 use crate::readiness::Readiness;
+use crate::wait::Versioned;
 use crate::{DisconnectReason, Event};
 
 /// What a look at the event socket brought.
@@ -179,6 +180,13 @@ impl EventStream {
         } else {
             readiness.lower();
         }
+    }
+}
+
+impl Versioned for EventStream {
+    /// What one receiver reads without an event in it is of no use to another.
+    fn version(&self) -> u64 {
+        0
     }
 }
 

@@ -46,7 +46,7 @@ use crate::control::{Control, Outgoing};
 use crate::events::{EventStream, Taken};
 use crate::handshake::{Handshake, Session};
 use crate::requests::{Answer, Request, outcome, too_many_groups};
-use crate::wait::{Interest, Step};
+use crate::wait::{Interest, Step, Versioned as _};
 use crate::{
     ClientId, Closed, Configuration, ConnectError, ConnectOptions, Event, Group, Groups, Guarantee,
     Limits, MessageId, Processor, RequestError, SendError, Target,
@@ -350,7 +350,16 @@ impl Shared {
     async fn ready(&self, interest: Interest) -> IoInterest {
         let ready = match interest {
             Interest::Read => self.io.readable().await.map(|()| IoInterest::READABLE),
-            Interest::Write => self.io.writable().await.map(|()| IoInterest::WRITABLE),
+            Interest::Write => {
+                let (mut read, mut write) = (pin!(self.io.readable()), pin!(self.io.writable()));
+                poll_fn(|cx| match write.as_mut().poll(cx) {
+                    Poll::Ready(ready) => Poll::Ready(ready.map(|()| IoInterest::WRITABLE)),
+                    Poll::Pending => {
+                        read.as_mut().poll(cx).map(|ready| ready.map(|()| IoInterest::READABLE))
+                    }
+                })
+                .await
+            }
             Interest::Change => pending().await,
         };
         match ready {

@@ -22,10 +22,17 @@ pub(crate) enum Step<T> {
 pub(crate) enum Interest {
     /// The descriptor is readable.
     Read,
-    /// The descriptor is writable.
+    /// The descriptor is writable; or readable, for the other end may have to be read before it
+    /// reads.
     Write,
     /// Another thread has changed the state.
     Change,
+}
+
+/// A state that tells whether others may have to look at it.
+pub(crate) trait Versioned {
+    /// Grows with every change that another thread may wait for.
+    fn version(&self) -> u64;
 }
 
 /// A state and the descriptor that feeds it.
@@ -49,7 +56,7 @@ struct Shared<S> {
     sleepers: u32,
 }
 
-impl<S> Watched<S> {
+impl<S: Versioned> Watched<S> {
     pub(crate) fn new(fd: OwnedFd, value: S) -> io::Result<Self> {
         let shared = Shared { value, polled_read: false, polled_write: false, sleepers: 0 };
         let nudge = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -72,6 +79,7 @@ impl<S> Watched<S> {
     ) -> Option<T> {
         let mut shared = self.lock();
         loop {
+            let before = shared.value.version();
             let interest = match attempt(&mut shared.value, self.fd.as_fd()) {
                 Step::Done(result) => {
                     self.wake(&shared);
@@ -79,6 +87,10 @@ impl<S> Watched<S> {
                 }
                 Step::Wait(interest) => interest,
             };
+            if shared.value.version() != before {
+                // It has read what others wait for.
+                self.wake(&shared);
+            }
             let left = match deadline {
                 Some(deadline) => Some(deadline.checked_duration_since(Instant::now())?),
                 None => None,
@@ -98,7 +110,8 @@ impl<S> Watched<S> {
     ) -> MutexGuard<'a, Shared<S>> {
         shared.set_polled(interest, true);
         drop(shared);
-        let flags = if interest == Interest::Write { PollFlags::OUT } else { PollFlags::IN };
+        let both = PollFlags::IN | PollFlags::OUT;
+        let flags = if interest == Interest::Write { both } else { PollFlags::IN };
         let mut fds = [
             PollFd::from_borrowed_fd(self.fd.as_fd(), flags),
             PollFd::from_borrowed_fd(self.nudge.as_fd(), PollFlags::IN),
@@ -183,5 +196,52 @@ pub(crate) fn poll_fds(fds: &mut [PollFd<'_>], left: Option<Duration>) {
     match poll(fds, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => unreachable!("poll of own descriptors failed: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Who has answers, and how often that changed.
+    #[derive(Default)]
+    struct Answers {
+        is_there: bool,
+        version: u64,
+    }
+
+    impl Versioned for Answers {
+        fn version(&self) -> u64 {
+            self.version
+        }
+    }
+
+    /// A thread reads what another one polls for, and still has to wait itself.
+    #[test]
+    fn what_one_thread_reads_for_another_wakes_the_other() {
+        let (_ours, theirs) = evs_ipc::socket::pair().expect("descriptors");
+        let watched = Watched::new(theirs, Answers::default()).expect("descriptors");
+        let within = |time| Some(Instant::now() + time);
+        thread::scope(|scope| {
+            let polls = scope.spawn(|| {
+                let begun = Instant::now();
+                watched.wait(within(Duration::from_secs(2)), |answers, _| {
+                    if answers.is_there { Step::Done(()) } else { Step::Wait(Interest::Read) }
+                });
+                begun.elapsed()
+            });
+            while !watched.lock().is_polled() {
+                thread::yield_now();
+            }
+            watched.wait(within(Duration::from_secs(1)), |answers, _| {
+                answers.version += u64::from(!answers.is_there);
+                answers.is_there = true;
+                Step::<()>::Wait(Interest::Read)
+            });
+            let took = polls.join().expect("no panic");
+            assert!(took < Duration::from_millis(800), "woken after {took:?}");
+        });
     }
 }

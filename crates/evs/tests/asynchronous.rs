@@ -212,3 +212,23 @@ fn a_silent_daemon_is_given_up_in_time() {
         assert!(matches!(error, ConnectError::TimedOut { .. }));
     });
 }
+
+/// D10: a daemon that waits for its replies to be read reads no requests; who waits for room must
+/// still take them.
+#[test]
+fn answers_are_taken_while_a_large_message_waits_for_the_socket() {
+    run(async {
+        let (client, _events, mut peer) = connect(64 << 20).await;
+        let mut status = pin!(client.status_json());
+        assert!(poll_once(status.as_mut()).is_pending());
+        let Some(ClientFrame::Status { request }) = peer.read() else { panic!("no request") };
+        let groups = [group("x")];
+        let body = vec![1; MESSAGE_BYTES_MAX];
+        let mut sends: Vec<_> =
+            (0..32).map(|_| Box::pin(client.send(Guarantee::Agreed, &groups, &body))).collect();
+        assert!(sends.iter_mut().any(|send| poll_once(send.as_mut()).is_pending()), "no rest");
+        peer.say(&ServerFrame::StatusReply { request, json: "{}".to_owned() });
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(2), status).await;
+        assert_eq!(answer.expect("the answer is taken").expect("a session"), "{}");
+    });
+}

@@ -302,7 +302,7 @@ impl Clients {
                         self.mark_ready(slot);
                     }
                 }
-                Err(error) => self.drop_gone(now, node, slot, &error.to_string()),
+                Err(error) => self.drop_unreachable(now, node, slot, &error.to_string()),
             }
         }
         self.spare = dirty;

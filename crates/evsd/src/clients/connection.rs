@@ -112,6 +112,14 @@ impl Connection {
         self.readable = true;
     }
 
+    /// As [`shut`](Self::shut), and says no more either: whoever waits for room or a reply learns
+    /// at once that the session is over. The events are not concerned.
+    pub(super) fn hang_up(&mut self) {
+        self.shut();
+        let _ = rustix::net::shutdown(&self.control, rustix::net::Shutdown::Write);
+        self.deaf = true;
+    }
+
     /// Registers the control socket with the poll.
     pub(super) fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut SourceFd(&self.control.as_raw_fd()), token, Interest::READABLE)

@@ -33,6 +33,9 @@ impl Clients {
         slot: usize,
         reason: DisconnectReason,
     ) {
+        if reason == DisconnectReason::TooSlow {
+            self.take_accepted(now, node, slot);
+        }
         let Some(connection) = &mut self.slots[slot].connection else { return };
         match connection.phase {
             Phase::Session(_) => {}
@@ -67,6 +70,30 @@ impl Clients {
         connection.phase = Phase::Ending { until, events: Some(events) };
         self.mark_dirty(slot);
         self.mark_ready(slot);
+    }
+
+    /// A client to which no event can be written: it has closed its sockets, but what it sent
+    /// before may still lie in one of them.
+    pub(super) fn drop_unreachable(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        slot: usize,
+        why: &str,
+    ) {
+        self.take_accepted(now, node, slot);
+        self.drop_gone(now, node, slot, why);
+    }
+
+    /// Takes all that a client has sent, before its session ends: it was told that this is
+    /// accepted. It can write no more, so what its socket holds bounds it.
+    fn take_accepted(&mut self, now: Instant, node: &mut Node, slot: usize) {
+        if self.session(slot).is_some()
+            && let Some(connection) = &mut self.slots[slot].connection
+        {
+            connection.hang_up();
+            self.serve(now, slot, usize::MAX, node);
+        }
     }
 
     /// A client whose socket is closed.

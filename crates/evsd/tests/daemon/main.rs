@@ -1,5 +1,6 @@
 //! The daemon as its users meet it: real processes on loopback, real clients.
 
+mod accepted;
 mod bad_network;
 mod clients;
 mod cluster;
