@@ -118,7 +118,11 @@ static void during_every_call(const char *how, cs_error_t of_dispatch)
     gone = now();
     for (i = 0; i < CALLS; i++) {
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
-        CHECK_EQ(ends[i].error, CS_ERR_LIBRARY);
+        /* A dispatch that found the end without having waited for it is a later one (R31). */
+        if (calls[i] != blocking && calls[i] != one)
+            CHECK_EQ(ends[i].error, CS_ERR_LIBRARY);
+        else
+            CHECK(ends[i].error == CS_ERR_LIBRARY || ends[i].error == of_dispatch);
         CHECK(ends[i].ended - gone < 1);
     }
     later_calls(of_dispatch);
