@@ -10,7 +10,7 @@ use evs_service::Service;
 
 use super::faults::Fault;
 use super::machine::Machine;
-use super::{Aim, Nanos, Weather, World};
+use super::{Aim, Kind, Nanos, Noted, Weather, World};
 use crate::history::End;
 
 /// What a node finds on its disk when it starts.
@@ -20,6 +20,8 @@ pub enum Disk {
     Kept,
     /// Nothing.
     Wiped,
+    /// What it had stored when [`World::copy_disk`] was called: a virtual machine was set back.
+    RolledBack,
 }
 
 /// What a node that was paused finds in its receive buffer.
@@ -38,8 +40,11 @@ impl World {
         if self.nodes[node].machine.is_some() {
             return;
         }
-        if disk == Disk::Wiped {
-            self.nodes[node].disk = super::machine::Storage::default();
+        let storage = &mut self.nodes[node].disk;
+        match disk {
+            Disk::Kept => {}
+            Disk::Wiped => (storage.seq, storage.by) = (0, None),
+            Disk::RolledBack => (storage.seq, storage.by) = (storage.copy, None),
         }
         self.boots += 1;
         let processor = Processor::new(self.nodes[node].id, self.rng.u64(..));
@@ -48,12 +53,14 @@ impl World {
         let machine = self.boot(node, processor, view);
         self.nodes[node].machine = Some(machine);
         self.tell(node, &format_args!("starts as {processor}, disk {disk:?}"));
+        self.jot(node, || Noted::Started);
         self.after(node);
     }
 
     fn boot(&mut self, node: usize, processor: Processor, view: usize) -> Machine {
         let now = self.nodes[node].clock.local(self.now);
         let options = &self.options;
+        let detection = self.nodes[node].detection.unwrap_or(options.detection);
         let me = self.nodes[node].id;
         let peers: Vec<NodeId> =
             self.nodes.iter().map(|node| node.id).filter(|id| *id != me).collect();
@@ -67,11 +74,11 @@ impl World {
             peers,
             cluster: String::from("simulated"),
             seal,
-            detection: options.detection,
+            detection,
         };
         let service = evs_service::Config {
             totem: totem::Config {
-                detection: options.detection,
+                detection,
                 packet_bytes_max: options.packet_bytes_max,
                 window_packets: options.window_packets,
                 backlog_packets_max: options.backlog_packets_max,
@@ -90,8 +97,10 @@ impl World {
             inbox: std::collections::VecDeque::new(),
             source: node,
             wake_at: None,
+            busy_until: 0,
             paused: false,
             timers_first: false,
+            keep_order: false,
             fuse: None,
             view,
             stored,
@@ -100,6 +109,37 @@ impl World {
             owed_packets: 0,
             left: None,
         }
+    }
+
+    /// Keeps a copy of what is on a node's disk now, for [`Disk::RolledBack`].
+    pub fn copy_disk(&mut self, id: u32) {
+        let node = self.index(id);
+        self.nodes[node].disk.copy = self.nodes[node].disk.seq;
+    }
+
+    /// What is on a node's disk is this from now on.
+    pub fn write_disk(&mut self, id: u32, seq: u64) {
+        let node = self.index(id);
+        (self.nodes[node].disk.seq, self.nodes[node].disk.by) = (seq, None);
+    }
+
+    /// From its next start on a node has a detection target of its own.
+    pub fn detection(&mut self, id: u32, target: std::time::Duration) {
+        let node = self.index(id);
+        self.nodes[node].detection = Some(target);
+    }
+
+    /// From here on a node takes so long over each datagram that it reads: a slow processor.
+    pub fn effort(&mut self, id: u32, each: Nanos) {
+        let node = self.index(id);
+        self.nodes[node].effort = each;
+        self.tell(node, &format_args!("takes {} us for a datagram", each / 1_000));
+    }
+
+    /// What a node that is up is made of; nothing if it is down.
+    #[must_use]
+    pub fn service(&self, id: u32) -> Option<&Service> {
+        self.nodes[self.index(id)].machine.as_ref().map(|machine| &machine.service)
     }
 
     /// Starts all nodes that are down, with what they have on their disks.
@@ -141,12 +181,17 @@ impl World {
     pub fn disarm(&mut self) {
         self.options.inbox_max = self.options.inbox_max.max(4_096);
         self.options.ambush_ppm = 0;
-        self.nodes.iter_mut().filter_map(|n| n.machine.as_mut()).for_each(|m| m.fuse = None);
+        self.traps.clear();
+        for node in &mut self.nodes {
+            node.effort = 0;
+            node.machine.iter_mut().for_each(|machine| machine.fuse = None);
+        }
     }
 
     /// The process is no more.
     pub(super) fn die(&mut self, node: usize, end: End) {
         self.tell(node, &format_args!("ends: {end:?}"));
+        self.jot(node, || Noted::Ended(end));
         if let Some(machine) = self.nodes[node].machine.take() {
             self.recorder.end(machine.view, end);
         }
@@ -189,6 +234,23 @@ impl World {
         self.faults.count(fault);
         self.tell(node, &format_args!("resumes, backlog {backlog:?}"));
         self.wake_by(node, self.now);
+    }
+
+    /// Lets a paused node go on: it reads what has arrived by kind, in this order, then the rest.
+    pub fn resume_in_order(&mut self, id: u32, kinds: &[Kind]) {
+        let node = self.index(id);
+        let place = |kind| kinds.iter().position(|k| *k == kind).unwrap_or(kinds.len());
+        let Some(machine) = self.nodes[node].machine.as_mut().filter(|m| m.paused) else { return };
+        machine.inbox.make_contiguous().sort_by_key(|datagram| place(datagram.kind));
+        machine.keep_order = true;
+        self.resume(id, Backlog::Kept, false);
+    }
+
+    /// The kinds of the datagrams in a node's receive buffer.
+    #[must_use]
+    pub fn waiting(&self, id: u32) -> Vec<Kind> {
+        let machine = self.nodes[self.index(id)].machine.as_ref();
+        machine.map_or_else(Vec::new, |machine| machine.inbox.iter().map(|d| d.kind).collect())
     }
 
     /// Lets every paused node go on.

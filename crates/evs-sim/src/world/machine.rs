@@ -1,6 +1,7 @@
 //! A node: what survives a crash (its id, its disk), and the process that does not.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use evs_model::{ClientId, NodeId};
 use evs_net::Endpoint;
@@ -14,6 +15,10 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) clock: Clock,
     pub(super) disk: Storage,
+    /// Its detection target, if not that of all.
+    pub(super) detection: Option<Duration>,
+    /// How long it takes over each datagram that it reads.
+    pub(super) effort: Nanos,
     /// The running process, if there is one.
     pub(super) machine: Option<Machine>,
 }
@@ -24,6 +29,8 @@ pub(super) struct Storage {
     pub(super) seq: u64,
     /// The view of the processor that wrote it, if all that it wanted to store was stored.
     pub(super) by: Option<usize>,
+    /// What an old copy of it says.
+    pub(super) copy: u64,
 }
 
 impl Storage {
@@ -45,9 +52,13 @@ pub(super) struct Machine {
     pub(super) source: usize,
     /// When it looks at its receive buffer and timers next.
     pub(super) wake_at: Option<Nanos>,
+    /// It is busy with what it has read until then.
+    pub(super) busy_until: Nanos,
     pub(super) paused: bool,
     /// Whether timers run first, the next time.
     pub(super) timers_first: bool,
+    /// Whether what is in the receive buffer is handed over as it lies there, the next time.
+    pub(super) keep_order: bool,
     /// It crashes after so many more outputs.
     pub(super) fuse: Option<u32>,
     /// Index of its view in the history.
@@ -76,7 +87,8 @@ impl Node {
     pub(super) fn new(id: NodeId, options: &Options, rng: &mut fastrand::Rng) -> Self {
         let bound = i64::from(options.clock_skew_ppm);
         let clock = Clock { origin: options.clock_origin, skew_ppm: rng.i64(-bound..=bound) };
-        Self { id, clock, disk: Storage::default(), machine: None }
+        let disk = Storage::default();
+        Self { id, clock, disk, detection: None, effort: 0, machine: None }
     }
 
     /// The process, if it runs and is not paused.

@@ -14,12 +14,15 @@ mod clients;
 mod clock;
 mod commands;
 mod faults;
+mod forge;
+mod journal;
 mod machine;
 mod network;
 mod options;
 mod recorder;
 mod step;
 mod trace;
+mod traps;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -32,15 +35,20 @@ use evs_model::{Group, NodeId};
 pub use clients::{Sent, Session};
 pub use commands::{Backlog, Disk};
 pub use faults::{Fault, Faults};
+pub use forge::{Passed, Traffic};
+pub use journal::{Note, Noted};
 pub use network::{Aim, Kind, Strike, Weather};
 pub use options::{NODES_MAX, Options};
+pub use traps::{Moment, Snare};
 
 use crate::history::History;
 use ambush::Mend;
+use forge::Wire;
 use machine::Node;
 use network::Network;
 use recorder::Recorder;
 use trace::{Shown, Trace};
+use traps::Trap;
 
 /// Nanoseconds of simulated time since the world began.
 pub type Nanos = u64;
@@ -88,6 +96,8 @@ struct Datagram {
     from: usize,
     kind: Kind,
     bytes: Rc<[u8]>,
+    /// It was forged: its content may be anything.
+    forged: bool,
 }
 
 /// An event with its place in time; of two at the same time, the one scheduled first is first.
@@ -128,6 +138,9 @@ pub struct World {
     network: Network,
     rng: fastrand::Rng,
     recorder: Recorder,
+    journal: Option<Vec<Note>>,
+    wire: Wire,
+    traps: Vec<Trap>,
     faults: Faults,
     trace: Trace,
     boots: u64,
@@ -163,6 +176,9 @@ impl World {
             nodes,
             rng,
             recorder: Recorder::new(),
+            journal: None,
+            wire: Wire::default(),
+            traps: Vec::new(),
             faults: Faults::default(),
             trace: Trace::new(lines),
             boots: 0,
@@ -247,22 +263,27 @@ impl World {
 
     /// Lets time pass up to this point. Returns early if the world stops itself.
     pub fn run_until(&mut self, until: Nanos) {
-        while self.stop.is_none() {
-            match self.queue.peek() {
-                Some(Reverse(next)) if next.at <= until => {}
-                Some(_) | None => {
-                    self.now = self.now.max(until);
-                    return;
-                }
-            }
-            let Some(Reverse(next)) = self.queue.pop() else { return };
-            self.now = next.at;
-            self.events += 1;
-            if self.events > self.events_max {
-                self.stop = Some(Stop::Storm(self.events_max));
-            }
-            self.happen(next.event);
+        while self.step(until) {}
+    }
+
+    /// Lets the next thing happen, if it does by then; otherwise it is that time. Returns whether
+    /// something happened.
+    pub fn step(&mut self, until: Nanos) -> bool {
+        if self.stop.is_some() {
+            return false;
         }
+        if self.queue.peek().is_none_or(|Reverse(next)| next.at > until) {
+            self.now = self.now.max(until);
+            return false;
+        }
+        let Some(Reverse(next)) = self.queue.pop() else { return false };
+        self.now = next.at;
+        self.events += 1;
+        if self.events > self.events_max {
+            self.stop = Some(Stop::Storm(self.events_max));
+        }
+        self.happen(next.event);
+        true
     }
 
     /// Lets this much time pass.

@@ -12,7 +12,7 @@ use totem::{Packet, PacketKind};
 use super::clients::packets;
 use super::faults::Fault;
 use super::machine::Machine;
-use super::{Datagram, Event, Kind, Stop, World, chance};
+use super::{Datagram, Event, Kind, Moment, Noted, Snare, Stop, World, chance};
 use crate::history::End;
 
 /// Datagrams read in one go before the timers get their turn.
@@ -26,7 +26,7 @@ enum Fate {
 }
 
 /// An output of either part of a node.
-enum Effect {
+pub(super) enum Effect {
     Endpoint(EndpointOutput),
     Service(Output),
 }
@@ -48,7 +48,7 @@ impl World {
 
     /// A node looks at its receive buffer, then at its timers.
     pub(super) fn wake(&mut self, node: usize, boot: u64) {
-        let now = self.now;
+        let (now, effort) = (self.now, self.nodes[node].effort);
         let Some(machine) = self.nodes[node].awake() else { return };
         if machine.boot != boot || machine.wake_at != Some(now) {
             return;
@@ -60,7 +60,10 @@ impl World {
         let bent = std::mem::take(&mut machine.timers_first);
         let bent = bent || chance(&mut self.rng, self.options.timers_first_ppm);
         let timers_first = bent && !batch.is_empty();
-        self.arrange(&mut batch);
+        machine.busy_until = now + read as u64 * effort;
+        if !std::mem::take(&mut machine.keep_order) {
+            self.arrange(&mut batch);
+        }
         if timers_first {
             self.faults.count(Fault::TimersFirst);
             if self.timers(node) == Fate::Gone {
@@ -117,6 +120,7 @@ impl World {
                     machine.service.handle_packet(now, from, packet);
                     machine.service.check();
                 }
+                Err(_) if datagram.forged => {}
                 Err(error) => {
                     self.stop = Some(Stop::Codec(format!("{} {error}", datagram.kind)));
                 }
@@ -184,6 +188,7 @@ impl World {
     /// Makes a node wake at this time, if it would not be awake before.
     pub(super) fn wake_by(&mut self, node: usize, at: super::Nanos) {
         let Some(machine) = self.nodes[node].machine.as_mut() else { return };
+        let at = at.max(machine.busy_until);
         if machine.wake_at.is_none_or(|planned| at < planned) {
             machine.wake_at = Some(at);
             let boot = machine.boot;
@@ -211,9 +216,21 @@ impl World {
             }
             let Some(effect) = next(machine) else { break };
             machine.fuse = machine.fuse.map(|left| left - 1);
+            let sent = match &effect {
+                Effect::Service(Output::Transmit { packet, .. }) => Some(packet.kind()),
+                Effect::Service(_) | Effect::Endpoint(_) => None,
+            };
+            if self.caught_before(node, &effect) == Fate::Gone {
+                return Fate::Gone;
+            }
             match effect {
                 Effect::Endpoint(output) => self.endpoint_output(node, output),
                 Effect::Service(output) => self.service_output(node, output),
+            }
+            if let Some(kind) = sent
+                && self.caught(node, Moment::After(kind)) == Fate::Gone
+            {
+                return Fate::Gone;
             }
         }
         let left = self.nodes[node].machine.as_ref().and_then(|machine| machine.left);
@@ -224,6 +241,27 @@ impl World {
             }
             None => Fate::Runs,
         }
+    }
+
+    /// A trap may spring before this output.
+    fn caught_before(&mut self, node: usize, effect: &Effect) -> Fate {
+        let sprung = self.sprung_before(node, effect);
+        self.ensnare(node, sprung)
+    }
+
+    fn caught(&mut self, node: usize, moment: Moment) -> Fate {
+        let sprung = self.sprung(node, moment);
+        self.ensnare(node, sprung)
+    }
+
+    fn ensnare(&mut self, node: usize, sprung: Option<Snare>) -> Fate {
+        let id = self.nodes[node].id.get();
+        match sprung {
+            Some(Snare::Crash) => self.crash(id),
+            Some(Snare::Pause) => self.pause(id),
+            None => {}
+        }
+        if sprung == Some(Snare::Crash) { Fate::Gone } else { Fate::Runs }
     }
 
     fn service_output(&mut self, node: usize, output: Output) {
@@ -245,6 +283,7 @@ impl World {
             Output::Transition { from, to, cause } => {
                 self.trace.mix(&[from as u64, to as u64]);
                 self.tell(node, &format_args!("{from} -> {to}: {cause}"));
+                self.jot(node, || Noted::Moved { from, to, cause });
                 self.ambush(node);
             }
             Output::Transmit { to, packet } => self.transmit(node, to, &packet),
@@ -288,6 +327,7 @@ impl World {
             }
             self.mix_event(&event);
             self.recorder.observed(view, &event);
+            self.jot(node, || Noted::Saw(event.clone()));
             if self.trace.is_shown() {
                 let what = shown_event(&event);
                 self.tell(node, &what);
@@ -299,10 +339,12 @@ impl World {
 
     fn transmit(&mut self, node: usize, to: totem::Destination, packet: &Packet) {
         let Some(machine) = self.nodes[node].machine.as_mut() else { return };
+        self.wire.pass(self.now, machine.service.ring().me(), to, packet);
         let mut payload = Vec::new();
         packet.encode(&mut payload);
-        let mut bytes = Vec::new();
-        if machine.endpoint.seal(&payload, &mut bytes).is_err() {
+        let times = self.wire.times(packet.kind());
+        let mut copies = vec![Vec::new(); times as usize];
+        if copies.iter_mut().any(|copy| machine.endpoint.seal(&payload, copy).is_err()) {
             self.stop = Some(Stop::Codec(format!("{} bytes could not be sealed", payload.len())));
             return;
         }
@@ -315,12 +357,14 @@ impl World {
             self.tell(node, &what);
         }
         let kind = Kind::Ring(packet.kind());
-        let datagram = Datagram { from: node, kind, bytes: bytes.into() };
         let target = match to {
             totem::Destination::All => None,
             totem::Destination::Node(processor) => Some(processor.node.get()),
         };
-        self.put_on_wire(node, target, &datagram);
+        for bytes in copies {
+            let datagram = Datagram { from: node, kind, bytes: bytes.into(), forged: false };
+            self.put_on_wire(node, target, &datagram);
+        }
     }
 
     fn endpoint_output(&mut self, node: usize, output: EndpointOutput) {
@@ -331,7 +375,12 @@ impl World {
                     evs_net::Destination::Source => Some(self.source_of(node)),
                 };
                 let bytes: Rc<[u8]> = datagram.into();
-                self.put_on_wire(node, target, &Datagram { from: node, kind: Kind::Hello, bytes });
+                let kind = Kind::Hello;
+                self.put_on_wire(
+                    node,
+                    target,
+                    &Datagram { from: node, kind, bytes, forged: false },
+                );
             }
             EndpointOutput::Heard(heard) => self.heard(node, heard),
             EndpointOutput::Peer(event) => self.tell(node, &format_args!("{event:?}")),
@@ -364,6 +413,7 @@ impl World {
 
     /// Puts a datagram on its way to one node, or to each of the others.
     fn put_on_wire(&mut self, node: usize, target: Option<u32>, datagram: &Datagram) {
+        self.wire.traffic.count(datagram);
         for to in 0..self.nodes.len() {
             let addressed = target.is_none_or(|id| self.nodes[to].id.get() == id);
             if to == node || !addressed {
