@@ -20,6 +20,7 @@ mod event;
 mod group;
 mod identity;
 mod members;
+pub mod mutation;
 mod time;
 
 pub use configuration::{Configuration, Guarantee, UnknownGuarantee};
