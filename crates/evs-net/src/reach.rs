@@ -20,7 +20,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use evs_model::{Instant, Members, NodeId, Processor};
+use evs_model::{Instant, Members, NodeId, Processor, defect};
 
 use crate::hello::{Echo, Hello};
 use crate::peer::{Peer, RoundTrip, Session, micros};
@@ -298,7 +298,7 @@ impl Reach {
             let processor = Processor::new(peer.node, current.incarnation);
             let silence = now.since(current.heard_at);
             let proven = current.proven_at.is_some_and(|at| now.since(at) < detection);
-            if peer.up && !void && silence >= detection {
+            if peer.up && !void && silence >= detection && !defect!(SilenceUnnoticed) {
                 self.take_down(index, processor, DownCause::Silence(silence));
             } else if peer.up && !void && !current.lists_me {
                 self.take_down(index, processor, DownCause::NotHeardByPeer);
@@ -389,7 +389,7 @@ impl Reach {
         let mut deadline = Instant::NEVER;
         let mut due = |at: Instant| deadline = deadline.min(at);
         let current = peer.current.as_ref().filter(|_| peer.up);
-        if let Some(current) = current {
+        if let Some(current) = current.filter(|_| !defect!(SilenceUnnoticed)) {
             let silence = if current.lists_me { self.detection } else { Duration::ZERO };
             due((current.heard_at + silence).max(self.void_until));
         }

@@ -1,7 +1,7 @@
 //! Configurations as clients see them: who left and who joined, computed from two consecutive
 //! regular configurations and never stored (EVS-2).
 
-use evs_model::{Configuration, ConfigurationChange, Members, Processor, RingId};
+use evs_model::{Configuration, ConfigurationChange, Members, Processor, RingId, defect};
 
 /// The last regular configuration of this processor's history.
 #[derive(Debug)]
@@ -39,8 +39,9 @@ impl Configurations {
         match configuration {
             Configuration::Regular { ring, members } => {
                 assert!(members.contains(self.me), "one is a member of what one installs");
-                let left = before.difference(&members);
-                let joined = members.difference(before);
+                let left =
+                    if defect!(LeftNotTold) { nobody.clone() } else { before.difference(&members) };
+                let joined = members.difference(if defect!(AllJoined) { &nobody } else { before });
                 self.last = Some((ring, members.clone()));
                 ConfigurationChange::Regular { ring, members, left, joined }
             }

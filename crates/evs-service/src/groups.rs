@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use evs_model::{ClientId, Group, Groups};
+use evs_model::{ClientId, Group, Groups, defect};
 
 /// The clients that have joined each group, ascending. No group is empty.
 #[derive(Debug, Default)]
@@ -36,7 +36,9 @@ impl GroupIndex {
         }
         if matches > 1 {
             recipients.sort_unstable();
-            recipients.dedup();
+            if !defect!(OncePerGroup) {
+                recipients.dedup();
+            }
         }
     }
 }

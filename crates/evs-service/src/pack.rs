@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use bytes::{Buf, Bytes};
-use evs_model::{ClientId, Group, Groups, Guarantee};
+use evs_model::{ClientId, Group, Groups, Guarantee, defect};
 
 use crate::config::MESSAGE_BYTES_CAP;
 
@@ -121,7 +121,8 @@ impl Packer {
         self.head(head, FRAGMENT_BIT);
         self.out.extend_from_slice(&number(range.start).to_le_bytes());
         self.out.extend_from_slice(&number(range.len()).to_le_bytes());
-        content.copy(range, &mut self.out);
+        let shift = usize::from(defect!(PieceShifted) && range.start > 0);
+        content.copy(range.start - shift..range.end - shift, &mut self.out);
     }
 
     fn head(&mut self, head: Head, flags: u8) {

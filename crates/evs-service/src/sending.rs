@@ -15,7 +15,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use evs_model::{ClientId, Groups, Guarantee, send_cost};
+use evs_model::{ClientId, Groups, Guarantee, defect, send_cost};
 
 use crate::SendError;
 use crate::pack::{Content, FRAGMENT_OVERHEAD, Head, Packer, WHOLE_OVERHEAD, packet_guarantee};
@@ -132,6 +132,15 @@ impl Sending {
         if let Some(outbox) = self.outboxes.get_mut(&client) {
             outbox.closed = true;
             outbox.freed = 0;
+            let begun = outbox.submitted > 0 || outbox.offset > 0;
+            if defect!(SendsDieWithClient)
+                && !begun
+                && let Some(message) = outbox.next()
+            {
+                let packet = packet_guarantee(message.guarantee);
+                self.turns.remove(Turn { served: outbox.served, client, packet });
+                outbox.queue.clear();
+            }
             if outbox.queue.is_empty() {
                 self.outboxes.remove(&client);
             }
@@ -156,7 +165,11 @@ impl Sending {
         let message =
             Outgoing { number: outbox.number, guarantee, content: Content { groups, body } };
         outbox.queued += cost;
-        outbox.queue.push_back(message);
+        let overtakes = defect!(FifoOvertakes)
+            && guarantee == Guarantee::Fifo
+            && outbox.queue.len() > outbox.submitted + 1;
+        let place = outbox.queue.len() - usize::from(overtakes);
+        outbox.queue.insert(place, message);
         if outbox.submitted + 1 == outbox.queue.len() {
             // It had nothing to send: it saved up nothing, and owes what it owed.
             outbox.served = outbox.served.max(self.turns.clock());
@@ -266,13 +279,20 @@ impl Sending {
         assert!(settled, "what was sequenced is settled before the rest begins again");
         self.packet_bytes_max = packet_bytes_max;
         self.submitted = sequenced;
+        if defect!(BacklogForgotten) {
+            while let Some((_, client)) = self.in_flight.pop_front() {
+                self.release(client);
+            }
+        }
         self.in_flight.clear();
         self.turns.clear();
         let mut begun = 0;
         for (client, outbox) in &mut self.outboxes {
             begun += outbox.submitted + usize::from(outbox.offset > 0);
+            if !defect!(MessageContinued) || outbox.submitted > 0 {
+                outbox.offset = 0;
+            }
             outbox.submitted = 0;
-            outbox.offset = 0;
             enter(&mut self.turns, packet_bytes_max, *client, outbox);
         }
         begun

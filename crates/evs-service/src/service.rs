@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use evs_model::{
     ClientId, Configuration, Event, Group, Groups, Guarantee, Instant, Members, Message, MessageId,
-    Processor,
+    Processor, defect,
 };
 use totem::{Cause, Delivery, Destination, Packet, Ring, StateKind};
 
@@ -156,7 +156,9 @@ impl Service {
         }
         let client = self.sessions.open();
         self.sending.open(client);
-        self.outputs.push_back(Output::ToClient { client, event: Event::Configuration(first) });
+        if !defect!(NoFirstConfiguration) || self.sessions.len() == 1 {
+            self.outputs.push_back(Output::ToClient { client, event: Event::Configuration(first) });
+        }
         self.finish(now);
         Ok(client)
     }
@@ -338,7 +340,9 @@ impl Service {
         }
         self.drain(now);
         while let Some((client, bytes)) = self.sending.pop_freed() {
-            self.outputs.push_back(Output::Room { client, bytes });
+            if !defect!(RoomNeverTold) {
+                self.outputs.push_back(Output::Room { client, bytes });
+            }
         }
     }
 
@@ -361,7 +365,9 @@ impl Service {
 
     fn configure(&mut self, configuration: Configuration) {
         if matches!(configuration, Configuration::Regular { .. }) {
-            self.stats.partials_ended += self.reassembly.clear() as u64;
+            if !defect!(PartialsKept) {
+                self.stats.partials_ended += self.reassembly.clear() as u64;
+            }
             let begun = self.sending.restart(self.ring.sequenced(), self.ring.body_bytes_max());
             self.stats.messages_restarted += begun as u64;
         }
@@ -423,6 +429,7 @@ impl Service {
         self.ring.leave(now);
         self.translate();
         let dropped = self.stats.messages_accepted - self.stats.messages_returned;
+        let dropped = if defect!(DropsNotTold) { 0 } else { dropped };
         self.stats.messages_dropped = dropped;
         self.outputs.push_back(Output::Left { dropped });
     }

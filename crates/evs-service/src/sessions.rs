@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use evs_model::{ClientId, Group, Groups};
+use evs_model::{ClientId, Group, Groups, defect};
 
 use crate::RequestError;
 use crate::groups::GroupIndex;
@@ -105,9 +105,11 @@ impl Session {
     fn leave(&mut self, index: &mut GroupIndex, client: ClientId, group: Group) {
         let Some(times) = self.0.get_mut(&group) else { return };
         *times -= 1;
-        if *times == 0 {
+        if *times == 0 || defect!(JoinsNotCounted) {
             self.0.remove(&group);
-            index.remove(group, client);
+            if !defect!(LeftGroupStays) {
+                index.remove(group, client);
+            }
         }
     }
 }

@@ -4,13 +4,15 @@
 //! all wrote and goes on to Recovery. From writing its entry on, a member takes no more messages
 //! of its old ring (P45).
 
+use evs_model::defect;
+
 use crate::attempt::Attempt;
 use crate::context::Context;
 use crate::old::OldRing;
 use crate::output::Cause;
 use crate::ring::Next;
 use crate::stats::Discard;
-use crate::wire::{CommitToken, Entry};
+use crate::wire::{CommitToken, Entry, Mcast};
 
 #[derive(Debug)]
 pub(crate) struct Commit {
@@ -45,10 +47,22 @@ impl Commit {
         self.old
     }
 
+    /// What is held of the old ring has been told (P45).
+    pub(crate) fn on_mcast(&mut self, cx: &mut Context, mcast: Mcast) -> Next {
+        match &mut self.old {
+            Some(old) if defect!(LateInCommit) => {
+                let _ = old.order.receive(mcast);
+                Next::Stay
+            }
+            _ => cx.ignore(Discard::Frozen),
+        }
+    }
+
     /// The second rotation shows everybody's entry.
     pub(crate) fn on_commit_token(&mut self, cx: &mut Context, commit: CommitToken) -> Next {
         let agreed = self.attempt.commit();
-        if commit.ring != agreed.ring || commit.members != agreed.members {
+        let same_seq = defect!(RingSeqAlone) && commit.ring.seq == agreed.ring.seq;
+        if !same_seq && (commit.ring != agreed.ring || commit.members != agreed.members) {
             cx.discard(Discard::Mismatch);
         } else if commit.entries.iter().any(Option::is_none) {
             cx.discard(Discard::Duplicate);

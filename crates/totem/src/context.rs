@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use evs_model::{Instant, Members, Processor, RingId};
+use evs_model::{Instant, Members, Processor, RingId, defect};
 
 use crate::backlog::Backlog;
 
@@ -160,7 +160,7 @@ impl Context {
 
     /// Agrees to a ring of this sequence.
     pub(crate) fn accept_seq(&mut self, seq: u64) {
-        assert!(seq > self.seqs.accepted, "a sequence is used once");
+        assert!(seq > self.seqs.accepted || defect!(RingSeqReused), "a sequence is used once");
         self.seqs.accepted = seq;
         self.raise_seen(seq);
     }

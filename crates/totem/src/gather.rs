@@ -11,7 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use evs_model::{Instant, Members, Processor, RingId};
+use evs_model::{Instant, Members, Processor, RingId, defect};
 
 use crate::context::Context;
 use crate::old::OldRing;
@@ -120,7 +120,7 @@ impl Gather {
         } else if !fresh
             || given_up
             || commit.members != self.proposal
-            || commit.ring.seq <= cx.seqs.accepted
+            || commit.ring.seq <= cx.seqs.accepted && !defect!(RingSeqReused)
             || commit.ring.rep == cx.me
         {
             cx.discard(Discard::Mismatch);
@@ -230,6 +230,10 @@ impl Gather {
         }
         let seen = self.proposal.iter().filter_map(|p| self.joins.get(&p)).map(|join| join.seq);
         let seen = seen.fold(cx.seqs.seen.max(cx.seqs.accepted), u64::max);
+        let seen = match cx.installed {
+            Some(ring) if defect!(RingSeqReused) => ring.seq,
+            _ => seen,
+        };
         let Some(seq) = seen.checked_add(1) else {
             return cx.ignore(Discard::SeqExhausted);
         };

@@ -1,6 +1,6 @@
 //! The ring that broke: its messages, and what failed attempts to recover them have promised.
 
-use evs_model::{Members, Processor};
+use evs_model::{Members, Processor, defect};
 
 use crate::order::Order;
 use crate::wire::{CommitToken, OldEntry};
@@ -24,11 +24,15 @@ impl OldRing {
     /// What this processor tells the others of the attempt.
     pub(crate) fn entry(&self) -> OldEntry {
         let order = &self.order;
+        let mut held = order.window.bitmap();
+        if defect!(HoldsByHearsay) {
+            held.set(held.len().max(1));
+        }
         OldEntry {
             ring: order.ring,
             aru: order.window.aru(),
             safe: order.safe,
-            held: order.window.bitmap(),
+            held,
             obligations: places(&order.members, &self.obligations),
         }
     }

@@ -12,7 +12,7 @@ mod holding;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use evs_model::{Instant, Members, Processor};
+use evs_model::{Instant, Members, Processor, defect};
 
 use crate::config::Terms;
 use crate::context::Context;
@@ -76,7 +76,7 @@ impl Operational {
             state.order.deliver_unordered(cx, seq);
         }
         // The backlog is empty: what was not sequenced in the old ring is submitted again.
-        assert!(cx.backlog.is_empty(), "the backlog is dropped at install");
+        assert!(cx.backlog.is_empty() || defect!(BacklogKept), "the backlog is dropped at install");
         state.visit(cx, token);
         state
     }
@@ -110,11 +110,11 @@ impl Operational {
     }
 
     pub(crate) fn on_token(&mut self, cx: &mut Context, token: Token) -> Next {
-        if token.ring != self.order.ring {
+        if token.ring != self.order.ring && !defect!(StaleToken) {
             cx.discard(Discard::ForeignRing);
             return Next::Stay;
         }
-        if token.token_seq <= self.token_seq {
+        if token.token_seq <= self.token_seq && !defect!(DuplicateToken) {
             self.on_duplicate_token(cx, &token);
             return Next::Stay;
         }
@@ -176,7 +176,10 @@ impl Operational {
             }
             return Next::Stay;
         }
-        cx.merge_rows(&join.rows);
+        let news = cx.merge_rows(&join.rows);
+        if news && defect!(GatherOnNews) {
+            return Next::Gather(Cause::MemberGathers(from));
+        }
         cx.take_back(from, Duration::MAX);
         // Only a join that was sent after this ring had been agreed to tells that its sender has
         // left it (P26, P32).
@@ -195,6 +198,9 @@ impl Operational {
         merge: &MergeDetect,
     ) -> Next {
         let changed = cx.merge_probe(merge);
+        if changed && defect!(GatherOnNews) {
+            return Next::Gather(Cause::MemberGathers(from));
+        }
         // A probe tells less than a join: who was given up again and again must join.
         let first_pause = cx.config.terms().give_up();
         if cx.take_back(from, first_pause) || changed { self.evaluate(cx) } else { Next::Stay }
@@ -238,6 +244,9 @@ impl Operational {
         if cx.now >= self.merge_at {
             self.merge_at = cx.now + self.terms.merge_detect();
             let (seq, rows) = (cx.seqs.seen, cx.graph.rows());
+            if defect!(NoMergeProbe) {
+                return Next::Stay;
+            }
             cx.transmit_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
         }
         if cx.take_back_due() {
@@ -298,7 +307,9 @@ impl Operational {
     fn retransmit(&self, cx: &mut Context, token: &mut Token) {
         let window = &self.order.window;
         token.rtr.serve(self.order.ring, self.terms.window_packets, |seq| {
-            let Some(mcast) = window.get(seq) else { return false };
+            let Some(mcast) = window.get(seq).filter(|_| !defect!(NothingSentAgain)) else {
+                return false;
+            };
             cx.stats.retransmits += 1;
             cx.transmit_all(Packet::Mcast(mcast.clone()));
             true
@@ -333,7 +344,10 @@ impl Operational {
                 guarantee: submission.guarantee,
                 body: submission.body,
             };
-            self.order.receive(mcast.clone()).expect("the quota is within the slots");
+            let not_held = defect!(ReservedNotHeld) && sent.packets > early;
+            if !not_held {
+                self.order.receive(mcast.clone()).expect("the quota is within the slots");
+            }
             if sent.packets <= early {
                 cx.transmit_all(Packet::Mcast(mcast));
             } else {
@@ -355,22 +369,24 @@ impl Operational {
     /// The aru is lowered by whoever has received less, and raised only by whoever lowered it.
     fn update_aru(&mut self, cx: &Context, token: &mut Token) {
         let aru = self.order.window.aru();
-        let mine = token.aru_by.is_none_or(|node| node == cx.me.node);
-        if aru < token.aru || mine {
+        let mine = token.aru_by.is_none_or(|node| node == cx.me.node) || defect!(AruRaisedByAnyone);
+        if aru < token.aru && !defect!(AruNotLowered) || mine {
             token.aru = aru;
             token.aru_by = (aru < token.seq).then_some(cx.me.node);
         }
         self.arus = [self.arus[1], token.aru];
         // The safe line: every member had received this when it last let the token pass. Two
         // visits, since the first may tell of an aru that somebody is about to lower.
-        self.order.safe = self.order.safe.max(self.arus[0].min(self.arus[1]));
+        let before = if defect!(SafeAtFirstVisit) { u64::MAX } else { self.arus[0] };
+        self.order.safe = self.order.safe.max(before.min(self.arus[1]));
     }
 
     /// Requests what was announced before this rotation and has not come.
     fn request_missing(&self, cx: &mut Context, token: &mut Token) {
         let window = &self.order.window;
         token.rtr.keep_only(self.order.ring, token.aru);
-        for seq in window.missing(self.previous_seq.min(token.seq)) {
+        let announced = if defect!(TailNotRequested) { window.high_seq() } else { token.seq };
+        for seq in window.missing(self.previous_seq.min(announced)) {
             if !token.rtr.request(self.order.ring, seq) {
                 break;
             }
@@ -397,12 +413,17 @@ impl Operational {
             self.holding = Holding::Parked { token, release_at: cx.now + pause };
             return;
         }
+        let back = self.order.members.find(token.originator);
+        let next = match back.filter(|back| defect!(ParkedBounces) && *back != cx.me) {
+            Some(back) if token.idle > 0 => back,
+            _ => self.next,
+        };
         let mut mark = TokenMark::away(&token);
         mark.parker = self.parker(&token);
         let (_, longest) = self.terms.token_retransmit_bounds();
         let every = self.rotation.token_retransmit(&self.terms);
         let packet = Packet::Token(token.into());
-        let resend = Resend::start(cx, self.next, packet, every, longest);
+        let resend = Resend::start(cx, next, packet, every, longest);
         self.holding = Holding::Sent { resend, token: mark };
     }
 
@@ -415,7 +436,8 @@ impl Operational {
             }
         }
         self.order.deliver(cx);
-        self.order.window.release(self.order.safe.min(self.order.high_delivered));
+        let safe = if defect!(ReleasedEarly) { self.arus[1] } else { self.order.safe };
+        self.order.window.release(safe.min(self.order.high_delivered));
     }
 
     // ── the parked token ────────────────────────────────────────────────────────────────────

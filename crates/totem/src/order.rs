@@ -4,7 +4,7 @@
 //! message only up to the safe line, and whatever follows waits behind it; an unordered message as
 //! soon as it is held. What is delivered once a ring has broken is decided in `recovery.rs`.
 
-use evs_model::{Guarantee, Members, Processor, RingId};
+use evs_model::{Guarantee, Members, Processor, RingId, defect};
 
 use crate::config::Terms;
 use crate::context::Context;
@@ -31,7 +31,7 @@ impl Order {
 
     /// Takes a packet of this ring.
     pub(crate) fn receive(&mut self, mcast: Mcast) -> Result<(), Discard> {
-        if mcast.ring != self.ring {
+        if mcast.ring != self.ring && !defect!(ForeignMcast) {
             return Err(Discard::ForeignRing);
         }
         if self.members.find(mcast.sender).is_none() {
@@ -46,9 +46,13 @@ impl Order {
 
     /// Delivers a packet that is held at once if it is unordered and was not delivered yet.
     pub(crate) fn deliver_unordered(&mut self, cx: &mut Context, seq: u64) {
-        let unordered =
-            self.window.get(seq).is_some_and(|mcast| mcast.guarantee == Guarantee::Unordered);
-        if unordered && !self.window.is_early(seq) {
+        let early = |guarantee| match guarantee {
+            Guarantee::Unordered => true,
+            Guarantee::Fifo | Guarantee::Agreed => defect!(PastGapInRegular),
+            Guarantee::Safe => false,
+        };
+        let early = self.window.get(seq).is_some_and(|mcast| early(mcast.guarantee));
+        if early && !self.window.is_early(seq) {
             self.window.mark_early(seq);
             self.emit(cx, seq);
         }
@@ -60,7 +64,10 @@ impl Order {
         while self.high_delivered < self.window.aru() {
             let next = self.high_delivered + 1;
             let mcast = self.window.get(next).expect("what is not delivered is not released");
-            if mcast.guarantee == Guarantee::Safe && next > self.safe {
+            if mcast.guarantee == Guarantee::Safe && next > self.safe && !defect!(SafeAtOnce) {
+                if defect!(AgreedOvertakesSafe) {
+                    self.overtake(cx);
+                }
                 return;
             }
             self.deliver_next(cx);
@@ -70,8 +77,19 @@ impl Order {
     /// Delivers the next number in order, which is held.
     pub(crate) fn deliver_next(&mut self, cx: &mut Context) {
         self.high_delivered += 1;
-        if !self.window.is_early(self.high_delivered) {
+        if !self.window.is_early(self.high_delivered) || defect!(DeliveredTwice) {
             self.emit(cx, self.high_delivered);
+        }
+    }
+
+    /// The defect `AgreedOvertakesSafe`: what waits behind a safe message is delivered before it.
+    fn overtake(&mut self, cx: &mut Context) {
+        for seq in self.high_delivered + 1..=self.window.aru() {
+            let safe = self.window.get(seq).is_some_and(|m| m.guarantee == Guarantee::Safe);
+            if !safe && !self.window.is_early(seq) {
+                self.window.mark_early(seq);
+                self.emit(cx, seq);
+            }
         }
     }
 

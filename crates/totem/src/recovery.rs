@@ -12,7 +12,7 @@
 
 mod plan;
 
-use evs_model::Configuration;
+use evs_model::{Configuration, Members, defect};
 
 use crate::attempt::Attempt;
 use crate::context::Context;
@@ -60,7 +60,11 @@ impl Recovery {
 
     /// The attempt failed. What was received stays, and so do the obligations.
     pub(crate) fn into_old(self) -> Option<OldRing> {
-        self.old.map(|(old, _)| old)
+        let mut old = self.old.map(|(old, _)| old);
+        if defect!(ObligationsForgotten) {
+            old.iter_mut().for_each(|old| old.obligations = Members::default());
+        }
+        old
     }
 
     /// The commit token is back from its second rotation: the representative sends the first
@@ -89,6 +93,12 @@ impl Recovery {
     /// A message of the new ring, from a member that has installed it. Those of the old ring are
     /// refused: what is held of it has been told (P45).
     pub(crate) fn on_mcast(&mut self, cx: &mut Context, mcast: Mcast) -> Next {
+        if defect!(LateInRecovery)
+            && let Some((old, _)) = &mut self.old
+            && old.order.receive(mcast.clone()).is_ok()
+        {
+            return Next::Stay;
+        }
         if let Err(reason) = self.new.receive(mcast) {
             cx.discard(reason);
         }
@@ -119,14 +129,15 @@ impl Recovery {
         self.token_seq = token.token_seq;
         self.attempt.token_seen(cx);
         self.retransmit(cx, &mut token);
-        if self.complete(&mut token) {
+        if self.complete(cx, &mut token) {
             let place = self.attempt.members().index_of(cx.me).expect("agreed to as a member");
             token.complete |= 1 << place;
         }
-        if token.all_complete(self.attempt.members().len()) {
+        let all_complete = token.all_complete(self.attempt.members().len());
+        if all_complete && !self.acknowledges_first(cx, &mut token) {
             return Next::Operational(token.into());
         }
-        if token.seq > 0 {
+        if token.seq > 0 && !defect!(AckBeforeInstall) {
             return Next::Gather(Cause::OutOfRange);
         }
         self.attempt.forward(cx, token);
@@ -148,19 +159,39 @@ impl Recovery {
 
     /// Requests what is missing. If nothing is, takes over the obligations first: from here on
     /// others may deliver on the strength of it.
-    fn complete(&mut self, token: &mut Token) -> bool {
+    fn complete(&mut self, cx: &Context, token: &mut Token) -> bool {
         let Some((old, plan)) = &mut self.old else { return true };
         let mut complete = true;
         for seq in plan.missing(old) {
-            complete = false;
+            complete = defect!(CompleteTooEarly);
             if !token.rtr.request(old.order.ring, seq) {
                 break;
             }
         }
-        if complete {
-            old.obligations = plan.obligations.clone();
+        let place = self.attempt.members().index_of(cx.me).expect("agreed to as a member");
+        let too_soon = defect!(ObligationsLate) && token.complete >> place & 1 == 0;
+        if complete && !too_soon && !defect!(ObligationsNeverTaken) {
+            let narrow = defect!(ObligationsNarrow);
+            let taken = if narrow { &plan.transitional } else { &plan.obligations };
+            old.obligations = taken.clone();
         }
         complete
+    }
+
+    /// The defect `AckBeforeInstall`: all but the representative tell of what they received in the
+    /// new ring for some rotations before they install it. Returns whether this visit is one.
+    fn acknowledges_first(&self, cx: &Context, token: &mut Token) -> bool {
+        let members = self.attempt.members();
+        let waits = members.rep() != Some(cx.me) && token.token_seq <= 4 * members.len() as u64;
+        if !defect!(AckBeforeInstall) || !waits {
+            return false;
+        }
+        let aru = self.new.window.aru();
+        if aru < token.aru || token.aru_by == Some(cx.me.node) {
+            token.aru = aru;
+            token.aru_by = (aru < token.seq).then_some(cx.me.node);
+        }
+        true
     }
 
     /// Installs the new ring: one batch of outputs, in the order that EVS-2 demands, before
@@ -168,20 +199,31 @@ impl Recovery {
     pub(crate) fn install(mut self, cx: &mut Context, token: Token) -> Operational {
         if let Some((old, plan)) = &mut self.old {
             plan.deliver_regular(cx, &mut old.order);
-            cx.outputs.push_back(Output::Configure(Configuration::Transitional {
-                from: old.order.ring,
-                to: self.attempt.ring(),
-                members: plan.transitional.clone(),
-            }));
-            plan.deliver_transitional(cx, &mut old.order);
+            if !defect!(TransitionalOmitted) {
+                cx.outputs.push_back(Output::Configure(Configuration::Transitional {
+                    from: old.order.ring,
+                    to: self.attempt.ring(),
+                    members: plan.transitional.clone(),
+                }));
+            }
+            if !defect!(RestAfterInstall) {
+                plan.deliver_transitional(cx, &mut old.order);
+            }
         }
         cx.outputs.push_back(Output::Configure(Configuration::Regular {
             ring: self.attempt.ring(),
             members: self.attempt.members().clone(),
         }));
+        if let Some((old, plan)) = &mut self.old
+            && defect!(RestAfterInstall)
+        {
+            plan.deliver_transitional(cx, &mut old.order);
+        }
         cx.install(self.attempt.ring(), self.attempt.members());
         // What was not sequenced is handed over again, whole, by the layer above.
-        cx.backlog.clear();
+        if !defect!(BacklogKept) {
+            cx.backlog.clear();
+        }
         Operational::enter(cx, self.new, self.attempt.terms(), self.attempt.next(), token)
     }
 }

@@ -340,7 +340,7 @@ fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet
 
         (S::Commit(s), Packet::CommitToken(p)) => s.on_commit_token(cx, *p),
         (S::Commit(_), Packet::Join(_)) => Next::Stay, // handled before the table
-        (S::Commit(_), Packet::Mcast(_)) => cx.ignore(Discard::Frozen),
+        (S::Commit(s), Packet::Mcast(p)) => s.on_mcast(cx, p),
         (S::Commit(s), Packet::MergeDetect(p)) => {
             cx.merge_probe(&p);
             s.attempt.on_row_change(cx)

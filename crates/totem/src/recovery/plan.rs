@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use evs_model::{Guarantee, Members};
+use evs_model::{Guarantee, Members, defect};
 
 use crate::context::Context;
 use crate::old::{OldRing, at_places};
@@ -31,15 +31,22 @@ impl Plan {
         let ring = old.order.ring;
         let old_of = |place: usize| {
             let entry: Option<&OldEntry> = commit.entries[place].as_ref()?.old.as_ref();
-            entry.filter(|entry| entry.ring == ring)
+            entry.filter(|entry| {
+                entry.ring == ring || defect!(RingSeqAlone) && entry.ring.seq == ring.seq
+            })
         };
-        let places = (0..commit.members.len()).filter(|place| old_of(*place).is_some());
+        let places = (0..commit.members.len()).filter(|place| {
+            let member = commit.members.as_slice()[*place];
+            old_of(*place).is_some()
+                || defect!(TransitionalByNode) && old.order.members.find(member.node).is_some()
+                || defect!(TransitionalByMember) && old.order.members.contains(member)
+        });
         let list: Vec<_> = places.map(|place| commit.members.as_slice()[place]).collect();
         let transitional = Members::new(list).expect("a subset of a member list");
         let entries: Vec<OldEntry> =
             (0..commit.members.len()).filter_map(|place| old_of(place).cloned()).collect();
         let mut obligations = transitional.clone();
-        for entry in &entries {
+        for entry in entries.iter().filter(|_| !defect!(ObligationsIgnored)) {
             for processor in at_places(&old.order.members, entry.obligations) {
                 obligations.insert(processor).expect("a subset of a member list");
             }
@@ -47,7 +54,11 @@ impl Plan {
         Self {
             transitional,
             obligations,
-            safe: entries.iter().map(|e| e.safe).max().unwrap_or(0),
+            safe: if defect!(SafeLineNotShared) {
+                0
+            } else {
+                entries.iter().map(|e| e.safe).max().unwrap_or(0)
+            },
             high_seq: entries.iter().map(OldEntry::high_seq).max().unwrap_or(0),
             entries,
         }
@@ -56,7 +67,8 @@ impl Plan {
     /// What this processor must get: whatever any of T holds.
     pub(crate) fn missing<'a>(&'a self, old: &'a OldRing) -> impl Iterator<Item = u64> + 'a {
         let held = |seq: &u64| self.entries.iter().any(|entry| entry.holds(*seq));
-        old.order.window.missing(self.high_seq).filter(held)
+        let last = self.high_seq.saturating_sub(u64::from(defect!(RecoverySkipsOne)));
+        old.order.window.missing(last).filter(held)
     }
 
     /// Step 1: in R, all unordered messages, and the others up to the first gap or the first safe
@@ -64,8 +76,13 @@ impl Plan {
     /// went: it holds all that it delivered, and knew what was safe.
     pub(crate) fn deliver_regular(&self, cx: &mut Context, order: &mut Order) {
         order.safe = order.safe.max(self.safe);
+        if defect!(SafeAtInstall) {
+            order.safe = order.window.aru();
+        }
         for seq in order.window.held_after(order.high_delivered).collect::<Vec<_>>() {
-            order.deliver_unordered(cx, seq);
+            if !defect!(UnorderedLost) && !defect!(UnorderedInTransition) {
+                order.deliver_unordered(cx, seq);
+            }
         }
         order.deliver(cx);
     }
@@ -77,10 +94,18 @@ impl Plan {
             order.deliver_next(cx);
         }
         for seq in order.window.held_after(order.window.aru()).collect::<Vec<_>>() {
+            if defect!(GapEndsDelivery)
+                || defect!(OwnLostPastGap) && order.sender(seq) == Some(cx.me)
+            {
+                continue;
+            }
+            if defect!(UnorderedInTransition) {
+                order.deliver_unordered(cx, seq);
+            }
             let mcast = order.window.get(seq).expect("held");
             let done = mcast.guarantee == Guarantee::Unordered;
             let obliged = order.sender(seq).is_some_and(|p| self.obligations.contains(p));
-            if !done && obliged {
+            if !done && (obliged || defect!(PastGapFromAnyone)) {
                 order.deliver_past_gap(cx, seq);
             }
         }
