@@ -7,6 +7,7 @@
 //! - [`world`]: nodes (`evs_net::Endpoint` and `evs_service::Service`), network, disks, clocks,
 //!   clients, under one seed.
 //! - [`fn@run`]: one seeded run, from chaos to calm; [`chaos`] and [`workload`] draw what happens.
+//! - [`hunt`] and [`scenarios`]: whether a deliberate defect is noticed.
 //! - [`script`]: the same world for scenarios with a name.
 //!
 //! Not responsible for: any protocol. Nothing here is a mock of one.
@@ -17,7 +18,9 @@ pub mod body;
 pub mod chaos;
 pub mod checker;
 pub mod history;
+pub mod hunt;
 mod run;
+pub mod scenarios;
 pub mod script;
 pub mod workload;
 pub mod world;

@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
+use evs_model::mutation::Defect;
 use evs_sim::checker::Judged;
+use evs_sim::hunt::hunt;
 use evs_sim::world::{Fault, Faults, NODES_MAX, Nanos};
 use evs_sim::{Outcome, remember_panics, run};
 
@@ -42,6 +44,15 @@ struct Args {
     /// How many runs at a time; as many as there are cores if not given.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
+    /// Looks for a deliberate defect, seed by seed, and prints as JSON what noticed it; needs a
+    /// build with `--cfg evs_mutation`.
+    #[arg(long, value_name = "NAME", value_parser = defect, conflicts_with = "trace")]
+    mutation: Option<Defect>,
+}
+
+fn defect(name: &str) -> Result<Defect, String> {
+    let found = Defect::ALL.iter().find(|defect| defect.name() == name);
+    found.copied().ok_or_else(|| String::from("there is no such defect"))
 }
 
 fn seed(text: &str) -> Result<u64, std::num::ParseIntError> {
@@ -56,6 +67,9 @@ fn main() -> ExitCode {
     remember_panics();
     if args.trace {
         return trace(&args);
+    }
+    if let Some(defect) = args.mutation {
+        return mutation(&args, defect);
     }
     let began = now();
     let total = run_all(&args);
@@ -74,6 +88,26 @@ fn trace(args: &Args) -> ExitCode {
     let outcome = run(args.seed, args.nodes, Some(out));
     println!("{outcome}");
     if outcome.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Up to `runs` seeds, one after the other, until one notices the defect.
+fn mutation(args: &Args, defect: Defect) -> ExitCode {
+    let catch = match hunt(defect, args.seed, args.runs) {
+        Ok(catch) => catch,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let report = serde_json::json!({
+        "name": defect.name(),
+        "caught_by": catch.as_ref().map(|catch| &catch.by),
+        "seeds": catch.as_ref().map_or(args.runs, |catch| catch.seeds),
+        "scenario": catch.as_ref().and_then(|catch| catch.scenario),
+        "found": catch.as_ref().map(|catch| &catch.found),
+    });
+    println!("{report}");
+    ExitCode::SUCCESS
 }
 
 /// What all runs came to.

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::chaos::Chaos;
-use crate::checker::{Judged, Violation, check};
+use crate::checker::{Judged, Violation, check, violations};
 use crate::workload::Workload;
 use crate::world::{Faults, Nanos, Options, Stop, World};
 
@@ -129,6 +129,13 @@ fn run_once(seed: u64, nodes: Option<u32>, lines: Option<Box<dyn Write>>) -> Out
     outcome
 }
 
+/// Everything that a run breaks, if it comes as far as the checker.
+pub(crate) fn violations_of(seed: u64, nodes: Option<u32>) -> Vec<Violation> {
+    let play = || play(Options::draw(seed, nodes), None);
+    let course = catch_unwind(AssertUnwindSafe(play));
+    course.map_or_else(|_| Vec::new(), |course| violations(course.world.history()))
+}
+
 /// A run that is over.
 struct Course {
     world: World,
@@ -222,7 +229,7 @@ pub fn remember_panics() {
     }));
 }
 
-fn last_panic() -> String {
+pub(crate) fn last_panic() -> String {
     let message = LAST_PANIC.with(|last| last.take());
     if message.is_empty() { String::from("a panic, printed above") } else { message }
 }

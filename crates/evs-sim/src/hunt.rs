@@ -1,0 +1,74 @@
+//! The hunt for one deliberate defect: seeds are run until one notices it.
+//!
+//! A run in which nothing is wrong passes; so whatever fails in a run with a defect has found it.
+
+use std::fmt;
+use std::panic::catch_unwind;
+
+use evs_model::mutation::{Defect, activate};
+
+use crate::run::{Failure, last_panic, run, violations_of};
+use crate::scenarios::SCENARIOS;
+
+/// What noticed a defect.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Catch {
+    /// The property that is broken: the one at which the defect is aimed, if it is among those of
+    /// the run; `NOPANIC` if the code itself noticed.
+    pub by: String,
+    /// How many seeds it took; 0 if a scenario noticed.
+    pub seeds: u64,
+    /// The scenario that noticed, if it was one.
+    pub scenario: Option<&'static str>,
+    /// What was found.
+    pub found: String,
+}
+
+/// This build has no defects.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NotBuiltIn;
+
+impl fmt::Display for NotBuiltIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no defect can be switched on in this build: it lacks `--cfg evs_mutation`")
+    }
+}
+
+impl std::error::Error for NotBuiltIn {}
+
+/// Switches the defect on, for good, and runs the scenarios and then up to so many seeds until one
+/// of them fails.
+///
+/// # Errors
+/// The build has no defects.
+pub fn hunt(defect: Defect, first: u64, seeds: u64) -> Result<Option<Catch>, NotBuiltIn> {
+    if !activate(defect) {
+        return Err(NotBuiltIn);
+    }
+    Ok(by_scenario(defect).or_else(|| by_seed(defect, first, seeds)))
+}
+
+/// The scenarios that were made for this defect.
+fn by_scenario(defect: Defect) -> Option<Catch> {
+    let aimed = SCENARIOS.iter().filter(|scenario| scenario.defects.contains(&defect));
+    aimed.into_iter().find_map(|scenario| {
+        catch_unwind(scenario.play).err()?;
+        let found = last_panic();
+        let by = defect.breaks().to_owned();
+        Some(Catch { by, seeds: 0, scenario: Some(scenario.name), found })
+    })
+}
+
+fn by_seed(defect: Defect, first: u64, seeds: u64) -> Option<Catch> {
+    (0..seeds).find_map(|i| {
+        let seed = first.wrapping_add(i);
+        let outcome = run(seed, None, None);
+        let failure = outcome.failure?;
+        let judged = matches!(failure, Failure::Contract(_));
+        let others = if judged { violations_of(seed, None) } else { Vec::new() };
+        let aimed = others.iter().find(|v| v.property.to_string() == defect.breaks());
+        let found = aimed.map_or_else(|| failure.to_string(), ToString::to_string);
+        let by = found.split(' ').next().unwrap_or_default().to_owned();
+        Some(Catch { by, seeds: i + 1, scenario: None, found: format!("seed {seed:#x}: {found}") })
+    })
+}
