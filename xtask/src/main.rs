@@ -14,6 +14,7 @@ mod demo;
 mod install;
 mod libevs;
 mod manual;
+mod mutate;
 mod steps;
 mod tidy;
 
@@ -42,6 +43,8 @@ enum Task {
     Demo(demo::Options),
     /// Builds everything and installs it below a directory.
     Install(install::Options),
+    /// Looks for every deliberate defect with the simulation; fails if one survives.
+    Mutate(mutate::Options),
     /// Runs the tests in network namespaces, as root.
     Netns,
     /// Runs the gates of the inner loop: format, lints, tidy, unit tests, 100 simulated seeds.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::Ci { only } => return ci::ci(only.as_deref()),
         Task::Demo(options) => demo::run(&options),
         Task::Install(options) => install::run(&options),
+        Task::Mutate(options) => mutate::run(&options).map(drop),
         Task::Netns => ci::netns().map(drop),
         Task::Quick => return ci::quick(),
         Task::Sim { args } => ci::sim(&args).map(drop),

@@ -5,6 +5,7 @@
 
 mod arrows;
 mod citations;
+mod defects;
 mod lines;
 mod manifests;
 mod tree;
@@ -59,5 +60,11 @@ pub(crate) fn run() -> Result<u64> {
 }
 
 /// The rules that need nothing but the files.
-const RULES: [fn(&Tree) -> Vec<Complaint>; 5] =
-    [lines::check, manifests::check, unsafety::check, citations::check, wire::check];
+const RULES: [fn(&Tree) -> Vec<Complaint>; 6] = [
+    lines::check,
+    manifests::check,
+    unsafety::check,
+    citations::check,
+    wire::check,
+    defects::check,
+];
