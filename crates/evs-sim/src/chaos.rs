@@ -2,16 +2,24 @@
 //!
 //! Only a policy: every move is one command of [`World`].
 
-use crate::world::{Backlog, Disk, Fault, Nanos, Options, World};
+use totem::PacketKind;
+
+use crate::world::{Aim, Backlog, Disk, Fault, Kind, Nanos, Options, World};
 
 /// The moves, each with a weight that is drawn for each run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Move {
+    Aim,
+    Buffer,
+    ClockRate,
+    Clog,
     Crash,
     CrashMidStep,
     CutLarge,
     CutOneWay,
     CutPair,
+    DiskGoesOn,
+    DiskStalls,
     Heal,
     Isolate,
     Leave,
@@ -26,12 +34,18 @@ enum Move {
 }
 
 impl Move {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 22] = [
+        Self::Aim,
+        Self::Buffer,
+        Self::ClockRate,
+        Self::Clog,
         Self::Crash,
         Self::CrashMidStep,
         Self::CutLarge,
         Self::CutOneWay,
         Self::CutPair,
+        Self::DiskGoesOn,
+        Self::DiskStalls,
         Self::Heal,
         Self::Isolate,
         Self::Leave,
@@ -47,7 +61,7 @@ impl Move {
 
     /// Moves that undo others are always possible, or a run would end in ruins at once.
     const fn undoes(self) -> bool {
-        matches!(self, Self::Heal | Self::Restart | Self::Resume)
+        matches!(self, Self::DiskGoesOn | Self::Heal | Self::Restart | Self::Resume)
     }
 }
 
@@ -76,7 +90,8 @@ impl Chaos {
             false => [0, 0, 1, 3, 9][rng.usize(0..5)],
         });
         let interval = detection * [1, 2, 4, 10, 30][rng.usize(0..5)] / 4;
-        let until = detection * rng.u64(8..=40);
+        // Many nodes make many events in the same time.
+        let until = detection * if options.nodes <= 16 { rng.u64(8..=40) } else { rng.u64(3..=8) };
         let next = rng.u64(0..=interval * 2);
         let delay = options.weather.delay;
         Self { rng, weights, detection, delay, interval, next, restarts: Vec::new(), until }
@@ -120,6 +135,15 @@ impl Chaos {
         let id = self.node(world);
         let other = self.node(world);
         match chosen {
+            Move::Aim => self.aim(world),
+            Move::Buffer => world.buffer(id, [2, 16, 256, 4_096][self.rng.usize(0..4)]),
+            Move::ClockRate => world.clock_rate(id, self.rng.i64(-100_000..=100_000)),
+            Move::Clog if id != other => {
+                let rate = [20_000, 200_000, 2_000_000][self.rng.usize(0..3)];
+                // What waits is through within four times the detection target at the most.
+                let time = self.rng.u64(self.detection / 20..=self.detection * 4);
+                world.clog(id, other, rate, rate * (time / 1_000) / 1_000_000);
+            }
             Move::Crash => world.crash(id),
             Move::CrashMidStep => world.crash_after(id, self.rng.u32(0..60)),
             Move::CutLarge if id != other => {
@@ -130,7 +154,12 @@ impl Chaos {
             Move::Lossy if id != other => {
                 world.lossy(id, other, [50_000, 300_000, 700_000][self.rng.usize(0..3)]);
             }
-            Move::CutLarge | Move::CutOneWay | Move::CutPair | Move::Lossy => {}
+            Move::Clog | Move::CutLarge | Move::CutOneWay | Move::CutPair | Move::Lossy => {}
+            Move::DiskGoesOn => world.disk_goes_on(id),
+            Move::DiskStalls => {
+                let time = [self.detection, self.detection * 20, Nanos::MAX];
+                world.disk_stalls(id, time[self.rng.usize(0..3)]);
+            }
             Move::Heal => world.heal(),
             Move::Isolate => {
                 let rest: Vec<u32> = (1..=world.len()).filter(|other| *other != id).collect();
@@ -169,6 +198,26 @@ impl Chaos {
         }
     }
 
+    /// At some datagrams of one kind, perhaps on one path only.
+    fn aim(&mut self, world: &mut World) {
+        let kinds = PacketKind::ALL.len();
+        let drawn = self.rng.usize(0..=kinds);
+        let kind = PacketKind::ALL.get(drawn).map_or(Kind::Hello, |kind| Kind::Ring(*kind));
+        let mut aim = Aim::at(kind).after(self.rng.u32(0..8)).count(self.rng.u32(1..=12));
+        if self.rng.bool() {
+            aim = aim.from(self.node(world));
+        }
+        if self.rng.bool() {
+            aim = aim.to(self.node(world));
+        }
+        world.aim(match self.rng.u32(0..4) {
+            0 => aim.lost(),
+            1 => aim.late(self.rng.u64(0..self.detection * 4)),
+            2 => aim.repeated(self.rng.u32(1..=4)),
+            _ => aim.held(self.rng.u32(1..=3)),
+        });
+    }
+
     fn partition(&mut self, world: &mut World) {
         let mut ids: Vec<u32> = (1..=world.len()).collect();
         self.rng.shuffle(&mut ids);
@@ -185,8 +234,12 @@ impl Chaos {
         if world.is_up(id) {
             return;
         }
-        let disk = if self.rng.u32(0..4) == 0 { Disk::Wiped } else { Disk::Kept };
-        world.count(if disk == Disk::Wiped { Fault::RestartWiped } else { Fault::RestartKept });
+        let (disk, fault) = match self.rng.u32(0..6) {
+            0 => (Disk::Wiped, Fault::RestartWiped),
+            1 => (Disk::Older(self.rng.u32(1..=10)), Fault::RestartRolledBack),
+            _ => (Disk::Kept, Fault::RestartKept),
+        };
+        world.count(fault);
         world.start(id, disk);
     }
 

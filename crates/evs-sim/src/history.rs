@@ -151,6 +151,8 @@ pub enum ClientAct {
     Received(Event),
     /// The client ended the session.
     Disconnected,
+    /// The session ended before the client had read all that there was for it.
+    CutOff,
 }
 
 /// What a real client noted down, in the order in which it happened to it.

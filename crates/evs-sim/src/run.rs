@@ -198,6 +198,7 @@ pub(crate) fn settle(world: &mut World, workload: &mut Workload) -> Option<Nanos
     world.run_for(quiet / 2);
     workload.probe(world);
     world.run_for(quiet / 2 + world.draining_time());
+    world.read_all();
     since
 }
 

@@ -7,6 +7,8 @@
 //! World::script(3).send(1, Safe, 5).cut(1, 3).run_for(2_000).heal().finish();
 //! ```
 
+mod words;
+
 use std::collections::BTreeMap;
 
 use evs_model::{Groups, Guarantee};
@@ -16,7 +18,7 @@ use crate::checker::{Judged, check};
 use crate::history::{Entry, History};
 use crate::run::settle;
 use crate::workload::Workload;
-use crate::world::{Aim, Backlog, Disk, Nanos, Options, Session, World};
+use crate::world::{Nanos, Options, Session, World};
 
 const MS: Nanos = 1_000_000;
 
@@ -80,78 +82,6 @@ impl Script {
         self
     }
 
-    /// Starts a node that is down, with what is on its disk.
-    pub fn start(&mut self, id: u32) -> &mut Self {
-        self.world.start(id, Disk::Kept);
-        self
-    }
-
-    /// Starts a node that is down and has lost its disk.
-    pub fn start_wiped(&mut self, id: u32) -> &mut Self {
-        self.world.start(id, Disk::Wiped);
-        self
-    }
-
-    /// Ends a node's process at once.
-    pub fn crash(&mut self, id: u32) -> &mut Self {
-        self.world.crash(id);
-        self
-    }
-
-    /// Ends a node's process after so many more outputs.
-    pub fn crash_after(&mut self, id: u32, outputs: u32) -> &mut Self {
-        self.world.crash_after(id, outputs);
-        self
-    }
-
-    /// Asks a node to leave in order.
-    pub fn leave(&mut self, id: u32) -> &mut Self {
-        self.world.leave(id);
-        self
-    }
-
-    /// Stops a node's process.
-    pub fn pause(&mut self, id: u32) -> &mut Self {
-        self.world.pause(id);
-        self
-    }
-
-    /// Lets a paused node go on, with its receive buffer as it is.
-    pub fn resume(&mut self, id: u32) -> &mut Self {
-        self.world.resume(id, Backlog::Kept, false);
-        self
-    }
-
-    /// Nothing passes between two nodes.
-    pub fn cut(&mut self, one: u32, two: u32) -> &mut Self {
-        self.world.cut(one, two);
-        self
-    }
-
-    /// Nothing passes from one node to another.
-    pub fn cut_one_way(&mut self, from: u32, to: u32) -> &mut Self {
-        self.world.cut_one_way(from, to);
-        self
-    }
-
-    /// Parts the nodes into sides.
-    pub fn partition(&mut self, sides: &[&[u32]]) -> &mut Self {
-        self.world.partition(sides);
-        self
-    }
-
-    /// Opens every path.
-    pub fn heal(&mut self) -> &mut Self {
-        self.world.heal();
-        self
-    }
-
-    /// Strikes certain datagrams.
-    pub fn aim(&mut self, aim: Aim) -> &mut Self {
-        self.world.aim(aim);
-        self
-    }
-
     /// A client of this node, in group `g`, sends so many messages of 100 bytes.
     ///
     /// # Panics
@@ -174,14 +104,7 @@ impl Script {
 
     #[track_caller]
     fn send_bytes(&mut self, id: u32, guarantee: Guarantee, bytes: usize) {
-        let known = self.clients.get(&id).copied().filter(|session| self.world.is_alive(*session));
-        let session = known.or_else(|| {
-            let session = self.world.connect(id)?;
-            self.world.join(session, &World::groups()[..1]);
-            Some(session)
-        });
-        let Some(session) = session else { panic!("node {id} takes no clients now") };
-        self.clients.insert(id, session);
+        let Some(session) = self.client(id) else { panic!("node {id} takes no clients now") };
         self.tag += 1;
         let groups = Groups::new(&World::groups()[..1]).expect("one group is within the limit");
         let sent = self.world.send(session, guarantee, &groups, &body(self.tag, bytes));
@@ -189,6 +112,18 @@ impl Script {
             matches!(sent, crate::world::Sent::Accepted(_)),
             "node {id} did not accept a message: {sent:?}"
         );
+    }
+
+    /// The client of this node, in group `g`; `None` if the node takes none now.
+    fn client(&mut self, id: u32) -> Option<Session> {
+        let known = self.clients.get(&id).copied().filter(|session| self.world.is_alive(*session));
+        let session = known.or_else(|| {
+            let session = self.world.connect(id)?;
+            self.world.join(session, &World::groups()[..1]);
+            Some(session)
+        })?;
+        self.clients.insert(id, session);
+        Some(session)
     }
 
     /// How many configurations, regular and transitional, the present process of a node delivered.
@@ -218,6 +153,8 @@ impl Script {
     pub fn finish(&mut self) -> Judged {
         self.world.disarm();
         self.world.heal();
+        let weather = self.world.options().weather.clone();
+        self.world.weather(weather);
         self.world.resume_all();
         let mut workload = Workload::draw(self.world.options());
         settle(&mut self.world, &mut workload);

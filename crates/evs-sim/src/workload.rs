@@ -71,9 +71,12 @@ impl Workload {
             let chosen = self.rng.usize(0..count);
             if let Some(session) = self.clients.keys().nth(chosen).copied() {
                 match self.rng.u32(0..100) {
-                    0..3 => self.disconnect(world, session),
+                    0..2 => self.disconnect(world, session),
+                    2 => self.kill(world, session),
                     3..8 => self.join(world, session),
                     8..13 => self.leave(world, session),
+                    13..15 => world.stall(session),
+                    15..18 => world.read(session),
                     _ => self.send_burst(world, session),
                 }
             }
@@ -95,6 +98,11 @@ impl Workload {
         self.clients.remove(&session);
         world.disconnect(session);
         world.count(Fault::ClientGone);
+    }
+
+    fn kill(&mut self, world: &mut World, session: Session) {
+        self.clients.remove(&session);
+        world.kill(session);
     }
 
     fn join(&mut self, world: &mut World, session: Session) {

@@ -21,7 +21,10 @@ fn recorded(history: &History) -> History {
                 ClientAct::Received(event) => {
                     stream.push((step.place, Recorded::Event(event.clone())));
                 }
-                ClientAct::Connected | ClientAct::Left(_) | ClientAct::Disconnected => {}
+                ClientAct::Connected
+                | ClientAct::Left(_)
+                | ClientAct::Disconnected
+                | ClientAct::CutOff => {}
             }
         }
         for (place, entry) in view.entries.iter().enumerate() {

@@ -302,3 +302,70 @@ fn a_promise_of_a_failed_recovery_is_kept() {
         script.partition(&[&[1], &[2, 4]]).run_for(1_500).finish();
     }
 }
+
+/// P45: a data packet that its receiver gets only after the ring that it belongs to is two rings
+/// old.
+#[test]
+fn a_packet_that_comes_two_rings_late_changes_nothing() {
+    for held in 1..=3 {
+        let mut script = World::script(3);
+        script.aim(Aim::at(Kind::Ring(PacketKind::Mcast)).from(1).to(3).held(held));
+        script.send(1, Agreed, 1).run_for(20).crash(2).run_for(600).start(2);
+        script.until_one_ring(5_000).send(1, Safe, 3).crash(2).run_for(1_000).finish();
+    }
+}
+
+#[test]
+fn a_narrow_path_delays_and_loses_but_breaks_nothing() {
+    let mut script = World::script(3);
+    script.clog(1, 3, 200_000, 4_000).send(1, Agreed, 100).send(3, Safe, 20).run_for(5_000);
+    script.finish();
+}
+
+#[test]
+fn a_small_receive_buffer_loses_but_breaks_nothing() {
+    let mut script = World::script(3);
+    script.buffer(2, 2).send(1, Agreed, 300).send(3, Safe, 100).run_for(3_000).finish();
+}
+
+/// P20: what was to be stored is lost, or an old state of the disk comes back.
+#[test]
+fn ring_ids_stay_unique_without_what_was_stored() {
+    let mut script = World::script(3);
+    for round in 0..6 {
+        script.disk_stalls(1).crash(2).run_for(600).start(2).until_one_ring(5_000);
+        script.send(1, Safe, 3).run_for(1).crash(1).run_for(round * 60);
+        if round % 2 == 0 {
+            script.start(1);
+        } else {
+            script.start_older(1, 5);
+        }
+        script.disk_goes_on(1).until_one_ring(5_000);
+    }
+    script.finish();
+}
+
+#[test]
+fn clocks_that_are_off_by_a_tenth_change_nothing() {
+    let mut script = World::script(3);
+    let before = script.configurations(1);
+    script.clock_rate(1, 100_000).clock_rate(3, -100_000);
+    script.send(1, Safe, 50).send(3, Agreed, 50).run_for(20_000);
+    assert_eq!(script.configurations(1), before);
+    script.finish();
+}
+
+/// LIVE-4.
+#[test]
+fn a_client_that_does_not_read_hurts_nobody_else() {
+    let mut script = World::script(3);
+    script.send(2, Agreed, 1).stall_client(2);
+    let before = script.configurations(1);
+    for _ in 0..60 {
+        script.send(1, Agreed, 1_000).run_for(200);
+    }
+    script.read_client(2).send(2, Safe, 1).run_for(100);
+    assert_eq!(script.configurations(1), before);
+    assert_eq!(script.delivered(2), 60_002);
+    script.finish();
+}

@@ -1,11 +1,12 @@
 //! The clients of a world: what an application can ask of a node, and the note of it.
 
 use bytes::Bytes;
-use evs_model::{ClientId, Group, Groups, Guarantee, MessageId};
+use evs_model::{ClientId, Event, Group, Groups, Guarantee, MessageId};
 use evs_service::SendError;
 
 use super::World;
-use super::machine::Client;
+use super::faults::Fault;
+use super::machine::{Client, Machine};
 use crate::history::Submission;
 
 /// A client's session with one incarnation of a node. It is over when that process ends.
@@ -35,7 +36,7 @@ impl World {
         let machine = self.nodes[node].awake()?;
         let client = machine.service.connect(now).ok()?;
         let session = self.recorder.connected(machine.view, client);
-        machine.clients.insert(client, Client { session, waits_for_room: false });
+        machine.clients.insert(client, Client::new(session));
         let boot = machine.boot;
         self.tell(node, &format_args!("{client} connects"));
         self.after(node);
@@ -63,11 +64,11 @@ impl World {
     /// Joins groups. Returns whether that was possible.
     pub fn join(&mut self, session: Session, groups: &[Group]) -> bool {
         let now = self.nodes[session.node].clock.local(self.now);
-        let Some((machine, client)) = self.session(session) else { return false };
+        let Some((machine, recorded)) = self.session(session) else { return false };
         if machine.service.join(now, session.client, groups).is_err() {
             return false;
         }
-        self.recorder.joined(client.session, groups);
+        self.recorder.joined(recorded, groups);
         self.tell(session.node, &format_args!("{} joins {groups:?}", session.client));
         self.after(session.node);
         true
@@ -76,11 +77,11 @@ impl World {
     /// Leaves groups, all or none of them. Returns whether it left.
     pub fn leave_groups(&mut self, session: Session, groups: &[Group]) -> bool {
         let now = self.nodes[session.node].clock.local(self.now);
-        let Some((machine, client)) = self.session(session) else { return false };
+        let Some((machine, recorded)) = self.session(session) else { return false };
         if machine.service.leave_groups(now, session.client, groups).is_err() {
             return false;
         }
-        self.recorder.left(client.session, groups);
+        self.recorder.left(recorded, groups);
         self.tell(session.node, &format_args!("{} leaves {groups:?}", session.client));
         self.after(session.node);
         true
@@ -126,24 +127,119 @@ impl World {
         outcome
     }
 
-    /// Ends a session. What it sent is still sent.
+    /// Ends a session in order: the client reads what there is for it. What it sent is still sent.
     pub fn disconnect(&mut self, session: Session) {
-        let now = self.nodes[session.node].clock.local(self.now);
-        let Some((machine, client)) = self.session(session) else { return };
-        machine.service.disconnect(now, session.client);
-        machine.clients.remove(&session.client);
-        self.recorder.disconnected(client.session);
-        self.tell(session.node, &format_args!("{} disconnects", session.client));
-        self.after(session.node);
+        self.read(session);
+        self.end_session(session, "disconnects", false);
     }
 
-    /// The process of a session, if it is there and awake.
-    fn session(&mut self, session: Session) -> Option<(&mut super::machine::Machine, Client)> {
+    /// The client's process ends. What it sent is still sent; what it had not read, nobody reads.
+    pub fn kill(&mut self, session: Session) {
+        if self.end_session(session, "dies", true) {
+            self.faults.count(Fault::ClientDeath);
+        }
+    }
+
+    /// Returns whether there was such a session.
+    fn end_session(&mut self, session: Session, how: &str, cut_off: bool) -> bool {
+        let now = self.nodes[session.node].clock.local(self.now);
+        let Some((machine, recorded)) = self.session(session) else { return false };
+        machine.service.disconnect(now, session.client);
+        machine.clients.remove(&session.client);
+        self.recorder.disconnected(recorded, cut_off);
+        self.tell(session.node, &format_args!("{} {how}", session.client));
+        self.after(session.node);
+        true
+    }
+
+    /// The client stops reading. When `client_event_bytes_max` bytes wait for it, it is
+    /// disconnected, as the daemon does it.
+    pub fn stall(&mut self, session: Session) {
+        let Some(client) = self.client(session) else { return };
+        client.stalled = true;
+        self.faults.count(Fault::ClientStall);
+        self.tell(session.node, &format_args!("{} stops reading", session.client));
+    }
+
+    /// The client reads what there is, and goes on reading.
+    pub fn read(&mut self, session: Session) {
+        let Some(client) = self.client(session) else { return };
+        client.stalled = false;
+        client.unread_bytes = 0;
+        let recorded = client.session;
+        for event in std::mem::take(&mut client.unread) {
+            self.recorder.received(recorded, event);
+        }
+    }
+
+    /// Hands an event to a client, or to its queue if it does not read.
+    pub(super) fn hand_over(&mut self, node: usize, id: ClientId, event: Event) {
+        let unread_max = self.options.client_event_bytes_max;
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return };
+        let Some(client) = machine.clients.get_mut(&id) else { return };
+        if machine.too_slow.contains(&id) {
+            return;
+        }
+        if !client.stalled {
+            self.recorder.received(client.session, event);
+            return;
+        }
+        client.unread_bytes += EVENT_OVERHEAD
+            + match &event {
+                Event::Message(message) => message.body.len(),
+                Event::Configuration(_) | Event::Disconnected(_) => 0,
+            };
+        if client.unread_bytes <= unread_max {
+            client.unread.push_back(event);
+        } else {
+            machine.too_slow.push(id);
+        }
+    }
+
+    /// Every client reads what there is for it.
+    pub fn read_all(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.read_all_at(node);
+        }
+    }
+
+    pub(super) fn read_all_at(&mut self, node: usize) {
+        let Some(machine) = self.nodes[node].machine.as_ref() else { return };
+        let boot = machine.boot;
+        let stalled = machine.clients.iter().filter(|(_, client)| client.stalled);
+        let stalled: Vec<ClientId> = stalled.map(|(client, _)| *client).collect();
+        stalled.into_iter().for_each(|client| self.read(Session { node, boot, client }));
+    }
+
+    /// Clients that did not read for too long are disconnected. They may read what there is.
+    pub(super) fn end_slow_clients(&mut self, node: usize) {
+        let Some(machine) = self.nodes[node].awake() else { return };
+        let boot = machine.boot;
+        for client in std::mem::take(&mut machine.too_slow) {
+            let session = Session { node, boot, client };
+            self.faults.count(Fault::ClientTooSlow);
+            self.read(session);
+            self.end_session(session, "is too slow", true);
+        }
+    }
+
+    /// The process of a session, if it is there and awake, and the session's place in the history.
+    fn session(&mut self, session: Session) -> Option<(&mut Machine, usize)> {
         let machine = self.nodes[session.node].awake()?;
-        let client = *machine.clients.get(&session.client)?;
-        (machine.boot == session.boot).then_some((machine, client))
+        let recorded = machine.clients.get(&session.client)?.session;
+        (machine.boot == session.boot).then_some((machine, recorded))
+    }
+
+    /// The client of a session, if it is there, whether or not its daemon stands still.
+    fn client(&mut self, session: Session) -> Option<&mut Client> {
+        let machine = self.nodes[session.node].machine.as_mut()?;
+        let same = machine.boot == session.boot;
+        machine.clients.get_mut(&session.client).filter(|_| same)
     }
 }
+
+/// What an event costs of a client's queue besides its body, in bytes.
+const EVENT_OVERHEAD: usize = 64;
 
 /// An upper estimate of the packets that a message of this size takes.
 pub(super) const fn packets(bytes: usize, packet_bytes: usize) -> u64 {

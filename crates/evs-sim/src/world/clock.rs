@@ -6,18 +6,20 @@ use super::Nanos;
 
 const MILLION: i128 = 1_000_000;
 
-/// Shows `origin` at the world's time 0 and gains `skew_ppm` microseconds in each second.
+/// Shows `origin` at the world's time `since` and gains `skew_ppm` microseconds in each second.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     pub(super) origin: Nanos,
+    pub(super) since: Nanos,
     pub(super) skew_ppm: i64,
 }
 
 impl Clock {
     /// What the clock shows at a time of the world.
     pub(super) fn local(&self, world: Nanos) -> Instant {
-        let shown = i128::from(self.origin)
-            + i128::from(world) * (MILLION + i128::from(self.skew_ppm)) / MILLION;
+        let passed = i128::from(world) - i128::from(self.since);
+        let shown =
+            i128::from(self.origin) + passed * (MILLION + i128::from(self.skew_ppm)) / MILLION;
         Instant::from_nanos(u64::try_from(shown).unwrap_or(u64::MAX))
     }
 
@@ -28,10 +30,16 @@ impl Clock {
         }
         let wanted = i128::from(local.as_nanos()) - i128::from(self.origin);
         if wanted <= 0 {
-            return Some(0);
+            return Some(self.since);
         }
         let rate = MILLION + i128::from(self.skew_ppm);
-        u64::try_from((wanted * MILLION + rate - 1) / rate).ok()
+        let passes = u64::try_from((wanted * MILLION + rate - 1) / rate).ok()?;
+        self.since.checked_add(passes)
+    }
+
+    /// Goes on from what it shows now at another rate.
+    pub(super) fn set_rate(&mut self, now: Nanos, skew_ppm: i64) {
+        *self = Self { origin: self.local(now).as_nanos(), since: now, skew_ppm };
     }
 }
 
@@ -42,7 +50,7 @@ mod tests {
     #[test]
     fn a_deadline_is_due_when_its_time_has_come_and_not_before() {
         for skew_ppm in [-100_000, -1, 0, 7, 100_000] {
-            let clock = Clock { origin: 5_000, skew_ppm };
+            let clock = Clock { origin: 5_000, since: 0, skew_ppm };
             for local in [0, 5_000, 5_001, 123_456_789, 3_000_000_000_017] {
                 let deadline = Instant::from_nanos(local);
                 let due = clock.world(deadline).expect("it comes");
@@ -51,5 +59,16 @@ mod tests {
             }
             assert_eq!(clock.world(Instant::NEVER), None);
         }
+    }
+
+    #[test]
+    fn a_clock_that_changes_its_rate_never_goes_back() {
+        let mut clock = Clock { origin: u64::MAX - 2_000_000, since: 0, skew_ppm: 100_000 };
+        let before = clock.local(1_000_000);
+        assert_eq!(before.as_nanos(), u64::MAX - 900_000);
+        clock.set_rate(1_000_000, -100_000);
+        assert_eq!(clock.local(1_000_000), before);
+        assert_eq!(clock.local(1_500_000).as_nanos(), u64::MAX - 450_000);
+        assert_eq!(clock.local(9_000_000).as_nanos(), u64::MAX, "the end of time is the end");
     }
 }

@@ -1,5 +1,6 @@
-//! What can be done to a world: start, crash, pause, cut, heal. Each is one line of a script and
-//! one move of the chaos.
+//! What can be done to the nodes of a world: start, crash, pause, leave, and what happens to their
+//! disks and clocks. Each is one line of a script and one move of the chaos; what can be done to
+//! the paths between them is in [`super::links`], to clients in [`super::clients`].
 //!
 //! Nodes are named by their ids, from 1. A command that does not fit (pausing a node that is down)
 //! does nothing.
@@ -8,9 +9,10 @@ use evs_model::{NodeId, Processor};
 use evs_net::{ClusterKey, Endpoint, EndpointConfig, SealMode};
 use evs_service::Service;
 
+use super::ambush::Mend;
 use super::faults::Fault;
 use super::machine::Machine;
-use super::{Aim, Kind, Nanos, Noted, Weather, World};
+use super::{Event, Kind, Nanos, Noted, World};
 use crate::history::End;
 
 /// What a node finds on its disk when it starts.
@@ -18,6 +20,8 @@ use crate::history::End;
 pub enum Disk {
     /// What it had stored.
     Kept,
+    /// What it had stored so many writes earlier.
+    Older(u32),
     /// Nothing.
     Wiped,
     /// What it had stored when [`World::copy_disk`] was called: a virtual machine was set back.
@@ -33,6 +37,9 @@ pub enum Backlog {
     Lost,
 }
 
+/// Datagrams that every receive buffer holds at least when the faults have stopped.
+const INBOX_CALM: usize = 4_096;
+
 impl World {
     /// Starts a node that is down.
     pub fn start(&mut self, id: u32, disk: Disk) {
@@ -40,14 +47,15 @@ impl World {
         if self.nodes[node].machine.is_some() {
             return;
         }
-        let storage = &mut self.nodes[node].disk;
         match disk {
             Disk::Kept => {}
-            Disk::Wiped => (storage.seq, storage.by) = (0, None),
-            Disk::RolledBack => (storage.seq, storage.by) = (storage.copy, None),
+            Disk::Older(writes) => self.nodes[node].disk.roll_back(writes),
+            Disk::RolledBack => self.nodes[node].disk.set_back(),
+            Disk::Wiped => self.nodes[node].disk.wipe(),
         }
         self.boots += 1;
-        let processor = Processor::new(self.nodes[node].id, self.rng.u64(..));
+        let incarnation = self.nodes[node].births.u64(..);
+        let processor = Processor::new(self.nodes[node].id, incarnation);
         let stored_by = self.nodes[node].disk.by;
         let view = self.recorder.birth(processor, stored_by);
         let machine = self.boot(node, processor, view);
@@ -89,7 +97,8 @@ impl World {
             ..evs_service::Config::default()
         };
         let stored = self.nodes[node].disk.seq;
-        let seeds = (self.rng.u64(..), self.rng.u64(..));
+        let births = &mut self.nodes[node].births;
+        let seeds = (births.u64(..), births.u64(..));
         Machine {
             boot: self.boots,
             endpoint: Endpoint::new(endpoint, seeds.0, now),
@@ -106,6 +115,7 @@ impl World {
             stored,
             observer: None,
             clients: std::collections::BTreeMap::new(),
+            too_slow: Vec::new(),
             owed_packets: 0,
             left: None,
         }
@@ -179,19 +189,65 @@ impl World {
     /// What is wrong with the nodes themselves ends: no crash is due, no ambush is laid, receive
     /// buffers are large.
     pub fn disarm(&mut self) {
-        self.options.inbox_max = self.options.inbox_max.max(4_096);
         self.options.ambush_ppm = 0;
         self.traps.clear();
         for node in &mut self.nodes {
             node.effort = 0;
-            node.machine.iter_mut().for_each(|machine| machine.fuse = None);
+            node.inbox_max = node.inbox_max.max(INBOX_CALM);
+            if let Some(machine) = &mut node.machine {
+                machine.fuse = None;
+            }
         }
+    }
+
+    /// The receive buffer of a node holds so many datagrams from now on.
+    pub fn buffer(&mut self, id: u32, datagrams: usize) {
+        let node = self.index(id);
+        self.nodes[node].inbox_max = datagrams;
+        self.faults.count(Fault::SmallBuffer);
+        self.tell(node, &format_args!("has room for {datagrams} datagrams"));
+    }
+
+    /// A node's disk stands still for so long: what is to be stored waits, and is lost if the
+    /// process ends before. `Nanos::MAX`: until [`World::disk_goes_on`].
+    pub fn disk_stalls(&mut self, id: u32, time: Nanos) {
+        let node = self.index(id);
+        self.nodes[node].disk.stalled_until = self.now.saturating_add(time);
+        self.faults.count(Fault::DiskStall);
+        self.tell(node, &format_args!("has a disk that stalls for {} us", time / 1_000));
+    }
+
+    /// A disk that stood still stores what waited.
+    pub fn disk_goes_on(&mut self, id: u32) {
+        let node = self.index(id);
+        let storage = &mut self.nodes[node].disk;
+        if storage.stalled_until <= self.now {
+            return;
+        }
+        storage.stalled_until = self.now;
+        self.tell(node, &"has a disk that works again");
+        let Some(machine) = self.nodes[node].machine.as_ref() else { return };
+        let (boot, seq) = (machine.boot, machine.stored);
+        self.schedule(self.now, Event::Stored { node, boot, seq });
+    }
+
+    /// A node's clock gains so many microseconds in each second from now on.
+    pub fn clock_rate(&mut self, id: u32, skew_ppm: i64) {
+        let node = self.index(id);
+        self.nodes[node].clock.set_rate(self.now, skew_ppm);
+        self.faults.count(Fault::ClockRate);
+        self.tell(node, &format_args!("has a clock that is off by {skew_ppm} ppm"));
+        // What the driver sleeps until comes at another time now.
+        self.after(node);
     }
 
     /// The process is no more.
     pub(super) fn die(&mut self, node: usize, end: End) {
         self.tell(node, &format_args!("ends: {end:?}"));
         self.jot(node, || Noted::Ended(end));
+        if matches!(end, End::Left { .. }) {
+            self.read_all_at(node);
+        }
         if let Some(machine) = self.nodes[node].machine.take() {
             self.recorder.end(machine.view, end);
         }
@@ -253,86 +309,19 @@ impl World {
         machine.map_or_else(Vec::new, |machine| machine.inbox.iter().map(|d| d.kind).collect())
     }
 
+    /// Stops a node's process for so long.
+    pub fn pause_for(&mut self, id: u32, time: Nanos) {
+        self.pause(id);
+        let node = self.index(id);
+        if let Some(machine) = self.nodes[node].machine.as_ref().filter(|machine| machine.paused) {
+            let mend = Mend::Resume { node, boot: machine.boot };
+            self.schedule(self.now.saturating_add(time), Event::Mend(mend));
+        }
+    }
+
     /// Lets every paused node go on.
     pub fn resume_all(&mut self) {
         (1..=self.len()).for_each(|id| self.resume(id, Backlog::Kept, false));
-    }
-
-    /// Nothing passes from one node to another.
-    pub fn cut_one_way(&mut self, from: u32, to: u32) {
-        let (from, to) = (self.index(from), self.index(to));
-        self.network.open(from, to, false);
-        self.faults.count(Fault::CutOneWay);
-        self.tell(from, &format_args!("is cut off from {}", to + 1));
-    }
-
-    /// Nothing passes between two nodes.
-    pub fn cut(&mut self, one: u32, two: u32) {
-        let (one, two) = (self.index(one), self.index(two));
-        self.network.open(one, two, false);
-        self.network.open(two, one, false);
-        self.faults.count(Fault::CutPair);
-        self.tell(one, &format_args!("and {} are cut off from each other", two + 1));
-    }
-
-    /// No datagram larger than this passes from one node to another.
-    pub fn cut_large(&mut self, from: u32, to: u32, bytes_max: usize) {
-        let (from, to) = (self.index(from), self.index(to));
-        self.network.bytes_max(from, to, bytes_max);
-        self.faults.count(Fault::CutLarge);
-        self.tell(from, &format_args!("loses datagrams over {bytes_max} bytes to {}", to + 1));
-    }
-
-    /// So many datagrams from one node to another are lost, in parts per million.
-    pub fn lossy(&mut self, from: u32, to: u32, ppm: u32) {
-        let (from, to) = (self.index(from), self.index(to));
-        self.network.lossy(from, to, ppm);
-        self.faults.count(Fault::Lossy);
-        self.tell(from, &format_args!("loses {ppm} ppm to {}", to + 1));
-    }
-
-    /// Everything from one node to another takes longer by this.
-    pub fn slow(&mut self, from: u32, to: u32, by: Nanos) {
-        let (from, to) = (self.index(from), self.index(to));
-        self.network.slow(from, to, by);
-        self.faults.count(Fault::Slow);
-        self.tell(from, &format_args!("is slower by {} us to {}", by / 1_000, to + 1));
-    }
-
-    /// Parts the nodes: they hear each other exactly if they are on the same side. A node that is
-    /// on no side hears nobody.
-    pub fn partition(&mut self, sides: &[&[u32]]) {
-        let side = |id: u32| sides.iter().position(|side| side.contains(&id));
-        for one in 1..=self.len() {
-            for two in 1..=self.len() {
-                let together = side(one).is_some() && side(one) == side(two);
-                let (from, to) = (self.index(one), self.index(two));
-                self.network.open(from, to, together);
-            }
-        }
-        self.faults.count(Fault::Partition);
-        self.note(&format!("-- partition {sides:?}"));
-    }
-
-    /// Opens every path: sides merge.
-    pub fn heal(&mut self) {
-        self.network.heal();
-        self.faults.count(Fault::Merge);
-        self.note("-- every path is open");
-    }
-
-    /// From here on all links behave like this.
-    pub fn weather(&mut self, weather: Weather) {
-        if self.trace.is_shown() {
-            self.note(&format!("-- {weather:?}"));
-        }
-        self.network.weather = weather;
-        self.faults.count(Fault::Weather);
-    }
-
-    /// Strikes certain datagrams.
-    pub fn aim(&mut self, aim: Aim) {
-        self.network.aim(aim);
     }
 
     /// The regular configuration in which a node is now: its ring and how many members it has.

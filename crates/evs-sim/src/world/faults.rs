@@ -37,6 +37,16 @@ faults! {
     TooBig => "too_big",
     /// A receive buffer was full.
     Overflow => "overflow",
+    /// A narrow path had no room for a datagram.
+    Clogged => "clogged",
+    /// A datagram was held back over its receiver's next installs.
+    Held => "held",
+    /// A fault was aimed at certain datagrams.
+    Aim => "aim",
+    /// A path became narrow.
+    Clog => "clog",
+    /// A receive buffer became small.
+    SmallBuffer => "small_buffer",
     /// One direction of a pair was cut.
     CutOneWay => "cut_one_way",
     /// A pair was cut in both directions.
@@ -63,6 +73,8 @@ faults! {
     RestartKept => "restart_kept",
     /// A node started again and found nothing stored.
     RestartWiped => "restart_wiped",
+    /// A node started again and found an older state of its disk.
+    RestartRolledBack => "restart_rolled_back",
     /// A node started again before its death could be noticed.
     RestartFast => "restart_fast",
     /// A node left in order.
@@ -73,8 +85,18 @@ faults! {
     ResumeKept => "resume_kept",
     /// A paused node went on and its receive buffer was empty.
     ResumeLost => "resume_lost",
+    /// A node's disk stood still.
+    DiskStall => "disk_stall",
+    /// A node's clock changed its rate.
+    ClockRate => "clock_rate",
     /// A client went away in the middle of its work.
     ClientGone => "client_gone",
+    /// A client stopped reading.
+    ClientStall => "client_stall",
+    /// A client was disconnected because it did not read.
+    ClientTooSlow => "client_too_slow",
+    /// A client died with events unread.
+    ClientDeath => "client_death",
     /// Timers ran before the packets that had arrived.
     TimersFirst => "timers_first",
     /// Packets of one batch were handed over in another order.

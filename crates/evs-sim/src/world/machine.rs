@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use evs_model::{ClientId, NodeId};
+use evs_model::{ClientId, Event, NodeId};
 use evs_net::Endpoint;
 use evs_service::Service;
 
@@ -19,6 +19,12 @@ pub(super) struct Node {
     pub(super) detection: Option<Duration>,
     /// How long it takes over each datagram that it reads.
     pub(super) effort: Nanos,
+    /// Datagrams that its receive buffer holds.
+    pub(super) inbox_max: usize,
+    /// How its driver behaves depends on no other node.
+    pub(super) rng: fastrand::Rng,
+    /// What its processes are born with: their incarnations and seeds.
+    pub(super) births: fastrand::Rng,
     /// The running process, if there is one.
     pub(super) machine: Option<Machine>,
 }
@@ -31,12 +37,42 @@ pub(super) struct Storage {
     pub(super) by: Option<usize>,
     /// What an old copy of it says.
     pub(super) copy: u64,
+    /// It stands still until then, for ever if that is the end of time.
+    pub(super) stalled_until: Nanos,
+    /// What was stored before, the newest last.
+    earlier: VecDeque<u64>,
 }
 
 impl Storage {
+    /// How many earlier values can come back.
+    const EARLIER_MAX: usize = 32;
+
     pub(super) fn store(&mut self, seq: u64, by: Option<usize>) {
+        if self.earlier.len() == Self::EARLIER_MAX {
+            self.earlier.pop_front();
+        }
+        self.earlier.push_back(self.seq);
         self.seq = self.seq.max(seq);
         self.by = by;
+    }
+
+    /// It holds again what it held so many writes ago.
+    pub(super) fn roll_back(&mut self, writes: u32) {
+        for _ in 0..writes {
+            self.seq = self.earlier.pop_back().unwrap_or(self.seq);
+        }
+        self.by = None;
+    }
+
+    /// It holds again what the copy says.
+    pub(super) fn set_back(&mut self) {
+        (self.seq, self.by) = (self.copy, None);
+    }
+
+    /// It holds nothing any more.
+    pub(super) fn wipe(&mut self) {
+        (self.seq, self.by) = (0, None);
+        self.earlier.clear();
     }
 }
 
@@ -65,6 +101,8 @@ pub(super) struct Machine {
     pub(super) view: usize,
     /// The ring sequence it asked to be stored last.
     pub(super) stored: u64,
+    /// Clients that did not read for too long, to be disconnected.
+    pub(super) too_slow: Vec<ClientId>,
     /// The client that sees everything.
     pub(super) observer: Option<ClientId>,
     pub(super) clients: BTreeMap<ClientId, Client>,
@@ -75,20 +113,46 @@ pub(super) struct Machine {
 }
 
 /// A client of one process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Client {
     /// Index of its session in the history.
     pub(super) session: usize,
     /// It was refused for want of room and waits to be told that there is some.
     pub(super) waits_for_room: bool,
+    /// It does not read.
+    pub(super) stalled: bool,
+    /// What it has not read, and how many bytes that is.
+    pub(super) unread: VecDeque<Event>,
+    pub(super) unread_bytes: usize,
+}
+
+impl Client {
+    pub(super) const fn new(session: usize) -> Self {
+        Self {
+            session,
+            waits_for_room: false,
+            stalled: false,
+            unread: VecDeque::new(),
+            unread_bytes: 0,
+        }
+    }
 }
 
 impl Node {
-    pub(super) fn new(id: NodeId, options: &Options, rng: &mut fastrand::Rng) -> Self {
+    pub(super) fn new(id: NodeId, options: &Options, mut rng: fastrand::Rng) -> Self {
         let bound = i64::from(options.clock_skew_ppm);
-        let clock = Clock { origin: options.clock_origin, skew_ppm: rng.i64(-bound..=bound) };
-        let disk = Storage::default();
-        Self { id, clock, disk, detection: None, effort: 0, machine: None }
+        let skew_ppm = rng.i64(-bound..=bound);
+        Self {
+            id,
+            clock: Clock { origin: options.clock_origin, since: 0, skew_ppm },
+            disk: Storage::default(),
+            detection: None,
+            effort: 0,
+            inbox_max: options.inbox_max,
+            births: rng.fork(),
+            rng,
+            machine: None,
+        }
     }
 
     /// The process, if it runs and is not paused.

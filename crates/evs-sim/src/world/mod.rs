@@ -9,16 +9,20 @@
 //! The driver around each node keeps the contract in `totem`'s crate documentation; where the
 //! options say so, it deliberately bends those rules that are marked there as bendable.
 
+mod aim;
 mod ambush;
 mod clients;
 mod clock;
 mod commands;
 mod faults;
 mod forge;
+mod held;
 mod journal;
+mod links;
 mod machine;
 mod network;
 mod options;
+mod path;
 mod recorder;
 mod step;
 mod trace;
@@ -32,18 +36,20 @@ use std::rc::Rc;
 
 use evs_model::{Group, NodeId};
 
+pub use aim::{Aim, Strike};
 pub use clients::{Sent, Session};
 pub use commands::{Backlog, Disk};
 pub use faults::{Fault, Faults};
 pub use forge::{Passed, Traffic};
 pub use journal::{Note, Noted};
-pub use network::{Aim, Kind, Strike, Weather};
+pub use network::{Kind, Weather};
 pub use options::{NODES_MAX, Options};
 pub use traps::{Moment, Snare};
 
 use crate::history::History;
 use ambush::Mend;
 use forge::Wire;
+use held::Held;
 use machine::Node;
 use network::Network;
 use recorder::Recorder;
@@ -136,7 +142,8 @@ pub struct World {
     queue: BinaryHeap<Reverse<Scheduled>>,
     nodes: Vec<Node>,
     network: Network,
-    rng: fastrand::Rng,
+    held: Vec<Held>,
+    ambush_rng: fastrand::Rng,
     recorder: Recorder,
     journal: Option<Vec<Note>>,
     wire: Wire,
@@ -166,15 +173,16 @@ impl World {
         let mut rng = fastrand::Rng::with_seed(options.seed ^ 0x776f_726c_6421_2121);
         let nodes: Vec<Node> = (1..=count)
             .filter_map(NodeId::new)
-            .map(|id| Node::new(id, &options, &mut rng))
+            .map(|id| Node::new(id, &options, rng.fork()))
             .collect();
         Self {
             now: 0,
             serial: 0,
             queue: BinaryHeap::new(),
-            network: Network::new(nodes.len(), options.weather.clone()),
+            network: Network::new(nodes.len(), options.weather.clone(), rng.fork()),
             nodes,
-            rng,
+            held: Vec::new(),
+            ambush_rng: rng,
             recorder: Recorder::new(),
             journal: None,
             wire: Wire::default(),

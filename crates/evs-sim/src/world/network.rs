@@ -7,7 +7,9 @@ use std::fmt;
 
 use totem::PacketKind;
 
+use super::aim::{Aim, Aims, Strike};
 use super::faults::{Fault, Faults};
+use super::path::Path;
 use super::{Nanos, chance};
 
 /// What a datagram carries, for faults by kind.
@@ -87,84 +89,33 @@ impl Weather {
     }
 }
 
-/// The way from one node to another.
-#[derive(Clone, Copy, Debug)]
-struct Path {
-    open: bool,
-    /// Larger datagrams do not pass.
-    bytes_max: usize,
-    /// How likely a datagram is lost, besides what the weather takes.
-    loss_ppm: u32,
-    /// Added to the delay.
-    slow: Nanos,
-    /// When the last datagram arrived that was not reordered.
-    last: Nanos,
-}
-
-impl Path {
-    const NEW: Self = Self { open: true, bytes_max: usize::MAX, loss_ppm: 0, slow: 0, last: 0 };
-}
-
-/// A fault aimed at certain datagrams, for scripts.
-#[derive(Clone, Copy, Debug)]
-pub struct Aim {
-    /// Only datagrams from this node (counted from 0).
-    pub from: Option<usize>,
-    /// Only datagrams to this node.
-    pub to: Option<usize>,
-    /// Only datagrams of this kind.
-    pub kind: Option<Kind>,
-    /// So many that match pass first.
-    pub after: u32,
-    /// Then it happens to so many.
-    pub count: u32,
-    /// What happens.
-    pub does: Strike,
-}
-
-/// What happens to a datagram that was aimed at.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Strike {
-    /// It is held back for so long.
-    Delay(Nanos),
-    /// It is lost.
-    Drop,
-    /// It comes so many times more.
-    Repeat(u32),
-}
-
 /// All paths between the nodes of a world.
 #[derive(Debug)]
 pub(super) struct Network {
     nodes: usize,
     paths: Vec<Path>,
-    aims: Vec<Aim>,
+    aims: Aims,
     pub(super) weather: Weather,
 }
 
+/// What becomes of a datagram.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fortune {
+    /// Copies of it arrive at these times, if at any.
+    Arrives(Arrivals),
+    /// It is held back until its receiver has installed so many more rings.
+    Held(u32),
+}
+
 impl Network {
-    pub(super) fn new(nodes: usize, weather: Weather) -> Self {
-        Self { nodes, paths: vec![Path::NEW; nodes * nodes], aims: Vec::new(), weather }
+    pub(super) fn new(nodes: usize, weather: Weather, mut rng: fastrand::Rng) -> Self {
+        let paths = (0..nodes * nodes).map(|_| Path::new(rng.fork())).collect();
+        Self { nodes, paths, aims: Aims::default(), weather }
     }
 
-    fn path(&mut self, from: usize, to: usize) -> &mut Path {
+    /// The way from one node to another, by index.
+    pub(super) fn path(&mut self, from: usize, to: usize) -> &mut Path {
         &mut self.paths[from * self.nodes + to]
-    }
-
-    pub(super) fn open(&mut self, from: usize, to: usize, open: bool) {
-        self.path(from, to).open = open;
-    }
-
-    pub(super) fn bytes_max(&mut self, from: usize, to: usize, bytes: usize) {
-        self.path(from, to).bytes_max = bytes;
-    }
-
-    pub(super) fn lossy(&mut self, from: usize, to: usize, ppm: u32) {
-        self.path(from, to).loss_ppm = ppm;
-    }
-
-    pub(super) fn slow(&mut self, from: usize, to: usize, by: Nanos) {
-        self.path(from, to).slow = by;
     }
 
     pub(super) fn aim(&mut self, aim: Aim) {
@@ -173,94 +124,85 @@ impl Network {
 
     /// All paths as they were at the start, and nothing aimed at.
     pub(super) fn heal(&mut self) {
-        for path in &mut self.paths {
-            *path = Path { last: path.last, ..Path::NEW };
-        }
+        self.paths.iter_mut().for_each(Path::heal);
         self.aims.clear();
     }
 
-    /// When copies of this datagram arrive, if any do.
+    /// What becomes of this datagram.
     pub(super) fn send(
         &mut self,
-        rng: &mut fastrand::Rng,
         faults: &mut Faults,
         now: Nanos,
-        packet: (usize, usize, Kind, usize),
-    ) -> Arrivals {
-        let (from, to, kind, bytes) = packet;
-        let path = *self.path(from, to);
+        (from, to, kind, bytes): (usize, usize, Kind, usize),
+    ) -> Fortune {
+        let weather = &self.weather;
+        let path = &mut self.paths[from * self.nodes + to];
+        let mut lose = |fault| {
+            faults.count(fault);
+            Fortune::Arrives(Arrivals::NONE)
+        };
         if !path.open {
-            faults.count(Fault::Cut);
-            return Arrivals::NONE;
+            return lose(Fault::Cut);
         }
         if bytes > path.bytes_max {
-            faults.count(Fault::TooBig);
-            return Arrivals::NONE;
+            return lose(Fault::TooBig);
         }
-        let strike = self.strike(from, to, kind);
-        let lost = chance(rng, self.weather.loss_ppm[kind.index()]) || chance(rng, path.loss_ppm);
-        if strike == Some(Strike::Drop) || lost {
-            faults.count(Fault::Lost);
-            return Arrivals::NONE;
+        let strike = self.aims.strike(from, to, kind);
+        let lost = chance(&mut path.rng, weather.loss_ppm[kind.index()]);
+        if strike == Some(Strike::Drop) || lost || chance(&mut path.rng, path.loss_ppm) {
+            return lose(Fault::Lost);
         }
+        if let Some(Strike::Hold(rings)) = strike {
+            faults.count(Fault::Held);
+            return Fortune::Held(rings);
+        }
+        let Some(sent) = path.clog.as_mut().map_or(Some(now), |clog| clog.pass(now, bytes)) else {
+            return lose(Fault::Clogged);
+        };
         let mut arrivals = Arrivals::NONE;
-        arrivals.push(self.arrival(rng, faults, now, (from, to, kind)));
-        if let Some(Strike::Delay(by)) = strike {
-            faults.count(Fault::Late);
-            arrivals.at[0] += by;
+        arrivals.push(arrival(weather, path, faults, sent, kind));
+        let mut repeats = 0;
+        match strike {
+            Some(Strike::Delay(by)) => {
+                faults.count(Fault::Late);
+                arrivals.at[0] += by;
+            }
+            Some(Strike::Repeat(times)) => repeats = times,
+            Some(Strike::Drop | Strike::Hold(_)) | None => {}
         }
-        let mut repeats = if let Some(Strike::Repeat(times)) = strike { times } else { 0 };
-        repeats += u32::from(chance(rng, self.weather.duplicate_ppm));
+        repeats += u32::from(chance(&mut path.rng, weather.duplicate_ppm));
         for _ in 0..repeats {
             faults.count(Fault::Duplicated);
-            arrivals.push(self.arrival(rng, faults, now, (from, to, kind)));
+            arrivals.push(arrival(weather, path, faults, sent, kind));
         }
-        arrivals
+        Fortune::Arrives(arrivals)
     }
+}
 
-    fn arrival(
-        &mut self,
-        rng: &mut fastrand::Rng,
-        faults: &mut Faults,
-        now: Nanos,
-        (from, to, kind): (usize, usize, Kind),
-    ) -> Nanos {
-        let weather = &self.weather;
-        let mut at = now + weather.delay + weather.lag[kind.index()];
-        if weather.jitter > 0 {
-            at += rng.u64(0..=weather.jitter);
-        }
-        let reordered = chance(rng, weather.reorder_ppm);
-        let late = weather.late > 0 && chance(rng, weather.late_ppm);
-        if late {
-            faults.count(Fault::Late);
-            at += rng.u64(0..=weather.late);
-        }
-        let path = self.path(from, to);
-        at += path.slow;
-        if reordered {
-            faults.count(Fault::Reordered);
-        } else if !late {
-            at = at.max(path.last);
-            path.last = at;
-        }
-        at
+fn arrival(
+    weather: &Weather,
+    path: &mut Path,
+    faults: &mut Faults,
+    sent: Nanos,
+    kind: Kind,
+) -> Nanos {
+    let mut at = sent + weather.delay + weather.lag[kind.index()] + path.slow;
+    if weather.jitter > 0 {
+        at += path.rng.u64(0..=weather.jitter);
     }
-
-    fn strike(&mut self, from: usize, to: usize, kind: Kind) -> Option<Strike> {
-        let aim = self.aims.iter_mut().find(|aim| {
-            aim.count > 0
-                && aim.from.is_none_or(|node| node == from)
-                && aim.to.is_none_or(|node| node == to)
-                && aim.kind.is_none_or(|aimed| aimed == kind)
-        })?;
-        if aim.after > 0 {
-            aim.after -= 1;
-            return None;
-        }
-        aim.count -= 1;
-        Some(aim.does)
+    let reordered = chance(&mut path.rng, weather.reorder_ppm);
+    let late = weather.late > 0 && chance(&mut path.rng, weather.late_ppm);
+    if late {
+        faults.count(Fault::Late);
+        at += path.rng.u64(0..=weather.late);
     }
+    if reordered {
+        faults.count(Fault::Reordered);
+    } else if !late {
+        at = at.max(path.last);
+        path.last = at;
+    }
+    at
 }
 
 /// When the copies of one datagram arrive.

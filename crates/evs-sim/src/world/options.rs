@@ -34,6 +34,8 @@ pub struct Options {
     pub backlog_packets_max: usize,
     /// Most bytes of one client that wait to be sequenced.
     pub client_send_bytes_max: usize,
+    /// Most bytes that wait for one client to read them.
+    pub client_event_bytes_max: usize,
     /// How the links behave at the start.
     pub weather: Weather,
     /// Datagrams that a node's receive buffer holds.
@@ -60,6 +62,28 @@ pub struct Options {
     pub disk_delay: Nanos,
 }
 
+/// Where clocks stand at the start: at nothing, somewhere, and where 32 bits of milliseconds, 32
+/// bits of microseconds, and 64 bits of nanoseconds are about to end.
+const CLOCK_ORIGINS: [Nanos; 5] = [
+    0,
+    1_000 * MS,
+    (1 << 32) * MS - 50 * MS,
+    (1 << 32) * US - 50 * MS,
+    Nanos::MAX - 3_600_000 * MS,
+];
+
+/// 3 to 7 in most runs; few enough to be alone, or more, in some; very many in a few.
+fn draw_nodes(rng: &mut fastrand::Rng) -> u32 {
+    match rng.u32(0..1_000) {
+        0..620 => rng.u32(3..=5),
+        620..820 => rng.u32(6..=7),
+        820..900 => rng.u32(1..=2),
+        900..996 => rng.u32(8..=16),
+        996..999 => rng.u32(17..=48),
+        _ => rng.u32(49..=NODES_MAX),
+    }
+}
+
 impl Options {
     /// A quiet local network with a detection target of 200 ms: the stage for scripts.
     #[must_use]
@@ -74,6 +98,7 @@ impl Options {
             accelerated_packets: 32,
             backlog_packets_max: 256,
             client_send_bytes_max: 4 << 20,
+            client_event_bytes_max: 4 << 20,
             weather: Weather::fair(100 * US),
             inbox_max: 4_096,
             reading_delay: 20 * US,
@@ -94,8 +119,7 @@ impl Options {
     pub fn draw(seed: u64, nodes: Option<u32>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x6f70_7469_6f6e_7321);
         let rng = &mut rng;
-        // 3 to 5 in most runs, 1 to 7 in the others.
-        let drawn = if chance(rng, 750_000) { rng.u32(3..=5) } else { rng.u32(1..=7) };
+        let drawn = draw_nodes(rng);
         let detection = [100, 200, 200, 500][rng.usize(0..4)] * MS;
         let delay = detection / [1_000, 1_000, 400, 200][rng.usize(0..4)];
         Self {
@@ -107,6 +131,7 @@ impl Options {
             accelerated_packets: [0, 4, 32, 32][rng.usize(0..4)],
             backlog_packets_max: [4, 32, 256, 256][rng.usize(0..4)],
             client_send_bytes_max: [4 << 10, 64 << 10, 4 << 20][rng.usize(0..3)],
+            client_event_bytes_max: [1 << 10, 64 << 10, 4 << 20][rng.usize(0..3)],
             weather: Self::draw_weather(rng, delay, detection),
             inbox_max: [16, 64, 1_024, 1_024][rng.usize(0..4)],
             reading_delay: [0, 10 * US, 100 * US][rng.usize(0..3)],
@@ -115,8 +140,8 @@ impl Options {
             shuffle_ppm: [0, 0, 100_000, 1_000_000][rng.usize(0..4)],
             timers_first_ppm: [0, 0, 50_000, 1_000_000][rng.usize(0..4)],
             batched_outputs: rng.bool(),
-            clock_skew_ppm: [0, 0, 100, 20_000][rng.usize(0..4)],
-            clock_origin: [0, 1_000 * MS, (1 << 32) * MS - 50 * MS][rng.usize(0..3)],
+            clock_skew_ppm: [0, 0, 100, 20_000, 100_000][rng.usize(0..5)],
+            clock_origin: CLOCK_ORIGINS[rng.usize(0..CLOCK_ORIGINS.len())],
             ambush_ppm: [0, 0, 20_000, 200_000][rng.usize(0..4)],
             disk_delay: [0, 0, 20 * MS][rng.usize(0..3)],
             ..Self::fair(seed, 1)

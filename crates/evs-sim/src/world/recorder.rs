@@ -74,8 +74,9 @@ impl Recorder {
         self.act(session, ClientAct::Received(event));
     }
 
-    pub(super) fn disconnected(&mut self, session: usize) {
-        self.act(session, ClientAct::Disconnected);
+    /// A session ends; whether the client was cut off from events that it had not read.
+    pub(super) fn disconnected(&mut self, session: usize, cut_off: bool) {
+        self.act(session, if cut_off { ClientAct::CutOff } else { ClientAct::Disconnected });
     }
 
     fn act(&mut self, session: usize, what: ClientAct) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use evs_model::{ClientId, Event as ClientEvent, Members};
+use evs_model::{ClientId, ConfigurationChange, Event as ClientEvent, Members};
 use evs_net::EndpointOutput;
 use evs_service::Output;
 use totem::{Packet, PacketKind};
@@ -12,6 +12,7 @@ use totem::{Packet, PacketKind};
 use super::clients::packets;
 use super::faults::Fault;
 use super::machine::Machine;
+use super::network::Fortune;
 use super::{Datagram, Event, Kind, Moment, Noted, Snare, Stop, World, chance};
 use crate::history::End;
 
@@ -34,14 +35,15 @@ pub(super) enum Effect {
 impl World {
     /// A datagram reaches a node: it waits in the receive buffer until it is read.
     pub(super) fn arrive(&mut self, to: usize, datagram: Datagram) {
+        let inbox_max = self.nodes[to].inbox_max;
         let Some(machine) = self.nodes[to].machine.as_mut() else { return };
-        if machine.inbox.len() >= self.options.inbox_max {
+        if machine.inbox.len() >= inbox_max {
             self.faults.count(Fault::Overflow);
             return;
         }
         machine.inbox.push_back(datagram);
         if !machine.paused {
-            let delay = self.up_to(self.options.reading_delay);
+            let delay = self.up_to(to, self.options.reading_delay);
             self.wake_by(to, self.now + delay);
         }
     }
@@ -58,11 +60,12 @@ impl World {
         let mut batch: VecDeque<Datagram> = machine.inbox.drain(..read).collect();
         let drained = machine.inbox.is_empty();
         let bent = std::mem::take(&mut machine.timers_first);
-        let bent = bent || chance(&mut self.rng, self.options.timers_first_ppm);
-        let timers_first = bent && !batch.is_empty();
         machine.busy_until = now + read as u64 * effort;
-        if !std::mem::take(&mut machine.keep_order) {
-            self.arrange(&mut batch);
+        let keep_order = std::mem::take(&mut machine.keep_order);
+        let bent = bent || chance(&mut self.nodes[node].rng, self.options.timers_first_ppm);
+        let timers_first = bent && !batch.is_empty();
+        if !keep_order {
+            self.arrange(node, &mut batch);
         }
         if timers_first {
             self.faults.count(Fault::TimersFirst);
@@ -82,13 +85,14 @@ impl World {
     }
 
     /// The order in which a batch is handed over (the driver's contract, rule 3).
-    fn arrange(&mut self, batch: &mut VecDeque<Datagram>) {
+    fn arrange(&mut self, node: usize, batch: &mut VecDeque<Datagram>) {
         if batch.len() < 2 {
             return;
         }
-        if chance(&mut self.rng, self.options.shuffle_ppm) {
+        let rng = &mut self.nodes[node].rng;
+        if chance(rng, self.options.shuffle_ppm) {
             self.faults.count(Fault::Shuffled);
-            self.rng.shuffle(batch.make_contiguous());
+            rng.shuffle(batch.make_contiguous());
         } else if self.options.data_first {
             let is_token = |d: &Datagram| d.kind == Kind::Ring(PacketKind::Token);
             batch.make_contiguous().sort_by_key(is_token);
@@ -155,8 +159,9 @@ impl World {
         if self.execute(node, Self::any_effect) == Fate::Gone || self.observe(node) == Fate::Gone {
             return;
         }
+        self.end_slow_clients(node);
         let (clock, now) = (self.nodes[node].clock, self.now);
-        let late = self.up_to(self.options.timer_delay);
+        let late = self.up_to(node, self.options.timer_delay);
         let Some(machine) = self.nodes[node].awake() else { return };
         if !machine.inbox.is_empty() {
             self.wake_by(node, now);
@@ -291,25 +296,32 @@ impl World {
     }
 
     fn persist(&mut self, node: usize, seq: u64) {
-        let delay = self.options.disk_delay;
+        let stalled_until = self.nodes[node].disk.stalled_until;
+        let at = (self.now + self.options.disk_delay).max(stalled_until);
         let Some(machine) = self.nodes[node].machine.as_mut() else { return };
         machine.stored = seq;
         let (boot, view) = (machine.boot, machine.view);
-        if delay == 0 {
+        if at <= self.now {
             self.nodes[node].disk.store(seq, Some(view));
         } else {
             // Until it is stored, nobody can count on growth after a crash.
             self.nodes[node].disk.by = None;
-            self.schedule(self.now + delay, Event::Stored { node, boot, seq });
+            if at < super::Nanos::MAX {
+                self.schedule(at, Event::Stored { node, boot, seq });
+            }
         }
     }
 
     /// The disk is done. A write that a crash interrupted never comes to this.
     pub(super) fn stored(&mut self, node: usize, boot: u64, seq: u64) {
         let Some(machine) = self.nodes[node].machine.as_ref() else { return };
-        if machine.boot == boot {
+        // A disk that stalls meanwhile stores it when it works again.
+        if machine.boot == boot && self.nodes[node].disk.stalled_until <= self.now {
             let by = (machine.stored == seq).then_some(machine.view);
             self.nodes[node].disk.store(seq, by);
+        } else if machine.boot == boot && self.nodes[node].disk.stalled_until < super::Nanos::MAX {
+            let at = self.nodes[node].disk.stalled_until;
+            self.schedule(at, Event::Stored { node, boot, seq });
         }
     }
 
@@ -328,12 +340,15 @@ impl World {
             self.mix_event(&event);
             self.recorder.observed(view, &event);
             self.jot(node, || Noted::Saw(event.clone()));
+            if let ClientEvent::Configuration(ConfigurationChange::Regular { .. }) = &event {
+                self.installed(node);
+            }
             if self.trace.is_shown() {
                 let what = shown_event(&event);
                 self.tell(node, &what);
             }
-        } else if let Some(client) = machine.clients.get(&client) {
-            self.recorder.received(client.session, event);
+        } else {
+            self.hand_over(node, client, event);
         }
     }
 
@@ -420,9 +435,13 @@ impl World {
                 continue;
             }
             let packet = (node, to, datagram.kind, datagram.bytes.len());
-            let arrivals = self.network.send(&mut self.rng, &mut self.faults, self.now, packet);
-            for at in arrivals.iter() {
-                self.schedule(at, Event::Arrive { to, datagram: datagram.clone() });
+            match self.network.send(&mut self.faults, self.now, packet) {
+                Fortune::Arrives(arrivals) => {
+                    for at in arrivals.iter() {
+                        self.schedule(at, Event::Arrive { to, datagram: datagram.clone() });
+                    }
+                }
+                Fortune::Held(rings) => self.hold(to, rings, datagram.clone()),
             }
         }
     }
@@ -440,8 +459,8 @@ impl World {
         }
     }
 
-    pub(super) fn up_to(&mut self, bound: super::Nanos) -> super::Nanos {
-        if bound == 0 { 0 } else { self.rng.u64(0..=bound) }
+    fn up_to(&mut self, node: usize, bound: super::Nanos) -> super::Nanos {
+        if bound == 0 { 0 } else { self.nodes[node].rng.u64(0..=bound) }
     }
 }
 
