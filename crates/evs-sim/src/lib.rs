@@ -9,6 +9,7 @@
 //! - [`fn@run`]: one seeded run, from chaos to calm; [`chaos`] and [`workload`] draw what happens.
 //! - [`hunt`] and [`scenarios`]: whether a deliberate defect is noticed.
 //! - [`script`]: the same world for scenarios with a name.
+//! - [`graphs`] and [`sweep`]: networks in which not everybody hears everybody.
 //!
 //! Not responsible for: any protocol. Nothing here is a mock of one.
 
@@ -17,11 +18,13 @@
 pub mod body;
 pub mod chaos;
 pub mod checker;
+pub mod graphs;
 pub mod history;
 pub mod hunt;
 mod run;
 pub mod scenarios;
 pub mod script;
+pub mod sweep;
 pub mod workload;
 pub mod world;
 

@@ -16,6 +16,7 @@ use clap::Parser;
 use evs_model::mutation::Defect;
 use evs_sim::checker::Judged;
 use evs_sim::hunt::hunt;
+use evs_sim::sweep::sweep;
 use evs_sim::world::{Fault, Faults, NODES_MAX, Nanos};
 use evs_sim::{Outcome, remember_panics, run};
 
@@ -38,6 +39,13 @@ struct Args {
     /// How many nodes each world has, instead of what its seed says.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     nodes: Option<u32>,
+    /// Instead of seeds: every pair of 3 to 7 nodes cut one way and both ways, and so many random
+    /// graphs of each size.
+    #[arg(long, conflicts_with_all = ["runs", "trace", "nodes"])]
+    graphs: Option<u64>,
+    /// For how many simulated seconds nothing may change once a graph has settled.
+    #[arg(long, default_value_t = 30, requires = "graphs")]
+    quiet: u64,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -53,6 +61,13 @@ struct Args {
 fn defect(name: &str) -> Result<Defect, String> {
     let found = Defect::ALL.iter().find(|defect| defect.name() == name);
     found.copied().ok_or_else(|| String::from("there is no such defect"))
+}
+
+impl Args {
+    fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.threads.map_or(cores, NonZeroUsize::get)
+    }
 }
 
 fn seed(text: &str) -> Result<u64, std::num::ParseIntError> {
@@ -71,6 +86,9 @@ fn main() -> ExitCode {
     if let Some(defect) = args.mutation {
         return mutation(&args, defect);
     }
+    if let Some(random) = args.graphs {
+        return graphs(&args, random);
+    }
     let began = now();
     let total = run_all(&args);
     let elapsed = now().saturating_sub(began);
@@ -80,6 +98,24 @@ fn main() -> ExitCode {
         total.print(&args, elapsed)
     }
     if total.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Networks in which not everybody hears everybody.
+fn graphs(args: &Args, random: u64) -> ExitCode {
+    let sweep = sweep(random, args.seed, args.quiet.saturating_mul(1_000_000_000), args.threads());
+    if args.json {
+        let broken: Vec<String> = sweep.broken.iter().map(ToString::to_string).collect();
+        let summary = serde_json::json!({
+            "graphs": sweep.graphs,
+            "configurations_max": sweep.configurations,
+            "slowest_settle_ms": sweep.slowest / 1_000_000,
+            "broken": broken,
+        });
+        println!("{summary}");
+    } else {
+        println!("{sweep}");
+    }
+    if sweep.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// One run, with its events on standard output.
@@ -127,8 +163,7 @@ fn run_all(args: &Args) -> Total {
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let total = Mutex::new(Total::default());
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = args.threads.map_or(cores, NonZeroUsize::get);
+    let threads = args.threads();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

@@ -62,6 +62,12 @@ impl Script {
         self.world.history()
     }
 
+    /// The detection target of all nodes, in nanoseconds.
+    #[must_use]
+    pub fn detection(&self) -> Nanos {
+        u64::try_from(self.world.options().detection.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Lets time pass.
     pub fn run_for(&mut self, ms: Nanos) -> &mut Self {
         self.world.run_for(ms * MS);
@@ -104,14 +110,16 @@ impl Script {
 
     #[track_caller]
     fn send_bytes(&mut self, id: u32, guarantee: Guarantee, bytes: usize) {
-        let Some(session) = self.client(id) else { panic!("node {id} takes no clients now") };
+        assert!(self.try_send(id, guarantee, bytes), "node {id} did not accept a message");
+    }
+
+    /// As [`Script::send_one`], if the node takes clients and has room. Returns whether it did.
+    pub fn try_send(&mut self, id: u32, guarantee: Guarantee, bytes: usize) -> bool {
+        let Some(session) = self.client(id) else { return false };
         self.tag += 1;
         let groups = Groups::new(&World::groups()[..1]).expect("one group is within the limit");
         let sent = self.world.send(session, guarantee, &groups, &body(self.tag, bytes));
-        assert!(
-            matches!(sent, crate::world::Sent::Accepted(_)),
-            "node {id} did not accept a message: {sent:?}"
-        );
+        matches!(sent, crate::world::Sent::Accepted(_))
     }
 
     /// The client of this node, in group `g`; `None` if the node takes none now.

@@ -13,7 +13,7 @@ use crate::graph::{Graph, Merge};
 use crate::output::{Destination, Output};
 use crate::ring::Next;
 use crate::stats::{Discard, Stats};
-use crate::wire::{MergeDetect, Packet, Row, Standing};
+use crate::wire::{Installed, MergeDetect, Packet, Row, Standing};
 
 /// A join's ring sequence that is this much above all that is known is no ring's (P21): the
 /// sequence grows by one at each change, and by a block at each start.
@@ -39,7 +39,7 @@ pub(crate) struct Context {
     pub(crate) graph: Graph,
     pub(crate) seqs: RingSeqs,
     /// The ring that was installed last.
-    pub(crate) installed: Option<RingId>,
+    pub(crate) installed: Option<Installed>,
     pub(crate) backlog: Backlog,
     /// How many own packets got a sequence number.
     pub(crate) sequenced: u64,
@@ -226,7 +226,7 @@ impl Context {
 
     /// Notes the ring that was just installed.
     pub(crate) fn install(&mut self, ring: RingId, members: &Members) {
-        self.installed = Some(ring);
+        self.installed = Some(Installed { ring, members: members.clone() });
         self.given_up.retain(|g| !members.contains(g.processor));
         self.stats.installs += 1;
         self.stand(Standing::Operational);
@@ -263,11 +263,13 @@ impl Context {
             processor: self.me,
             version: self.version + 1,
             hears: self.hears(),
-            ring: self.installed,
+            installed: self.installed.clone(),
             standing: self.standing,
         };
         let same = |mine: &Row| {
-            mine.hears == row.hears && mine.ring == row.ring && mine.standing == row.standing
+            mine.hears == row.hears
+                && mine.installed == row.installed
+                && mine.standing == row.standing
         };
         if self.graph.row(self.me).is_some_and(same) {
             return false;

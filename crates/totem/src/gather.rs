@@ -23,6 +23,8 @@ use crate::wire::{CommitToken, Join, Mcast, MergeDetect, Packet, Standing};
 #[derive(Debug)]
 pub(crate) struct Gather {
     old: Option<OldRing>,
+    /// Whether a working ring was left because there seemed to be a better one.
+    for_growth: bool,
     proposal: Members,
     /// The members of the proposal besides this one, and when each has been silent for too long.
     silent_at: BTreeMap<Processor, Instant>,
@@ -44,11 +46,16 @@ struct Proposed {
 impl Gather {
     /// Starts an attempt. A processor that has no ring yet listens first, so that many starting at
     /// once find each other.
-    pub(crate) fn enter(cx: &mut Context, old: Option<OldRing>) -> (Self, Next) {
+    pub(crate) fn enter(
+        cx: &mut Context,
+        old: Option<OldRing>,
+        cause: Option<Cause>,
+    ) -> (Self, Next) {
         cx.stats.gathers += 1;
         cx.stand(Standing::Gathering);
         let mut state = Self {
             old,
+            for_growth: matches!(cause, Some(Cause::Growth(_))),
             proposal: Members::default(),
             silent_at: BTreeMap::new(),
             joins: BTreeMap::new(),
@@ -208,9 +215,10 @@ impl Gather {
         };
         let old = &old.order.members;
         let parted = |p: &Processor| !self.proposal.contains(*p) && cx.graph.edge(cx.me, *p);
-        if old.iter().any(|p| parted(&p)) {
-            // Companions who are still heard are about to be parted with: their rows may lag
-            // behind by a hello interval (LIVE-6).
+        let in_vain = self.for_growth && self.proposal == *old;
+        if in_vain || old.iter().any(|p| parted(&p)) {
+            // A working ring was left for nothing, so far, or companions who are still heard are
+            // about to be parted with: rows may lag behind by a hello interval (LIVE-6).
             terms.part()
         } else if self.proposal.is_subset(old) && !cx.hears_unknown() {
             Duration::ZERO

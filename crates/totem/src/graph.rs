@@ -9,7 +9,7 @@ mod clique;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use evs_model::{MEMBERS_MAX, Members, Processor, RingId};
@@ -49,20 +49,17 @@ impl Graph {
         self.rows.insert(row.processor, row);
     }
 
-    /// Drops the rows of processors that neither this one nor anybody whom it hears can hear:
-    /// they are dead or out of reach, and would be learnt again.
+    /// Drops the rows of processors to which no chain of those who hear each other's word leads:
+    /// they are dead or out of reach, and would be learnt again. All that are joined by such
+    /// chains must see the same graph, or they would part it in different ways.
     pub(crate) fn prune(&mut self, me: Processor) {
-        let Some(mine) = self.rows.get(&me) else { return };
-        let mut near = mine.hears.clone();
-        for peer in &mine.hears {
-            let Some(row) = self.rows.get(&peer) else { continue };
-            for other in &row.hears {
-                if near.find(other.node).is_none() && near.insert(other).is_err() {
-                    break;
-                }
-            }
+        let mut reached = BTreeSet::from([me]);
+        let mut open = alloc::vec![me];
+        while let Some(processor) = open.pop() {
+            let hears = self.rows.get(&processor).into_iter().flat_map(|row| &row.hears);
+            open.extend(hears.filter(|heard| reached.insert(*heard)));
         }
-        self.rows.retain(|processor, _| *processor == me || near.contains(*processor));
+        self.rows.retain(|processor, _| reached.contains(processor));
     }
 
     pub(crate) fn row(&self, processor: Processor) -> Option<&Row> {
@@ -89,10 +86,19 @@ impl Graph {
     }
 
     /// The rule f: the sets into which all known processors should fall. The largest clique first;
-    /// ties: most members of one current ring (highest ring id first), then lowest ids; then the
-    /// same among those that are left.
+    /// ties: most members of one current ring, then lowest ids; then the same among those that are
+    /// left.
     pub(crate) fn partition(&self) -> Vec<Members> {
-        self.partition_seen_by(None)
+        let present = self.present().map(|row| (row.processor, self.ring_of(row)));
+        let mut left: Vec<(Processor, Option<RingId>)> = present.collect();
+        left.truncate(MEMBERS_MAX);
+        let mut sets = Vec::new();
+        while !left.is_empty() {
+            let set = self.largest_clique(&left);
+            left.retain(|(p, _)| !set.contains(*p));
+            sets.push(set);
+        }
+        sets
     }
 
     /// The set of the partition that holds this processor.
@@ -101,16 +107,11 @@ impl Graph {
         part.unwrap_or_else(|| Members::singleton(me))
     }
 
-    /// The part that a member of a working ring should change to, if the ring should change: the
-    /// sorted sizes of the sets must strictly grow, so that a graph that stands still is soon left
-    /// alone.
-    pub(crate) fn better_part(
-        &self,
-        me: Processor,
-        ring: RingId,
-        members: &Members,
-    ) -> Option<Members> {
-        let sets = self.partition_seen_by(Some((ring, members)));
+    /// The part that a member of this working ring should change to, if the ring should change:
+    /// the sorted sizes of the sets must strictly grow, so that a graph that stands still is soon
+    /// left alone.
+    pub(crate) fn better_part(&self, me: Processor, members: &Members) -> Option<Members> {
+        let sets = self.partition();
         let part = sets.iter().find(|set| set.contains(me))?;
         if part == members {
             return None;
@@ -122,32 +123,29 @@ impl Graph {
         (target > current).then(|| part.clone())
     }
 
-    /// `mine`: the ring of which the viewer is a member. Its members are in it, whatever their rows
-    /// say, which lag behind an install.
-    fn partition_seen_by(&self, mine: Option<(RingId, &Members)>) -> Vec<Members> {
-        let ring_of = |row: &Row| match mine {
-            Some((ring, members)) if members.contains(row.processor) => Some(ring),
-            _ => row.ring,
-        };
-        let mut left: Vec<(Processor, Option<RingId>)> =
-            self.present().map(|row| (row.processor, ring_of(row))).collect();
-        left.truncate(MEMBERS_MAX);
-        let mut sets = Vec::new();
-        while !left.is_empty() {
-            let set = self.largest_clique(&left);
-            left.retain(|(p, _)| !set.contains(*p));
-            sets.push(set);
-        }
-        sets
+    /// The ring that a processor is known to have been in last. Its own row may lag behind an
+    /// install of which another member tells.
+    fn ring_of(&self, row: &Row) -> Option<RingId> {
+        self.last_ring(row, |_| true)
+    }
+
+    fn last_ring(&self, row: &Row, believed: impl Fn(&Row) -> bool) -> Option<RingId> {
+        let told =
+            self.present().filter(|other| other.processor == row.processor || believed(other));
+        let rings = told.filter_map(|other| other.installed.as_ref());
+        rings.filter(|ring| ring.members.contains(row.processor)).map(|ring| ring.ring).max()
     }
 
     /// The sizes of the sets in which all known processors are at present: the viewer's ring, the
     /// other rings in operation, and one for each processor that is in none.
     fn current_sizes(&self, members: &Members) -> Vec<usize> {
+        let operational = |row: &Row| row.standing == Standing::Operational;
         let mut rings: BTreeMap<RingId, usize> = BTreeMap::new();
         let mut sizes = alloc::vec![members.len()];
         for row in self.present().filter(|row| !members.contains(row.processor)) {
-            match row.ring.filter(|_| row.standing == Standing::Operational) {
+            let own = row.installed.as_ref().map(|installed| installed.ring);
+            let last = self.last_ring(row, operational);
+            match last.filter(|last| operational(row) || Some(*last) != own) {
                 Some(ring) => *rings.entry(ring).or_default() += 1,
                 None => sizes.push(1),
             }

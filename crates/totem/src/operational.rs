@@ -219,7 +219,7 @@ impl Operational {
         if let Some(cause) = broken(cx, &self.order.members) {
             return Next::Gather(cause);
         }
-        match cx.graph.better_part(cx.me, self.order.ring, &self.order.members) {
+        match cx.graph.better_part(cx.me, &self.order.members) {
             Some(part) => {
                 let newcomer = part.difference(&self.order.members).rep();
                 Next::Gather(Cause::Growth(newcomer.unwrap_or(cx.me)))

@@ -53,7 +53,7 @@ impl Ring {
     #[must_use]
     pub fn new(config: Config, me: Processor, stored: u64, seed: u64, now: Instant) -> Self {
         let mut context = Context::new(config, me, stored, seed, now);
-        let (gather, next) = Gather::enter(&mut context, None);
+        let (gather, next) = Gather::enter(&mut context, None, None);
         let mut ring = Self { context, state: State::Gather(gather) };
         ring.transition(next);
         ring
@@ -229,8 +229,8 @@ impl Ring {
 
     /// The ring that was installed last.
     #[must_use]
-    pub const fn ring_id(&self) -> Option<RingId> {
-        self.context.installed
+    pub fn ring_id(&self) -> Option<RingId> {
+        self.context.installed.as_ref().map(|installed| installed.ring)
     }
 
     /// The members of the ring that was installed last, whether or not it still stands.
@@ -263,7 +263,7 @@ impl Ring {
         }
         if let State::Operational(state) = &self.state {
             state.check();
-            assert_eq!(Some(state.order().ring), cx.installed);
+            assert_eq!(Some(state.order().ring), cx.installed.as_ref().map(|last| last.ring));
         }
     }
 
@@ -297,9 +297,11 @@ impl Ring {
             }
             let state = core::mem::replace(&mut self.state, State::Left(Left::silent()));
             (self.state, next) = match (state, next) {
-                (State::Operational(state), Next::Gather(_)) => gather(cx, Some(state.into_old())),
-                (State::Commit(state), Next::Gather(_)) => gather(cx, state.into_old()),
-                (State::Recovery(state), Next::Gather(_)) => gather(cx, state.into_old()),
+                (State::Operational(state), Next::Gather(_)) => {
+                    gather(cx, Some(state.into_old()), cause)
+                }
+                (State::Commit(state), Next::Gather(_)) => gather(cx, state.into_old(), cause),
+                (State::Recovery(state), Next::Gather(_)) => gather(cx, state.into_old(), cause),
                 (State::Gather(state), Next::Commit(token, _)) => {
                     let (state, then) = Commit::enter(cx, state.into_old(), *token);
                     (State::Commit(state), then)
@@ -319,8 +321,8 @@ impl Ring {
     }
 }
 
-fn gather(cx: &mut Context, old: Option<OldRing>) -> (State, Next) {
-    let (state, then) = Gather::enter(cx, old);
+fn gather(cx: &mut Context, old: Option<OldRing>, cause: Cause) -> (State, Next) {
+    let (state, then) = Gather::enter(cx, old, Some(cause));
     (State::Gather(state), then)
 }
 

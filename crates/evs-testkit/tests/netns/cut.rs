@@ -91,7 +91,6 @@ fn a_cut_of_one_direction_settles() -> Result<()> {
         let took = told.max(alone) - begin;
         println!("one direction cut: settled after {took:?}");
         ensure!(took <= bound(DETECTION), "LIVE-3: it took {took:?}");
-        scene.let_settle(1, begin + 4 * DETECTION)?;
         assert_few_configurations(scene, begin)?;
         scene.assert_calm(&[1, 2, 3], 8 * DETECTION)?;
         scene.until_traffic(&[1, 2], 50)?;

@@ -230,16 +230,6 @@ impl Scene {
         Ok(())
     }
 
-    /// Lets the time pass in which a cluster may still settle, B after the fault (LIVE-3): rows
-    /// that lag behind may cost another configuration until then.
-    pub(crate) fn let_settle(&self, node: u32, until: Instant) -> Result<()> {
-        for member in self.members(&[node]) {
-            let left = until.saturating_duration_since(Instant::now());
-            member.look_for(left, |_| None::<()>)?;
-        }
-        Ok(())
-    }
-
     /// Asserts that nothing changes for any of these nodes for so long.
     pub(crate) fn assert_calm(&self, nodes: &[u32], time: Duration) -> Result<()> {
         let since = Instant::now();

@@ -20,9 +20,10 @@ pub(super) fn largest(adjacent: &[u128], rings: &[Option<RingId>]) -> u128 {
     search.best
 }
 
-/// What makes one clique better than another of the same size: the ring of which it keeps most
-/// members (the higher ring id first), then the lower vertices, which are the lower ids.
-type Rank = (u32, usize, Option<RingId>, u128);
+/// What makes one clique better than another: its size, then how many members of one ring it keeps
+/// together, then the lower vertices, which are the lower ids. Nothing in it changes when a ring
+/// is formed anew with the same members, or two that lose by turns would do so for ever.
+type Rank = (u32, usize, u128);
 
 struct Search<'a> {
     adjacent: &'a [u128],
@@ -70,10 +71,9 @@ impl Search<'_> {
         for ring in bits(clique).filter_map(|v| self.rings[v]) {
             *kept.entry(ring).or_default() += 1;
         }
-        let most = kept.into_iter().map(|(ring, count)| (count, ring)).max();
-        let (count, ring) = most.map_or((0, None), |(count, ring)| (count, Some(ring)));
+        let most = kept.into_values().max().unwrap_or(0);
         // With the bits reversed, vertex 0 weighs most.
-        (clique.count_ones(), count, ring, clique.reverse_bits())
+        (clique.count_ones(), most, clique.reverse_bits())
     }
 }
 

@@ -6,6 +6,7 @@ use evs_model::NodeId;
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::Installed;
 
 const fn p(node: u32) -> Processor {
     Processor::new(NodeId::new(node).expect("not zero"), 1)
@@ -19,18 +20,25 @@ fn ring(seq: u64) -> Option<RingId> {
     Some(RingId { seq, rep: p(1) })
 }
 
-/// Nodes 1 to n, all of which hear each other but for these directed pairs.
+fn installed(ring: Option<RingId>, nodes: &[u32]) -> Option<Installed> {
+    ring.map(|ring| Installed { ring, members: members(nodes) })
+}
+
+/// Nodes 1 to n, all of which hear each other but for these directed pairs. Those with one ring are
+/// its members.
 fn graph(n: u32, deaf: &[(u32, u32)], rings: &[Option<RingId>]) -> Graph {
     let mut graph = Graph::default();
     for me in 1..=n {
         let hears: Vec<u32> =
             (1..=n).filter(|other| *other != me && !deaf.contains(&(me, *other))).collect();
         let ring = rings.get(me as usize - 1).copied().flatten();
+        let same: Vec<u32> =
+            (1..=n).filter(|other| rings.get(*other as usize - 1) == Some(&ring)).collect();
         let row = Row {
             processor: p(me),
             version: 1,
             hears: members(&hears),
-            ring,
+            installed: installed(ring, &same),
             standing: Standing::Operational,
         };
         assert_eq!(graph.merge(row), Merge::Changed);
@@ -60,41 +68,57 @@ fn ties_go_to_whoever_keeps_most_of_a_ring_together() {
     let rings = [None, ring(7), ring(7), ring(7)];
     let sets = graph(4, &[(1, 3)], &rings).partition();
     assert_eq!(sets, [members(&[2, 3, 4]), members(&[1])]);
-    // Equal shares of two rings: the higher ring id.
+    // Equal shares of two rings: the lowest ids, whichever ring is the younger one.
     let rings = [ring(3), ring(3), ring(9), ring(9)];
     let sets = graph(4, &[(1, 3), (1, 4), (2, 3), (2, 4)], &rings).partition();
-    assert_eq!(sets, [members(&[3, 4]), members(&[1, 2])]);
+    assert_eq!(sets, [members(&[1, 2]), members(&[3, 4])]);
 }
 
 #[test]
 fn a_ring_is_changed_only_if_the_sizes_grow() {
-    const RING: RingId = RingId { seq: 1, rep: p(1) };
     let all = [ring(1), ring(1), ring(1), None];
     assert_eq!(
-        graph(4, &[], &all).better_part(p(1), RING, &members(&[1, 2, 3])),
+        graph(4, &[], &all).better_part(p(1), &members(&[1, 2, 3])),
         Some(members(&[1, 2, 3, 4]))
     );
     // 4 hears only 1 and 2: a swap of 3 for 4 between equals is none of growth.
     let swap = graph(4, &[(4, 3)], &all);
-    assert_eq!(swap.better_part(p(1), RING, &members(&[1, 2, 3])), None);
-    let alone = RingId { seq: 9, rep: p(4) };
-    assert_eq!(swap.better_part(p(4), alone, &members(&[4])), None);
+    assert_eq!(swap.better_part(p(1), &members(&[1, 2, 3])), None);
+    assert_eq!(swap.better_part(p(4), &members(&[4])), None);
 }
 
-/// Rows lag behind an install: members of the own ring are in it, whatever they say; and who is in
-/// no ring in operation counts for one.
+/// Rows lag behind an install: one member's row tells who is in its ring.
 #[test]
 fn a_ring_just_installed_is_not_left_for_one_of_the_same_size() {
     // 1 and 3 do not hear each other: {1, 2, 4, 5} and {2, 3, 4, 5} are as large.
-    let rings = [None, ring(8), ring(7), None, ring(7)];
+    let rings = [None, ring(7), ring(7), None, ring(7)];
     let mut graph = graph(5, &[(1, 3)], &rings);
-    let installed = RingId { seq: 8, rep: p(2) };
-    assert_eq!(graph.better_part(p(2), installed, &members(&[2, 3, 4, 5])), None);
+    let second = graph.row(p(2)).expect("known").clone();
+    let installed = installed(ring(8), &[2, 3, 4, 5]);
+    graph.merge(Row { installed, version: 2, ..second });
+    assert_eq!(graph.better_part(p(2), &members(&[2, 3, 4, 5])), None);
     // 1 alone in a ring long gone changes nothing.
-    let stale =
-        Row { standing: Standing::Gathering, ring: ring(2), version: 2, ..graph.rows()[0].clone() };
-    graph.merge(stale);
-    assert_eq!(graph.better_part(p(2), installed, &members(&[2, 3, 4, 5])), None);
+    let first = graph.row(p(1)).expect("known").clone();
+    let installed = self::installed(ring(2), &[1]);
+    graph.merge(Row { standing: Standing::Gathering, installed, version: 2, ..first });
+    assert_eq!(graph.better_part(p(2), &members(&[2, 3, 4, 5])), None);
+}
+
+/// The same seen from outside: 3 does not hear 2, and learns of the ring of 1 and 2 from 1 alone.
+#[test]
+fn a_ring_of_others_is_known_by_the_word_of_one_member() {
+    let rings = [ring(8), ring(7), ring(9)];
+    let mut graph = graph(3, &[(3, 2)], &rings);
+    let first = graph.row(p(1)).expect("known").clone();
+    let second = graph.row(p(2)).expect("known").clone();
+    graph.merge(Row { installed: installed(ring(8), &[1, 2]), version: 2, ..first });
+    graph.merge(Row { standing: Standing::Gathering, version: 2, ..second.clone() });
+    assert_eq!(graph.partition(), [members(&[1, 2]), members(&[3])]);
+    assert_eq!(graph.better_part(p(3), &members(&[3])), None);
+    // Once 2 tells that it left the ring, 1 and 3 are as good as 1 and 2.
+    let left = installed(ring(8), &[1, 2]);
+    graph.merge(Row { standing: Standing::Gathering, version: 3, installed: left, ..second });
+    assert_eq!(graph.current_sizes(&members(&[3])).iter().max(), Some(&1));
 }
 
 #[test]
@@ -104,7 +128,7 @@ fn a_leaver_is_in_no_set() {
         processor: p(2),
         version: 2,
         hears: Members::default(),
-        ring: None,
+        installed: None,
         standing: Standing::Leaving,
     };
     graph.merge(row);
@@ -118,7 +142,7 @@ fn an_older_version_of_a_row_is_ignored_and_the_table_is_bounded() {
         processor: p(1),
         version: 0,
         hears: Members::default(),
-        ring: None,
+        installed: None,
         standing: Standing::Operational,
     };
     assert_eq!(graph.merge(old.clone()), Merge::Known);
@@ -144,7 +168,7 @@ fn two_incarnations_of_a_node_have_no_edge() {
         processor: again,
         version: 1,
         hears: members(&[1, 2]),
-        ring: None,
+        installed: None,
         standing: Standing::Operational,
     };
     graph.merge(row);

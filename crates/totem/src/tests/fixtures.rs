@@ -13,7 +13,7 @@ use evs_model::{Configuration, Guarantee, Instant, Members, NodeId, Processor, R
 use crate::config::Config;
 use crate::output::{Cause, Delivery, Destination, Output, StateKind};
 use crate::ring::Ring;
-use crate::wire::{CommitToken, Entry, Join, Mcast, Packet, Row, Standing, Token};
+use crate::wire::{CommitToken, Entry, Installed, Join, Mcast, Packet, Row, Standing, Token};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 
@@ -30,11 +30,12 @@ pub(super) fn config() -> Config {
     Config { detection: 1000 * MS, window_packets: 16, ..Config::default() }
 }
 
-/// A row in which the processor hears all the others.
+/// A row in which the processor hears all the others, and is in this ring with 1, 2 and 3.
 pub(super) fn row(node: u32, all: &[u32], ring: Option<RingId>) -> Row {
     let mut hears = members(all);
     hears.remove(p(node));
-    Row { processor: p(node), version: 1_000, hears, ring, standing: Standing::Operational }
+    let installed = ring.map(|ring| Installed { ring, members: members(&[1, 2, 3]) });
+    Row { processor: p(node), version: 1_000, hears, installed, standing: Standing::Operational }
 }
 
 /// Processor 2 alone with packets.

@@ -18,9 +18,19 @@ pub struct Row {
     /// Whom it hears.
     pub hears: Members,
     /// The ring that it installed last.
-    pub ring: Option<RingId>,
+    pub installed: Option<Installed>,
     /// What it is about.
     pub standing: Standing,
+}
+
+/// A ring that was installed, by the word of one of its members. It tells more than the rows of
+/// the others, which may lag behind the install.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Installed {
+    /// Its name.
+    pub ring: RingId,
+    /// Its members.
+    pub members: Members,
 }
 
 /// What a processor is about, by its own word.
@@ -91,13 +101,15 @@ impl MergeDetect {
     }
 }
 
-/// Rows name the same few processors again and again: they are listed once, and each row holds a
+/// Rows name the same few processors again and again: they are listed once, and each set holds a
 /// bit for each of them.
 fn encode_rows(rows: &[Row], out: &mut Vec<u8>) {
-    let mut named: Vec<Processor> = rows
-        .iter()
-        .flat_map(|row| core::iter::once(row.processor).chain(row.hears.iter()))
-        .collect();
+    let mut named: Vec<Processor> = Vec::new();
+    for row in rows {
+        named.push(row.processor);
+        named.extend(&row.hears);
+        named.extend(row.installed.iter().flat_map(|installed| &installed.members));
+    }
     named.sort_unstable();
     named.dedup();
     put_count(out, named.len());
@@ -108,16 +120,21 @@ fn encode_rows(rows: &[Row], out: &mut Vec<u8>) {
         put_count(out, place);
         out.extend_from_slice(&row.version.to_le_bytes());
         out.push(row.standing as u8);
-        out.push(u8::from(row.ring.is_some()));
-        if let Some(ring) = row.ring {
-            put_ring(out, ring);
+        put_bits(out, &named, &row.hears);
+        out.push(u8::from(row.installed.is_some()));
+        if let Some(Installed { ring, members }) = &row.installed {
+            put_ring(out, *ring);
+            put_bits(out, &named, members);
         }
-        let start = out.len();
-        out.resize(start + named.len().div_ceil(8), 0);
-        for processor in &row.hears {
-            let bit = named.binary_search(&processor).expect("listed above");
-            out[start + bit / 8] |= 1 << (bit % 8);
-        }
+    }
+}
+
+fn put_bits(out: &mut Vec<u8>, named: &[Processor], members: &Members) {
+    let start = out.len();
+    out.resize(start + named.len().div_ceil(8), 0);
+    for processor in members {
+        let bit = named.binary_search(&processor).expect("all are listed");
+        out[start + bit / 8] |= 1 << (bit % 8);
     }
 }
 
@@ -148,16 +165,28 @@ fn decode_rows(reader: &mut Reader) -> Result<Vec<Row>, DecodeError> {
             2 => Standing::Leaving,
             _ => return Err(DecodeError::Field("standing")),
         };
-        let ring = if reader.boolean("ring")? { Some(reader.ring()?) } else { None };
-        let bits = reader.bytes(named.len().div_ceil(8))?;
-        let hears = (0..bits.len() * 8).filter(|bit| bits[bit / 8] >> (bit % 8) & 1 == 1);
-        let hears: Vec<Processor> = hears
-            .map(|bit| named.get(bit).copied().ok_or(DecodeError::Field("hears")))
-            .collect::<Result<_, _>>()?;
-        let hears = Members::new(hears).map_err(|_| DecodeError::Field("hears"))?;
-        rows.push(Row { processor, version, hears, ring, standing });
+        let hears = decode_bits(reader, &named, "hears")?;
+        let installed = if reader.boolean("installed")? {
+            let ring = reader.ring()?;
+            let members = decode_bits(reader, &named, "members")?;
+            Some(Installed { ring, members })
+        } else {
+            None
+        };
+        rows.push(Row { processor, version, hears, installed, standing });
     }
     Ok(rows)
+}
+
+fn decode_bits(
+    reader: &mut Reader,
+    named: &[Processor],
+    field: &'static str,
+) -> Result<Members, DecodeError> {
+    let bits = reader.bytes(named.len().div_ceil(8))?;
+    let set = (0..bits.len() * 8).filter(|bit| bits[bit / 8] >> (bit % 8) & 1 == 1);
+    let list: Option<Vec<Processor>> = set.map(|bit| named.get(bit).copied()).collect();
+    list.and_then(|list| Members::new(list).ok()).ok_or(DecodeError::Field(field))
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {

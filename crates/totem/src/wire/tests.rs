@@ -29,8 +29,8 @@ fn row(node: u32, hears: &[u32]) -> Row {
         2 => Standing::Operational,
         _ => Standing::Leaving,
     };
-    let ring = (node != 3).then(|| ring(9));
-    Row { processor: processor(node), version: 77, hears: members(hears), ring, standing }
+    let installed = (node != 3).then(|| Installed { ring: ring(9), members: members(&[node, 7]) });
+    Row { processor: processor(node), version: 77, hears: members(hears), installed, standing }
 }
 
 fn mcast(body: &'static [u8]) -> Mcast {
