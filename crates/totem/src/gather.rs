@@ -238,8 +238,8 @@ impl Gather {
         }
         let seen = self.proposal.iter().filter_map(|p| self.joins.get(&p)).map(|join| join.seq);
         let seen = seen.fold(cx.seqs.seen.max(cx.seqs.accepted), u64::max);
-        let seen = match cx.installed {
-            Some(ring) if defect!(RingSeqReused) => ring.seq,
+        let seen = match &cx.installed {
+            Some(installed) if defect!(RingSeqReused) => installed.ring.seq,
             _ => seen,
         };
         let Some(seq) = seen.checked_add(1) else {
