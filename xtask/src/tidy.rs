@@ -8,6 +8,7 @@ mod citations;
 mod defects;
 mod lines;
 mod manifests;
+mod pitfalls;
 mod tree;
 mod unsafety;
 mod wire;
@@ -60,11 +61,12 @@ pub(crate) fn run() -> Result<u64> {
 }
 
 /// The rules that need nothing but the files.
-const RULES: [fn(&Tree) -> Vec<Complaint>; 6] = [
+const RULES: [fn(&Tree) -> Vec<Complaint>; 7] = [
     lines::check,
     manifests::check,
     unsafety::check,
     citations::check,
     wire::check,
     defects::check,
+    pitfalls::check,
 ];

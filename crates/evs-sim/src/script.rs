@@ -7,11 +7,16 @@
 //! World::script(3).send(1, Safe, 5).cut(1, 3).run_for(2_000).heal().finish();
 //! ```
 
+mod moments;
+mod transcript;
 mod words;
 
 use std::collections::BTreeMap;
 
 use evs_model::{Groups, Guarantee};
+
+pub use moments::is_ring_of;
+pub use transcript::Detail;
 
 use crate::body::body;
 use crate::checker::{Judged, check};
@@ -28,6 +33,8 @@ pub struct Script {
     world: World,
     clients: BTreeMap<u32, Session>,
     tag: u64,
+    /// Where its transcript begins.
+    from: usize,
 }
 
 impl World {
@@ -48,7 +55,9 @@ impl Script {
     /// A world in which nothing has started.
     #[must_use]
     pub fn cold(options: Options) -> Self {
-        Self { world: World::new(options, None), clients: BTreeMap::new(), tag: 0 }
+        let mut world = World::new(options, None);
+        world.keep_journal();
+        Self { world, clients: BTreeMap::new(), tag: 0, from: 0 }
     }
 
     /// The world, for what the script has no word for.

@@ -219,16 +219,6 @@ fn a_path_that_is_cut_one_way_counts_as_cut() {
     script.finish();
 }
 
-/// P6.
-#[test]
-fn the_lost_tail_of_a_burst_is_repaired() {
-    let mut script = World::script(3);
-    lose_data(script.world(), 1, &[3], 1);
-    script.send(1, Agreed, 1).run_for(60);
-    assert_eq!(script.delivered(3), 1);
-    script.finish();
-}
-
 /// P43: 4 sends, all but 1 lose it, 4 crashes: the others agree on what is left.
 #[test]
 fn what_one_survivor_holds_all_deliver() {
@@ -257,23 +247,6 @@ fn an_attempt_survives_the_loss_of_any_commit_token() {
             assert!(script.world().is_one_ring(), "commit token {hop} lost {count} times");
             script.finish();
         }
-    }
-}
-
-/// P4: at most one token, however often a commit token comes.
-#[test]
-fn repeated_commit_tokens_and_tokens_change_nothing() {
-    for kind in [PacketKind::CommitToken, PacketKind::Token, PacketKind::Recovered] {
-        let mut script = World::script(3);
-        script.aim(Aim {
-            from: None,
-            to: None,
-            kind: Some(Kind::Ring(kind)),
-            after: 0,
-            count: 500,
-            does: Strike::Repeat(3),
-        });
-        script.send(1, Safe, 50).crash(3).run_for(1_000).start(3).until_one_ring(5_000).finish();
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::graph::{Graph, Merge};
 use crate::output::{Destination, Output};
 use crate::ring::Next;
-use crate::stats::{Discard, Stats};
+use crate::stats::{Discard, Held, Stats};
 use crate::wire::{Installed, MergeDetect, Packet, Row, Standing};
 
 /// A join's ring sequence that is this much above all that is known is no ring's (P21): the
@@ -246,6 +246,17 @@ impl Context {
     /// Whether somebody is heard whose row has not come yet.
     pub(crate) fn hears_unknown(&self) -> bool {
         self.heard.iter().any(|p| self.graph.row(p).is_none())
+    }
+
+    /// How much of everything is held here.
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            slots: 0,
+            backlog: self.backlog.len(),
+            rows: self.graph.rows().len(),
+            peers: self.heard.len() + self.given_up.len(),
+            outputs: self.outputs.len(),
+        }
     }
 
     /// Whom the own row says that this processor hears.

@@ -72,6 +72,11 @@ impl Gather {
         self.old.as_ref()
     }
 
+    /// Of how many processors it keeps a join.
+    pub(crate) fn joins(&self) -> usize {
+        self.joins.len()
+    }
+
     pub(crate) fn into_old(self) -> Option<OldRing> {
         self.old
     }

@@ -86,5 +86,5 @@ pub use config::{
 pub use evs_model::Instant;
 pub use output::{Cause, Delivery, Destination, Output, StateKind, SubmitError, Timer};
 pub use ring::Ring;
-pub use stats::{Discard, Stats};
+pub use stats::{Discard, Held, Stats};
 pub use wire::{DecodeError, Packet, PacketKind};

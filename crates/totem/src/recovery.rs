@@ -58,6 +58,11 @@ impl Recovery {
         self.old.as_ref().map(|(old, _)| old)
     }
 
+    /// Places for packets of the new ring.
+    pub(crate) fn new_slots(&self) -> usize {
+        self.new.window.len()
+    }
+
     /// The attempt failed. What was received stays, and so do the obligations.
     pub(crate) fn into_old(self) -> Option<OldRing> {
         let mut old = self.old.map(|(old, _)| old);

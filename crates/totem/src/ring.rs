@@ -14,7 +14,7 @@ use crate::operational::Operational;
 use crate::order::Order;
 use crate::output::{Cause, Output, StateKind, SubmitError, Timer};
 use crate::recovery::Recovery;
-use crate::stats::{Discard, Stats};
+use crate::stats::{Discard, Held, Stats};
 use crate::wire::{CommitToken, MCAST_OVERHEAD, Packet, Token};
 
 /// The state machine of one processor. See the crate's documentation for how to drive it.
@@ -249,6 +249,21 @@ impl Ring {
     #[must_use]
     pub const fn stats(&self) -> &Stats {
         &self.context.stats
+    }
+
+    /// How much it holds; for tests and the simulator.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let (new, joins) = match &self.state {
+            State::Gather(state) => (0, state.joins()),
+            State::Recovery(state) => (state.new_slots(), 0),
+            State::Commit(_) | State::Operational(_) | State::Left(_) => (0, 0),
+        };
+        let slots = self.last_installed().map_or(0, |order| order.window.len());
+        let mut held = self.context.held();
+        held.slots = slots + new;
+        held.peers += joins;
+        held
     }
 
     /// Asserts the standing invariants; for tests and the simulator, after each input.

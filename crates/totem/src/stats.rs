@@ -73,6 +73,21 @@ impl fmt::Display for Discard {
     }
 }
 
+/// How much a processor holds, in entries: bounded, whatever happens to it (P49).
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Held {
+    /// Places for data packets, of the ring and of the one before it.
+    pub slots: usize,
+    /// Packets that wait to be sequenced.
+    pub backlog: usize,
+    /// Rows of who hears whom.
+    pub rows: usize,
+    /// Processors of which something is remembered: heard, given up, or their last join.
+    pub peers: usize,
+    /// Effects that nobody has executed yet.
+    pub outputs: usize,
+}
+
 /// Counters since the start of this processor.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Stats {

@@ -65,6 +65,11 @@ impl Window {
         self.released + self.slots.len() as u64
     }
 
+    /// How many places there are, filled or not.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The highest number that there is a slot for.
     pub(crate) fn last_slot(&self) -> u64 {
         self.released.saturating_add(self.slots_max as u64)

@@ -7,6 +7,7 @@ use super::tree::{File, Tree};
 
 const CONTRACT: &str = "docs/contract.md";
 const PROTOCOL: &str = "docs/protocol.md";
+const PITFALLS: &str = "docs/pitfalls.md";
 const C_INTERFACE: &str = "docs/c-interface.md";
 
 /// How code cites a section of it; in two parts, since this is no citation.
@@ -19,7 +20,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     let text = |path| tree.file(path).map_or("", |file| file.text.as_str());
     let (contract, protocol) = (text(CONTRACT), text(PROTOCOL));
-    let c_interface = text(C_INTERFACE);
+    let (pitfalls, c_interface) = (text(PITFALLS), text(C_INTERFACE));
     for file in &tree.files {
         for (number, line) in file.lines() {
             for property in properties(line).filter(|p| !contract.contains(&format!("{p} "))) {
@@ -32,7 +33,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
                 }
             }
             for (letters, page, text) in
-                [(&['P', 'D'][..], PROTOCOL, protocol), (&['R'][..], C_INTERFACE, c_interface)]
+                [(&['P', 'D'][..], PITFALLS, pitfalls), (&['R'][..], C_INTERFACE, c_interface)]
             {
                 let missing = |case: &&str| !text.contains(&format!("| {case} |"));
                 for case in cases(line, letters).filter(missing) {

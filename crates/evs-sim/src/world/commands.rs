@@ -334,6 +334,12 @@ impl World {
         Some((ring.ring_id()?, ring.members()?.len()))
     }
 
+    /// The state of a node's membership protocol, if the node is up.
+    #[must_use]
+    pub fn state(&self, id: u32) -> Option<totem::StateKind> {
+        Some(self.service(id)?.ring().state())
+    }
+
     /// Whether all nodes that are up are operational in one ring that holds nobody else.
     #[must_use]
     pub fn is_one_ring(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use evs_model::Processor;
+use totem::wire::Token;
 use totem::{Destination, Packet, PacketKind};
 
 use super::{Datagram, Event, Kind, Nanos, World};
@@ -17,6 +18,14 @@ pub struct Passed {
     pub to: Destination,
     /// What.
     pub packet: Packet,
+}
+
+impl Passed {
+    /// The token, if it was one.
+    #[must_use]
+    pub fn token(&self) -> Option<&Token> {
+        if let Packet::Token(token) = &self.packet { Some(token) } else { None }
+    }
 }
 
 /// How many datagrams were sent, by kind. A datagram to all counts once.

@@ -1,0 +1,10 @@
+//! The pitfalls of `docs/pitfalls.md`, each as a script by its number, asserting what it would
+//! break. A script ends with the faults gone, the world settled and the whole history held against
+//! the contract.
+//!
+//! `UPDATE=1 cargo test -p evs-sim --test pitfalls` writes the transcripts anew.
+
+mod flow;
+mod messages;
+mod stage;
+mod token;
