@@ -170,6 +170,19 @@ impl Cluster {
         fs::read_to_string(self.log_file(node)).unwrap_or_default()
     }
 
+    /// Waits until a node has logged a line with all these pieces, and returns the first such line.
+    /// The log is written beside everything else, and may come after what it tells of.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn until_logged(&self, node: u32, pieces: &[&str]) -> anyhow::Result<String> {
+        let has_all = |line: &&str| pieces.iter().all(|piece| line.contains(piece));
+        until(&format!("node {node} logs {pieces:?}"), || {
+            self.log(node).lines().find(has_all).map(str::to_owned)
+        })
+        .with_context(|| self.logs())
+    }
+
     /// A node's process id, if it runs.
     #[must_use]
     pub fn pid(&self, node: u32) -> Option<u32> {

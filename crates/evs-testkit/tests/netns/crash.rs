@@ -93,6 +93,7 @@ fn sigterm_under_load_is_seen_without_a_timeout() -> Result<()> {
     // A timeout would take at least this long.
     Stage { detection: Duration::from_secs(10), ..THREE }.play(|scene| {
         scene.until_traffic(&[1, 2, 3], 50)?;
+        let leaver = scene.member(2).processor();
         let (accepted, at) = burst_and_stop(scene, 2)?;
         let told = scene.until_configuration(&[1, 3], at)?;
         println!("SIGTERM: the others' configuration after {:?}", told - at);
@@ -100,12 +101,10 @@ fn sigterm_under_load_is_seen_without_a_timeout() -> Result<()> {
         for node in [1, 3] {
             scene.assert_told_of_loss(node, 2, at)?;
             ensure!(scene.configurations_since(node, at) == 1, "LIVE-6: more than one for a leave");
-            // The log is written beside the clients' events, and may come after them.
-            evs_testkit::until("a change with its cause in the log", || {
-                let log = scene.cluster.log(node);
-                let mut changes = log.lines().filter(|line| line.contains("membership changed"));
-                changes.any(|line| line.contains("left in order")).then_some(())
-            })?;
+            let ring = format!("ring={} ", scene.last_ring(node)?);
+            let change = scene.cluster.until_logged(node, &["membership changed", &ring])?;
+            let cause = format!("cause=\"{leaver} left in order\"");
+            ensure!(change.contains(&cause), "node {node} names another cause: {change}");
         }
         let status = scene.cluster.until_exit(2)?;
         ensure!(status.code() == Some(0), "it ended with {status}");

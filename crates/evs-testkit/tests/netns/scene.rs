@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use evs_model::ConfigurationChange;
+use evs_model::{ConfigurationChange, RingId};
 use evs_sim::checker::{Judged, check, violations};
 use evs_sim::history::{History, View};
 use evs_testkit::netns::{IpVersion, Network};
@@ -204,6 +204,16 @@ impl Scene {
     pub(crate) fn changes_since(&self, node: u32, since: Instant) -> Vec<Change> {
         let log = self.member(node).log();
         log.changes.iter().filter(|change| change.at >= since).cloned().collect()
+    }
+
+    /// The ring of the last regular configuration that a node's member was told of.
+    pub(crate) fn last_ring(&self, node: u32) -> Result<RingId> {
+        let log = self.member(node).log();
+        let ring = log.changes.iter().rev().find_map(|change| match &change.change {
+            ConfigurationChange::Regular { ring, .. } => Some(*ring),
+            ConfigurationChange::Transitional { .. } => None,
+        });
+        ring.with_context(|| format!("node {node}'s member was told of no configuration"))
     }
 
     /// How many regular configurations a node's member was told since then.

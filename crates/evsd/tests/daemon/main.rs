@@ -79,12 +79,8 @@ fn status_number(cluster: &Cluster, node: u32, path: &str) -> u64 {
 }
 
 /// Waits until a node has logged a line with all these pieces.
-fn until_logged(cluster: &Cluster, node: u32, pieces: &[&str]) {
-    until(&format!("node {node} logs {pieces:?}"), || {
-        let log = cluster.log(node);
-        log.lines().any(|line| pieces.iter().all(|piece| line.contains(piece))).then_some(())
-    })
-    .unwrap_or_else(|error| panic!("{error}\n{}", cluster.log(node)));
+fn until_logged(cluster: &Cluster, node: u32, pieces: &[&str]) -> String {
+    cluster.until_logged(node, pieces).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 /// A detection target that nothing in a short test exceeds, where a death would be a mistake.
