@@ -30,7 +30,14 @@ impl RawClient {
     /// # Errors
     /// What the system says.
     pub fn connect(socket: &Path) -> io::Result<Self> {
-        let control = UnixStream::connect(socket)?;
+        Self::over(UnixStream::connect(socket)?)
+    }
+
+    /// As [`RawClient::connect`], with a connection that is there already.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn over(control: UnixStream) -> io::Result<Self> {
         control.set_write_timeout(Some(DEADLINE))?;
         Ok(Self { control, replies: FrameReader::new(SERVER_FRAME_BYTES_MAX), events: None })
     }

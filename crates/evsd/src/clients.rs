@@ -405,3 +405,6 @@ impl Clients {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,7 +162,7 @@ impl Connection {
         }
     }
 
-    fn must_pause(&self) -> bool {
+    pub(super) fn must_pause(&self) -> bool {
         let welcomed = match &self.phase {
             Phase::Session(session) => session.welcome.is_none(),
             Phase::Hello { .. } | Phase::Ending { .. } => true,
