@@ -223,25 +223,28 @@ mod tests {
     fn what_one_thread_reads_for_another_wakes_the_other() {
         let (_ours, theirs) = evs_ipc::socket::pair().expect("descriptors");
         let watched = Watched::new(theirs, Answers::default()).expect("descriptors");
-        let within = |time| Some(Instant::now() + time);
         thread::scope(|scope| {
             let polls = scope.spawn(|| {
-                let begun = Instant::now();
-                watched.wait(within(Duration::from_secs(2)), |answers, _| {
+                watched.wait(None, |answers, _| {
                     if answers.is_there { Step::Done(()) } else { Step::Wait(Interest::Read) }
-                });
-                begun.elapsed()
+                })
             });
             while !watched.lock().is_polled() {
                 thread::yield_now();
             }
-            watched.wait(within(Duration::from_secs(1)), |answers, _| {
+            watched.wait(Some(Instant::now()), |answers, _| {
                 answers.version += u64::from(!answers.is_there);
                 answers.is_there = true;
                 Step::<()>::Wait(Interest::Read)
             });
-            let took = polls.join().expect("no panic");
-            assert!(took < Duration::from_millis(800), "woken after {took:?}");
+            // This only turns a hang into a failure.
+            let patience = Instant::now() + Duration::from_secs(20);
+            while !polls.is_finished() && Instant::now() < patience {
+                thread::yield_now();
+            }
+            let woken = polls.is_finished();
+            watched.with(|_, _| ());
+            assert!(woken, "nobody woke it");
         });
     }
 }

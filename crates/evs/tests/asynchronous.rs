@@ -14,7 +14,10 @@ use evs::{Closed, ConnectError, DisconnectReason, Event, Guarantee, RequestError
 use evs_ipc::{ClientFrame, Outcome, ServerFrame};
 use evs_model::send_cost;
 use futures_core::Stream;
-use support::{CREDIT, Daemon, MESSAGE_BYTES_MAX, PATIENCE, Peer, echo, group, seq_of};
+use support::{
+    CREDIT, Daemon, MESSAGE_BYTES_MAX, MORE_THAN_FITS, PATIENCE, Peer, echo, group, seq_of,
+    wait_until_readable,
+};
 use tokio::runtime::{Builder, Runtime};
 
 const BODY: [u8; 100] = [b'x'; 100];
@@ -224,11 +227,31 @@ fn answers_are_taken_while_a_large_message_waits_for_the_socket() {
         let Some(ClientFrame::Status { request }) = peer.read() else { panic!("no request") };
         let groups = [group("x")];
         let body = vec![1; MESSAGE_BYTES_MAX];
-        let mut sends: Vec<_> =
-            (0..32).map(|_| Box::pin(client.send(Guarantee::Agreed, &groups, &body))).collect();
+        let mut sends: Vec<_> = (0..MORE_THAN_FITS)
+            .map(|_| Box::pin(client.send(Guarantee::Agreed, &groups, &body)))
+            .collect();
         assert!(sends.iter_mut().any(|send| poll_once(send.as_mut()).is_pending()), "no rest");
         peer.say(&ServerFrame::StatusReply { request, json: "{}".to_owned() });
         let answer = tokio::time::timeout(std::time::Duration::from_secs(2), status).await;
         assert_eq!(answer.expect("the answer is taken").expect("a session"), "{}");
+    });
+}
+
+/// D10: a send that waits inside a message reads what the daemon says.
+#[test]
+fn a_send_that_waits_for_the_socket_reads() {
+    run(async {
+        let (client, _events, mut peer) = connect(64 << 20).await;
+        let body = vec![1; MESSAGE_BYTES_MAX];
+        let reading = thread::spawn(move || {
+            wait_until_readable(&peer.control);
+            peer.say_more_than_fits();
+            (0..MORE_THAN_FITS).map(|_| peer.read_send().2.len()).sum::<usize>()
+        });
+        for _ in 0..MORE_THAN_FITS {
+            let sent = client.send(Guarantee::Agreed, &[group("g")], &body).await;
+            sent.expect("the daemon's side gets on");
+        }
+        assert_eq!(reading.join().expect("no panic"), MORE_THAN_FITS * body.len());
     });
 }

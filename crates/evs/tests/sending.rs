@@ -10,8 +10,8 @@ use evs::{Client, Closed, Guarantee, RequestError, SendError, Target};
 use evs_ipc::{ClientFrame, Outcome, ServerFrame};
 use evs_model::send_cost;
 use support::{
-    CREDIT, Daemon, MESSAGE_BYTES_MAX, PATIENCE, Peer, group, is_readable, processor,
-    wait_until_readable,
+    CREDIT, Daemon, MESSAGE_BYTES_MAX, MORE_THAN_FITS, PATIENCE, Peer, group, is_readable,
+    processor, wait_until_readable,
 };
 
 fn connected() -> (Client, Peer) {
@@ -211,6 +211,42 @@ fn large_messages_arrive_whole_and_one_after_the_other() {
             .map(|sender| sender.join().expect("no panic").expect("room").number);
         assert_eq!(numbers.sum::<u64>(), 6);
     });
+}
+
+/// D10: who waits for room inside a message reads what the daemon says; it may read no more before
+/// that.
+#[test]
+fn a_send_that_waits_inside_a_message_reads() {
+    let daemon = Daemon::listen();
+    let (client, mut peer) = daemon.connect_with(&daemon.options(), 64 << 20);
+    let body = vec![1; MESSAGE_BYTES_MAX];
+    let reading = thread::spawn(move || {
+        wait_until_readable(&peer.control);
+        peer.say_more_than_fits();
+        (0..MORE_THAN_FITS).map(|_| peer.read_send().2.len()).sum::<usize>()
+    });
+    for _ in 0..MORE_THAN_FITS {
+        client.send(Guarantee::Agreed, &[group("g")], &body).expect("the daemon's side gets on");
+    }
+    assert_eq!(reading.join().expect("no panic"), MORE_THAN_FITS * body.len());
+}
+
+/// D10: the same between two messages, when the socket takes nothing at all of the next one.
+#[test]
+fn a_send_that_waits_between_two_messages_reads() {
+    let daemon = Daemon::listen();
+    let (client, mut peer) = daemon.connect_with(&daemon.options(), 64 << 20);
+    let body = [1; 3000];
+    let mut sent = 0;
+    while client.try_send(Guarantee::Agreed, &[group("g")], &body).is_ok() {
+        sent += 1;
+    }
+    let reading = thread::spawn(move || {
+        peer.say_more_than_fits();
+        (0..=sent).map(|_| peer.read_send().2.len()).sum::<usize>()
+    });
+    client.send(Guarantee::Agreed, &[group("g")], &body).expect("the daemon's side gets on");
+    assert_eq!(reading.join().expect("no panic"), (sent + 1) * body.len());
 }
 
 #[test]

@@ -29,6 +29,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub(crate) const CREDIT: u64 = 4 << 20;
 
+/// So many messages of the largest size are much more than a socket holds.
+pub(crate) const MORE_THAN_FITS: usize = 32;
+
+/// Pieces of credit of one byte each, many more than a socket holds.
+const CREDITS: usize = 100_000;
+
 /// A listening socket in a directory of its own.
 pub(crate) struct Daemon {
     pub(crate) path: PathBuf,
@@ -155,6 +161,16 @@ impl Peer {
 
     pub(crate) fn say(&self, frame: &ServerFrame) {
         write_all(&self.control, &encoded(frame));
+    }
+
+    /// Gives credit back in more pieces than the socket holds: the client has to read them before
+    /// this side goes on.
+    pub(crate) fn say_more_than_fits(&self) {
+        let all = encoded(&ServerFrame::Credit { bytes: 1 }).repeat(CREDITS);
+        let first = socket::write_vectored(&self.control, &[IoSlice::new(&all)]);
+        let fits = first.expect("connected").unwrap_or(0);
+        assert!(fits < all.len(), "the socket holds {fits} bytes: this shows nothing");
+        write_all(&self.control, &all[fits..]);
     }
 
     pub(crate) fn deliver(&self, event: &Event) {
