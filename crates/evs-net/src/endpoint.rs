@@ -171,6 +171,14 @@ impl Endpoint {
         }
     }
 
+    /// Counts packets as if so many had been sent: for simulations of what happens where the
+    /// counter nears its end. To be called at the start only, since no counter is used twice.
+    #[must_use]
+    pub const fn with_counters_used(mut self, used: u64) -> Self {
+        self.sealer.set_used(used);
+        self
+    }
+
     /// Takes one datagram: checks the header, authenticates and decrypts it in place, checks its
     /// counter, and consumes it if it is a hello. Returns a ring packet of a processor that is
     /// heard.

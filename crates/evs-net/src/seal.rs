@@ -117,7 +117,6 @@ impl Sealer {
         Ok(())
     }
 
-    #[cfg(test)]
     pub(crate) const fn set_used(&mut self, used: u64) {
         self.used = used;
     }

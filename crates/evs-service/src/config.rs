@@ -40,6 +40,18 @@ pub struct Config {
     pub client_send_bytes_max: usize,
     /// Largest body of a message, in bytes. 1 to [`MESSAGE_BYTES_CAP`]; default 1 MiB.
     pub message_bytes_max: usize,
+    /// Where the counters begin: at 0 but in simulations.
+    pub origins: Origins,
+}
+
+/// Where the counters begin. All are 0 but in simulations of what happens where a counter nears
+/// the end of its type, which no processor lives to see.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Origins {
+    /// The number before that of the first client.
+    pub client: u64,
+    /// The number before that of each client's first message.
+    pub message: u64,
 }
 
 impl Default for Config {
@@ -50,6 +62,7 @@ impl Default for Config {
             groups_per_client_max: 4_096,
             client_send_bytes_max: 4 << 20,
             message_bytes_max: 1 << 20,
+            origins: Origins::default(),
         }
     }
 }

@@ -11,6 +11,8 @@ pub enum ConnectError {
     Leaving,
     /// No configuration has been installed yet; later it will work.
     NotReady,
+    /// All 2^64 - 1 client numbers of this processor are used: it must be restarted.
+    NumbersUsed,
     /// `clients_max` are there already.
     TooManyClients {
         /// The limit.
@@ -23,6 +25,9 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Leaving => f.write_str("the service leaves"),
             Self::NotReady => f.write_str("the first configuration is not formed yet"),
+            Self::NumbersUsed => {
+                f.write_str("every client number of this processor is used; restart it")
+            }
             Self::TooManyClients { max } => {
                 write!(f, "all places are taken, the limit (clients_max) is {max}")
             }
@@ -65,6 +70,8 @@ impl core::error::Error for RequestError {}
 pub enum SendError {
     /// This processor leaves or has left.
     Leaving,
+    /// All 2^64 - 1 message numbers of this client are used: it must connect anew.
+    NumbersUsed,
     /// The client's send queue has no room; an [`Output::Room`](crate::Output::Room) follows.
     QueueFull {
         /// The limit in bytes.
@@ -85,6 +92,9 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leaving => f.write_str("the service leaves"),
+            Self::NumbersUsed => {
+                f.write_str("every message number of this client is used; connect anew")
+            }
             Self::QueueFull { max } => {
                 write!(
                     f,

@@ -78,7 +78,7 @@ mod turns;
 
 pub use config::{
     CLIENT_SEND_BYTES_CAP, CLIENTS_CAP, Config, ConfigError, DRAIN_MAX, GROUPS_PER_CLIENT_CAP,
-    MESSAGE_BYTES_CAP,
+    MESSAGE_BYTES_CAP, Origins,
 };
 pub use error::{ConnectError, RequestError, SendError};
 pub use service::{Output, Service};

@@ -26,6 +26,8 @@ use crate::turns::{Turn, Turns};
 pub(crate) struct Sending {
     client_bytes_max: usize,
     packet_bytes_max: usize,
+    /// The number before that of each client's first message.
+    origin: u64,
     outboxes: BTreeMap<ClientId, Outbox>,
     turns: Turns,
     /// Packets handed to the ring, counted like `Ring::sequenced`.
@@ -89,14 +91,22 @@ impl Outbox {
 }
 
 impl Sending {
-    /// `client_bytes_max` bounds each queue; `packet_bytes_max` is the size of a packet body.
-    pub(crate) fn new(client_bytes_max: usize, packet_bytes_max: usize) -> Self {
+    /// `client_bytes_max` bounds each queue; `packet_bytes_max` is the size of a packet body;
+    /// `submitted` is what the ring counts as sequenced so far; a client's messages are numbered
+    /// from `origin + 1`.
+    pub(crate) fn new(
+        client_bytes_max: usize,
+        packet_bytes_max: usize,
+        submitted: u64,
+        origin: u64,
+    ) -> Self {
         Self {
             client_bytes_max,
             packet_bytes_max,
+            origin,
             outboxes: BTreeMap::new(),
             turns: Turns::default(),
-            submitted: 0,
+            submitted,
             in_flight: VecDeque::new(),
             freed: VecDeque::new(),
         }
@@ -123,7 +133,8 @@ impl Sending {
     }
 
     pub(crate) fn open(&mut self, client: ClientId) {
-        let before = self.outboxes.insert(client, Outbox::default());
+        let outbox = Outbox { number: self.origin, ..Outbox::default() };
+        let before = self.outboxes.insert(client, outbox);
         assert!(before.is_none(), "a client id is used once");
     }
 
@@ -161,7 +172,7 @@ impl Sending {
         if outbox.queued > 0 && outbox.queued.saturating_add(cost) > max {
             return Err(SendError::QueueFull { max });
         }
-        outbox.number = outbox.number.checked_add(1).expect("no client lives for 2^64 messages");
+        outbox.number = outbox.number.checked_add(1).ok_or(SendError::NumbersUsed)?;
         let message =
             Outgoing { number: outbox.number, guarantee, content: Content { groups, body } };
         outbox.queued += cost;

@@ -106,8 +106,13 @@ impl Service {
             me,
             phase: Phase::Serving,
             configurations: Configurations::new(me),
-            sessions: Sessions::new(config.groups_per_client_max),
-            sending: Sending::new(config.client_send_bytes_max, ring.body_bytes_max()),
+            sessions: Sessions::new(config.groups_per_client_max, config.origins.client),
+            sending: Sending::new(
+                config.client_send_bytes_max,
+                ring.body_bytes_max(),
+                ring.sequenced(),
+                config.origins.message,
+            ),
             reassembly: Reassembly::default(),
             outputs: VecDeque::new(),
             stats: Stats::default(),
@@ -144,7 +149,8 @@ impl Service {
     /// once; from the next configuration on it has virtual synchrony (EVS-11).
     ///
     /// # Errors
-    /// No configuration is installed yet, `clients_max` are there, or this processor leaves.
+    /// No configuration is installed yet, `clients_max` are there, every number is used, or this
+    /// processor leaves.
     pub fn connect(&mut self, now: Instant) -> Result<ClientId, ConnectError> {
         if self.phase != Phase::Serving {
             return Err(ConnectError::Leaving);
@@ -154,7 +160,7 @@ impl Service {
         if self.sending.clients() >= max {
             return Err(ConnectError::TooManyClients { max });
         }
-        let client = self.sessions.open();
+        let client = self.sessions.open().ok_or(ConnectError::NumbersUsed)?;
         self.sending.open(client);
         if !defect!(NoFirstConfiguration) || self.sessions.len() == 1 {
             self.outputs.push_back(Output::ToClient { client, event: Event::Configuration(first) });
@@ -205,7 +211,7 @@ impl Service {
     ///
     /// # Errors
     /// The client is unknown, the body is larger than `message_bytes_max`, the client's queue is
-    /// full (an [`Output::Room`] follows), or this processor leaves.
+    /// full (an [`Output::Room`] follows), its numbers are used, or this processor leaves.
     pub fn send(
         &mut self,
         now: Instant,

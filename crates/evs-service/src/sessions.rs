@@ -22,11 +22,11 @@ pub(crate) struct Sessions {
 struct Session(BTreeMap<Group, u64>);
 
 impl Sessions {
-    /// `groups_max` bounds the groups of each client.
-    pub(crate) fn new(groups_max: usize) -> Self {
+    /// `groups_max` bounds the groups of each client; clients are numbered from `origin + 1`.
+    pub(crate) fn new(groups_max: usize, origin: u64) -> Self {
         Self {
             groups_max,
-            last: ClientId(0),
+            last: ClientId(origin),
             sessions: BTreeMap::new(),
             index: GroupIndex::default(),
         }
@@ -46,11 +46,11 @@ impl Sessions {
         self.sessions.keys().copied()
     }
 
-    /// Opens a session, under a name that was never used.
-    pub(crate) fn open(&mut self) -> ClientId {
-        self.last.0 = self.last.0.checked_add(1).expect("no processor lives for 2^64 clients");
+    /// Opens a session, under a name that was never used; `None` when all are used.
+    pub(crate) fn open(&mut self) -> Option<ClientId> {
+        self.last.0 = self.last.0.checked_add(1)?;
         self.sessions.insert(self.last, Session::default());
-        self.last
+        Some(self.last)
     }
 
     /// Ends a session; its client is in no group any more.

@@ -19,6 +19,7 @@ pub(crate) fn node_config(config: &Config) -> evs_node::Config {
         groups_per_client_max: config.local.limits.groups_per_client_max as usize,
         client_send_bytes_max: config.local.limits.client_send_bytes_max as usize,
         message_bytes_max: config.cluster.message_bytes_max as usize,
+        origins: evs_service::Origins::default(),
     };
     evs_node::Config {
         node: config.local.node,

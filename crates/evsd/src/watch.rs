@@ -59,10 +59,18 @@ fn discarded(node: &Node, reason: Discard) -> u64 {
     node.net().endpoint().stats().discarded(reason)
 }
 
-const SIGNS: [Sign; 10] = [
+const SIGNS: [Sign; 12] = [
     Sign {
         count: |node| node.service().ring().stats().discards(totem::Discard::SeqExhausted),
         what: SEQ_EXHAUSTED,
+    },
+    Sign {
+        count: |node| node.service().ring().stats().discards(totem::Discard::NumbersExhausted),
+        what: "this daemon's numbers are used up and the others learn nothing more: restart it",
+    },
+    Sign {
+        count: |node| node.net().endpoint().stats().seals_refused,
+        what: "packets not sealed: they are too long, or all packet counters are used (restart evsd)",
     },
     Sign {
         count: |node| discarded(node, Discard::Unauthenticated),

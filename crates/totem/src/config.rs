@@ -9,6 +9,9 @@ pub const PACKET_BYTES_CAP: usize = 65_000;
 pub const WINDOW_PACKETS_CAP: u32 = 4_096;
 /// Most bytes that a window can be configured to hold in flight.
 pub const WINDOW_BYTES_CAP: u32 = 64 << 20;
+/// A ring that comes to this sequence number, or its token to this number, is formed anew, long
+/// before a number can wrap (P13).
+pub const SEQ_MAX: u64 = u64::MAX / 2;
 /// Most ranges in a token's retransmission request list (`rtr_max`).
 pub const RTR_MAX: usize = 32;
 /// Most rows of "who hears whom" that a processor keeps (`rows_max`).
@@ -36,6 +39,26 @@ pub struct Config {
     /// How many of a visit's packets are sent after the token was passed on (the accelerated
     /// ring, `docs/protocol.md` §4). 0 to [`WINDOW_PACKETS_CAP`]; default 32.
     pub accelerated_packets: u32,
+    /// Where the counters begin: at 0 but in simulations.
+    pub origins: Origins,
+}
+
+/// Where this processor's counters begin. All are 0 but in simulations of what happens where a
+/// counter nears the end of its type, which no processor lives to see.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Origins {
+    /// The sequence number before a ring's first; the same in all members of a ring. At most
+    /// [`SEQ_MAX`].
+    pub seq: u64,
+    /// The token's number before a ring's first token; the same in all members. At most
+    /// [`SEQ_MAX`].
+    pub token: u64,
+    /// The version before that of the first row.
+    pub row: u64,
+    /// The number before that of the first join.
+    pub join: u64,
+    /// What [`Ring::sequenced`](crate::Ring::sequenced) counts from. At most [`SEQ_MAX`].
+    pub sequenced: u64,
 }
 
 impl Default for Config {
@@ -48,6 +71,7 @@ impl Default for Config {
             backlog_packets_max: 256,
             backlog_bytes_max: 4 << 20,
             accelerated_packets: 32,
+            origins: Origins::default(),
         }
     }
 }
@@ -88,6 +112,9 @@ impl Config {
             ("backlog_packets_max", self.backlog_packets_max as u64, 1, 65_536),
             ("backlog_bytes_max", self.backlog_bytes_max as u64, 64 << 10, 256 << 20),
             ("accelerated_packets", self.accelerated_packets.into(), 0, WINDOW_PACKETS_CAP.into()),
+            ("origins.seq", self.origins.seq, 0, SEQ_MAX),
+            ("origins.token", self.origins.token, 0, SEQ_MAX),
+            ("origins.sequenced", self.origins.sequenced, 0, SEQ_MAX),
         ];
         for (key, value, min, max) in ranges {
             if value < min || value > max {

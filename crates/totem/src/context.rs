@@ -49,6 +49,8 @@ pub(crate) struct Context {
     /// out of the own row.
     given_up: Vec<GivenUp>,
     version: u64,
+    /// The own row has changed and there is no version left under which to tell it.
+    untold: bool,
     joins: u64,
     standing: Standing,
 }
@@ -64,7 +66,6 @@ struct GivenUp {
 impl Context {
     pub(crate) fn new(config: Config, me: Processor, stored: u64, seed: u64, now: Instant) -> Self {
         let mut context = Self {
-            config,
             me,
             now,
             rng: fastrand::Rng::with_seed(seed),
@@ -74,12 +75,14 @@ impl Context {
             seqs: RingSeqs { seen: stored, accepted: 0 },
             installed: None,
             backlog: Backlog::default(),
-            sequenced: 0,
+            sequenced: config.origins.sequenced,
             heard: Members::default(),
             given_up: Vec::new(),
-            version: 0,
-            joins: 0,
+            version: config.origins.row,
+            untold: false,
+            joins: config.origins.join,
             standing: Standing::Gathering,
+            config,
         };
         context.publish_row();
         context
@@ -106,10 +109,23 @@ impl Context {
         self.see_seq(merge.seq) && self.merge_rows(&merge.rows)
     }
 
-    /// The number of the next join, which is never used again.
-    pub(crate) fn next_join(&mut self) -> u64 {
-        self.joins += 1;
-        self.joins
+    /// The number of the next join, which is never used again; `None` if it cannot be told.
+    pub(crate) fn next_join(&mut self) -> Option<u64> {
+        let number = self.joins.checked_add(1).filter(|_| !self.untold);
+        match number {
+            Some(number) => self.joins = number,
+            None => self.discard(Discard::NumbersExhausted),
+        }
+        number
+    }
+
+    /// Tells everybody who hears whom.
+    pub(crate) fn probe(&mut self) {
+        if self.untold {
+            return self.discard(Discard::NumbersExhausted);
+        }
+        let (seq, rows) = (self.seqs.seen, self.graph.rows());
+        self.transmit_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
     }
 
     pub(crate) fn transmit_all(&mut self, packet: Packet) {
@@ -272,7 +288,7 @@ impl Context {
     fn publish_row(&mut self) -> bool {
         let row = Row {
             processor: self.me,
-            version: self.version + 1,
+            version: self.version.saturating_add(1),
             hears: self.hears(),
             installed: self.installed.clone(),
             standing: self.standing,
@@ -285,7 +301,10 @@ impl Context {
         if self.graph.row(self.me).is_some_and(same) {
             return false;
         }
-        self.version += 1;
+        // With its versions at their end this processor falls silent, rather than let the others
+        // wait for one whose row they know as it was.
+        self.untold = self.version == u64::MAX;
+        self.version = row.version;
         self.graph.replace(row);
         self.graph.prune(self.me);
         true

@@ -58,11 +58,11 @@ mod tests {
     use evs_model::{NodeId, Processor, RingId};
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Origins};
 
     fn token() -> Token {
         let rep = Processor::new(NodeId::new(1).expect("not zero"), 0);
-        Token::first(RingId { seq: 1, rep })
+        Token::first(RingId { seq: 1, rep }, &Origins::default())
     }
 
     fn terms() -> Terms {

@@ -271,8 +271,9 @@ impl Gather {
         let jitter = terms.join_spacing() * cx.rng.u32(0..64) / 64;
         self.join_at = cx.now + terms.join() + jitter;
         self.join_spaced_at = cx.now + terms.join_spacing();
+        let Some(number) = cx.next_join() else { return };
         let join = Join {
-            number: cx.next_join(),
+            number,
             seq: cx.seqs.seen,
             accepted: cx.seqs.accepted,
             proposal: self.proposal.clone(),

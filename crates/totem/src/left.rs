@@ -4,7 +4,6 @@ use evs_model::Instant;
 
 use crate::context::Context;
 use crate::output::Timer;
-use crate::wire::{MergeDetect, Packet};
 
 /// How often a leaver tells that it leaves.
 const REPEATS: u32 = 3;
@@ -33,8 +32,7 @@ impl Left {
         if self.repeats > 0 && cx.now >= self.at {
             self.repeats -= 1;
             self.at = cx.now + cx.config.terms().leave();
-            let (seq, rows) = (cx.seqs.seen, cx.graph.rows());
-            cx.transmit_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
+            cx.probe();
         }
     }
 

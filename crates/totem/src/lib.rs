@@ -80,8 +80,8 @@ pub mod wire;
 mod tests;
 
 pub use config::{
-    Config, ConfigError, PACKET_BYTES_CAP, ROWS_MAX, RTR_MAX, Terms, WINDOW_BYTES_CAP,
-    WINDOW_PACKETS_CAP,
+    Config, ConfigError, Origins, PACKET_BYTES_CAP, ROWS_MAX, RTR_MAX, SEQ_MAX, Terms,
+    WINDOW_BYTES_CAP, WINDOW_PACKETS_CAP,
 };
 pub use evs_model::Instant;
 pub use output::{Cause, Delivery, Destination, Output, StateKind, SubmitError, Timer};

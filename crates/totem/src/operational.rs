@@ -14,7 +14,7 @@ use core::time::Duration;
 
 use evs_model::{Instant, Members, Processor, defect};
 
-use crate::config::Terms;
+use crate::config::{SEQ_MAX, Terms};
 use crate::context::Context;
 use crate::flow::{self, Contribution};
 use crate::old::OldRing;
@@ -25,9 +25,6 @@ use crate::ring::Next;
 use crate::stats::Discard;
 use crate::wire::{Join, Mcast, MergeDetect, Packet, Parked, Standing, Token, Wake};
 use holding::{Holding, Rotation, TokenMark};
-
-/// A ring of this many sequence numbers is formed anew, long before a number can wrap (P13).
-const SEQ_MAX: u64 = u64::MAX / 2;
 
 #[derive(Debug)]
 pub(crate) struct Operational {
@@ -64,8 +61,8 @@ impl Operational {
             terms,
             next,
             token_seq: token.token_seq,
-            previous_seq: 0,
-            arus: [0, 0],
+            previous_seq: cx.config.origins.seq,
+            arus: [cx.config.origins.seq; 2],
             contribution: Contribution::default(),
             holding: Holding::Away { token: mark },
             loss_at: cx.now + terms.token_loss(),
@@ -230,6 +227,10 @@ impl Operational {
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Next {
         match &mut self.holding {
+            // A ring of one meets its token here only.
+            Holding::Parked { token, .. } if token.seq.max(token.token_seq) >= SEQ_MAX => {
+                return Next::Gather(Cause::OutOfRange);
+            }
             Holding::Parked { release_at, .. } if cx.now >= *release_at => self.release(cx),
             Holding::Parked { .. } => {}
             Holding::Sent { .. } | Holding::Away { .. } if cx.now >= self.loss_at => {
@@ -243,11 +244,10 @@ impl Operational {
         }
         if cx.now >= self.merge_at {
             self.merge_at = cx.now + self.terms.merge_detect();
-            let (seq, rows) = (cx.seqs.seen, cx.graph.rows());
             if defect!(NoMergeProbe) {
                 return Next::Stay;
             }
-            cx.transmit_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
+            cx.probe();
         }
         if cx.take_back_due() {
             return self.on_row_change(cx);

@@ -25,8 +25,10 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    pub(crate) fn new(ring: RingId, members: Members, terms: &Terms) -> Self {
-        Self { ring, members, window: Window::new(terms), high_delivered: 0, safe: 0 }
+    /// Nothing is held yet; the first packet is the one after `origin`.
+    pub(crate) fn new(ring: RingId, members: Members, terms: &Terms, origin: u64) -> Self {
+        let window = Window::new(terms, origin);
+        Self { ring, members, window, high_delivered: origin, safe: origin }
     }
 
     /// Takes a packet of this ring.

@@ -32,7 +32,7 @@ pub(crate) struct Recovery {
     pub(crate) attempt: Attempt,
     /// The new ring: members that installed it before may already send.
     new: Order,
-    /// The last token accepted; 0 before the first.
+    /// The last token accepted; the origin before the first.
     token_seq: u64,
 }
 
@@ -47,9 +47,10 @@ impl Recovery {
             let plan = Plan::new(&old, &commit);
             (old, plan)
         });
-        let new = Order::new(commit.ring, commit.members.clone(), &commit.terms);
+        let origins = cx.config.origins;
+        let new = Order::new(commit.ring, commit.members.clone(), &commit.terms, origins.seq);
         let attempt = Attempt::pass_on(cx, commit);
-        let mut state = Self { old, attempt, new, token_seq: 0 };
+        let mut state = Self { old, attempt, new, token_seq: origins.token };
         let next = if state.attempt.is_alone() { state.first_token(cx) } else { Next::Stay };
         (state, next)
     }
@@ -77,7 +78,7 @@ impl Recovery {
     pub(crate) fn on_commit_token(&mut self, cx: &mut Context, commit: &CommitToken) -> Next {
         let round = commit.hop as usize == 2 * self.attempt.members().len();
         let mine = commit.ring == self.attempt.ring() && commit.ring.rep == cx.me;
-        if !(mine && round && self.token_seq == 0) {
+        if !(mine && round && self.token_seq == cx.config.origins.token) {
             cx.discard(Discard::Duplicate);
             return Next::Stay;
         }
@@ -122,7 +123,8 @@ impl Recovery {
     }
 
     fn first_token(&mut self, cx: &mut Context) -> Next {
-        self.visit(cx, Token::first(self.attempt.ring()))
+        let token = Token::first(self.attempt.ring(), &cx.config.origins);
+        self.visit(cx, token)
     }
 
     /// One visit of the token: send what others miss, request what is missing here, say whether
@@ -142,7 +144,7 @@ impl Recovery {
         if all_complete && !self.acknowledges_first(cx, &mut token) {
             return Next::Operational(token.into());
         }
-        if token.seq > 0 && !defect!(AckBeforeInstall) {
+        if token.seq > cx.config.origins.seq && !defect!(AckBeforeInstall) {
             return Next::Gather(Cause::OutOfRange);
         }
         self.attempt.forward(cx, token);

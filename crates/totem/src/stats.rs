@@ -30,11 +30,13 @@ pub enum Discard {
     WrongState,
     /// No ring can be formed: its sequence would be above the maximum.
     SeqExhausted,
+    /// A row or a join of this processor cannot be told: its number would be above the maximum.
+    NumbersExhausted,
 }
 
 impl Discard {
     /// All reasons.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Duplicate,
         Self::ForeignRing,
         Self::NotMember,
@@ -46,6 +48,7 @@ impl Discard {
         Self::TooManyRows,
         Self::WrongState,
         Self::SeqExhausted,
+        Self::NumbersExhausted,
     ];
 
     /// The name under which it is counted.
@@ -63,6 +66,7 @@ impl Discard {
             Self::TooManyRows => "too_many_rows",
             Self::WrongState => "wrong_state",
             Self::SeqExhausted => "seq_exhausted",
+            Self::NumbersExhausted => "numbers_exhausted",
         }
     }
 }

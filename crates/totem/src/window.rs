@@ -46,8 +46,10 @@ struct Slot {
 }
 
 impl Window {
-    pub(crate) fn new(terms: &Terms) -> Self {
-        Self { slots: VecDeque::new(), slots_max: slots(terms.window_packets), released: 0, aru: 0 }
+    /// A window whose first packet is the one after `origin`.
+    pub(crate) fn new(terms: &Terms, origin: u64) -> Self {
+        let slots_max = slots(terms.window_packets);
+        Self { slots: VecDeque::new(), slots_max, released: origin, aru: origin }
     }
 
     /// All received up to here.
@@ -154,7 +156,7 @@ mod tests {
     use crate::config::Config;
 
     fn window() -> Window {
-        Window::new(&Config { window_packets: 16, ..Config::default() }.terms())
+        Window::new(&Config { window_packets: 16, ..Config::default() }.terms(), 0)
     }
 
     fn mcast(seq: u64) -> Mcast {

@@ -19,7 +19,7 @@ const BODY: usize = 1_000;
 const PLENTY: usize = 64 << 20;
 
 fn sending(clients: &[ClientId]) -> Sending {
-    let mut sending = Sending::new(PLENTY, BODY);
+    let mut sending = Sending::new(PLENTY, BODY, 0, 0);
     clients.iter().for_each(|client| sending.open(*client));
     sending
 }
@@ -207,7 +207,7 @@ fn an_idle_client_saves_up_nothing() {
 
 #[test]
 fn a_full_queue_refuses_and_names_its_limit() {
-    let mut sending = Sending::new(4 << 10, BODY);
+    let mut sending = Sending::new(4 << 10, BODY, 0, 0);
     sending.open(A);
     let fits = (4 << 10) - 2 * SEND_OVERHEAD - 32;
     let group = Groups::new(&[Group([0; 32])]).expect("one");
@@ -222,7 +222,7 @@ fn a_full_queue_refuses_and_names_its_limit() {
 
 #[test]
 fn one_message_larger_than_the_queue_is_taken_by_an_empty_queue_only() {
-    let mut sending = Sending::new(4 << 10, BODY);
+    let mut sending = Sending::new(4 << 10, BODY, 0, 0);
     sending.open(A);
     let large = Bytes::from(vec![0; 1 << 20]);
     assert_eq!(sending.push(A, Guarantee::Agreed, Groups::default(), large.clone()), Ok(1));
@@ -376,7 +376,7 @@ proptest! {
         messages in prop::collection::vec(sent(), 0..40),
         packet in 201usize..3_000,
     ) {
-        let mut sending = Sending::new(PLENTY, packet);
+        let mut sending = Sending::new(PLENTY, packet, 0, 0);
         [A, B, C].into_iter().for_each(|client| sending.open(client));
         let mut accepted = fill(&mut sending, &messages);
         let mut reassembly = Reassembly::default();
@@ -404,7 +404,7 @@ proptest! {
         sequenced in 0usize..60,
         lost in 0usize..10,
     ) {
-        let mut sending = Sending::new(PLENTY, packet);
+        let mut sending = Sending::new(PLENTY, packet, 0, 0);
         [A, B, C].into_iter().for_each(|client| sending.open(client));
         let mut accepted = fill(&mut sending, &messages);
         let mut reassembly = Reassembly::default();
@@ -424,4 +424,18 @@ proptest! {
         received.sort_by_key(|m| (m.0, m.1));
         prop_assert_eq!(accepted, received);
     }
+}
+
+/// P13.
+#[test]
+fn the_last_message_number_is_used_and_then_a_send_is_refused() {
+    let mut sending = Sending::new(PLENTY, BODY, (1 << 32) - 1, u64::MAX - 1);
+    sending.open(A);
+    assert_eq!(sending.send(A, Guarantee::Agreed, 10), u64::MAX);
+    for _ in 0..2 {
+        let refused = sending.push(A, Guarantee::Agreed, Groups::default(), Bytes::new());
+        assert_eq!(refused, Err(SendError::NumbersUsed));
+    }
+    assert_eq!(sending.records(), vec![(A.0, u64::MAX, 0, 10)]);
+    assert_eq!(sending.settle(1 << 32), 1, "packets are counted on from where the ring is");
 }

@@ -14,16 +14,24 @@ fn gets(sessions: &Sessions, name: &str) -> bool {
 
 #[test]
 fn client_ids_begin_at_1_and_are_never_used_again() {
-    let mut sessions = Sessions::new(1);
-    assert_eq!(sessions.open(), ClientId(1));
+    let mut sessions = Sessions::new(1, 0);
+    assert_eq!(sessions.open(), Some(ClientId(1)));
     sessions.close(ClientId(1));
-    assert_eq!(sessions.open(), ClientId(2));
+    assert_eq!(sessions.open(), Some(ClientId(2)));
+}
+
+#[test]
+fn the_last_client_id_is_used_and_then_no_session_opens() {
+    let mut sessions = Sessions::new(1, u64::MAX - 1);
+    assert_eq!(sessions.open(), Some(ClientId(u64::MAX)));
+    assert_eq!(sessions.open(), None);
+    assert_eq!(sessions.len(), 1);
 }
 
 #[test]
 fn a_group_joined_twice_is_left_twice() {
-    let mut sessions = Sessions::new(1);
-    let client = sessions.open();
+    let mut sessions = Sessions::new(1, 0);
+    let client = sessions.open().expect("few");
     sessions.join(client, &[group("a"), group("a")]).expect("one group");
     sessions.leave(client, &[group("a")]).expect("joined");
     assert!(gets(&sessions, "a"));
@@ -35,8 +43,8 @@ fn a_group_joined_twice_is_left_twice() {
 
 #[test]
 fn a_leave_that_names_one_group_too_many_leaves_none() {
-    let mut sessions = Sessions::new(8);
-    let client = sessions.open();
+    let mut sessions = Sessions::new(8, 0);
+    let client = sessions.open().expect("few");
     sessions.join(client, &[group("a"), group("b")]).expect("few");
     let error = sessions.leave(client, &[group("b"), group("a"), group("b")]);
     assert_eq!(error, Err(RequestError::NotJoined(group("b"))));
@@ -45,8 +53,8 @@ fn a_leave_that_names_one_group_too_many_leaves_none() {
 
 #[test]
 fn a_join_beyond_the_limit_joins_none() {
-    let mut sessions = Sessions::new(2);
-    let client = sessions.open();
+    let mut sessions = Sessions::new(2, 0);
+    let client = sessions.open().expect("few");
     sessions.join(client, &[group("a"), group("b"), group("a")]).expect("at the limit");
     sessions.leave(client, &[group("b")]).expect("joined");
     let error = sessions.join(client, &[group("c"), group("a"), group("d")]);
@@ -58,8 +66,8 @@ fn a_join_beyond_the_limit_joins_none() {
 
 #[test]
 fn a_session_that_ends_leaves_its_groups() {
-    let mut sessions = Sessions::new(2);
-    let client = sessions.open();
+    let mut sessions = Sessions::new(2, 0);
+    let client = sessions.open().expect("few");
     sessions.join(client, &[group("a"), group("a")]).expect("one group");
     sessions.close(client);
     assert!(!gets(&sessions, "a"));

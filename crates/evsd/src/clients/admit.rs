@@ -67,6 +67,10 @@ impl Clients {
         let client = match node.connect(now) {
             Ok(client) => client,
             Err(ConnectError::Leaving) => return self.refuse(now, slot, Refusal::Leaving),
+            Err(error @ ConnectError::NumbersUsed) => {
+                tracing::error!(%error, "no client is taken any more");
+                return self.refuse(now, slot, Refusal::Leaving);
+            }
             Err(ConnectError::NotReady) => return self.refuse(now, slot, Refusal::NotReady),
             Err(ConnectError::TooManyClients { .. }) => {
                 return self.refuse(now, slot, Refusal::TooManyClients);

@@ -10,7 +10,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use evs_model::{Configuration, Guarantee, Instant, Members, NodeId, Processor, RingId};
 
-use crate::config::Config;
+use crate::config::{Config, Origins};
 use crate::output::{Cause, Delivery, Destination, Output, StateKind};
 use crate::ring::Ring;
 use crate::wire::{CommitToken, Entry, Installed, Join, Mcast, Packet, Row, Standing, Token};
@@ -85,7 +85,7 @@ impl Solo {
     /// In Operational, after the visit of the token that installed the ring.
     pub(super) fn operational(all: &[u32]) -> Self {
         let mut solo = Self::recovering(all);
-        let mut token = Token::first(solo.ring_id());
+        let mut token = Token::first(solo.ring_id(), &Origins::default());
         token.complete = ((1 << all.len()) - 1) & !(1 << solo.place());
         solo.receive(1, Packet::Token(token.into()));
         assert_eq!(solo.ring.state(), StateKind::Operational);
@@ -150,7 +150,7 @@ impl Solo {
 
     /// A token that knows of nothing.
     pub(super) fn token(&self, token_seq: u64) -> Token {
-        Token { token_seq, ..Token::first(self.ring_id()) }
+        Token { token_seq, ..Token::first(self.ring_id(), &Origins::default()) }
     }
 
     pub(super) fn mcast(&self, sender: u32, seq: u64, guarantee: Guarantee) -> Mcast {

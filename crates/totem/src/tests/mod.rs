@@ -4,6 +4,7 @@ mod commit;
 mod fixtures;
 mod gather;
 mod operational;
+mod origins;
 mod recovery;
 mod table;
 mod together;

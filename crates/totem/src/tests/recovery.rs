@@ -8,6 +8,7 @@ use evs_model::Guarantee::{Agreed, Safe, Unordered};
 use evs_model::{Configuration, Guarantee, Members, RingId};
 
 use super::fixtures::{MS, Solo, Together, members, p};
+use crate::config::Origins;
 use crate::output::{Cause, Output, StateKind};
 use crate::stats::Discard;
 use crate::wire::{Bitmap, Entry, OldEntry, Packet, PacketKind, Recovered, Token};
@@ -88,7 +89,7 @@ impl Broken {
 
     /// The token comes by; these places have said that they hold everything.
     fn token(&mut self, token_seq: u64, complete: u128) -> Option<Token> {
-        let token = Token { token_seq, complete, ..Token::first(self.new) };
+        let token = Token { token_seq, complete, ..Token::first(self.new, &Origins::default()) };
         self.solo.receive_token(token);
         self.solo.outputs.iter().rev().find_map(|output| {
             let Output::Transmit { packet: Packet::Token(token), .. } = output else { return None };
@@ -128,7 +129,7 @@ fn what_a_companion_requests_is_sent_on_the_new_ring() {
     let other = broken.entry(1, &[], 1, 0);
     broken.recover(vec![other]);
     broken.solo.sent();
-    let mut token = Token::first(broken.new);
+    let mut token = Token::first(broken.new, &Origins::default());
     token.rtr.request(broken.solo.ring_id(), 2);
     broken.solo.receive_token(token);
     let mcast = broken.solo.mcast(3, 2, Agreed);
@@ -267,12 +268,17 @@ fn nothing_of_the_new_ring_is_acknowledged_before_it_is_installed() {
     let mut early = broken.solo.mcast(1, 1, Safe);
     early.ring = broken.new;
     broken.solo.receive(1, Packet::Mcast(early));
-    broken.solo.receive_token(Token { seq: 1, aru: 1, ..Token::first(broken.new) });
+    broken.solo.receive_token(Token {
+        seq: 1,
+        aru: 1,
+        ..Token::first(broken.new, &Origins::default())
+    });
     assert_eq!(broken.solo.cause(), Some(Cause::OutOfRange), "1 is missing: who sent it?");
     let mut broken = Broken::new(&[1, 2], &[(1, 1, Agreed)]);
     broken.recover(vec![other]);
     broken.solo.outputs.clear();
-    let token = Token { seq: 1, aru: 1, complete: 0b01, ..Token::first(broken.new) };
+    let token =
+        Token { seq: 1, aru: 1, complete: 0b01, ..Token::first(broken.new, &Origins::default()) };
     broken.solo.receive_token(token);
     assert_eq!(broken.history(), ["T of 2", "R'"]);
     let sent = broken.solo.sent_token();

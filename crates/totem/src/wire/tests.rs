@@ -9,7 +9,7 @@ use evs_model::{Guarantee, Members, NodeId, Processor, RingId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{RTR_MAX, Terms};
+use crate::config::{Origins, RTR_MAX, Terms};
 
 fn processor(node: u32) -> Processor {
     Processor::new(NodeId::new(node).expect("not zero"), u64::from(node) << 40 | 7)
@@ -49,8 +49,12 @@ fn samples() -> Vec<Packet> {
     let mut held = Bitmap::default();
     [1, 9, 30].into_iter().for_each(|bit| held.set(bit));
     let old = OldEntry { ring: ring(2), aru: 9, safe: 5, held, obligations: 1 << 100 | 5 };
-    let mut token =
-        Token { seq: 50, aru: 40, aru_by: Some(processor(2).node), ..Token::first(ring(4)) };
+    let mut token = Token {
+        seq: 50,
+        aru: 40,
+        aru_by: Some(processor(2).node),
+        ..Token::first(ring(4), &Origins::default())
+    };
     for seq in [41, 42, 45, 7] {
         token.rtr.request(ring(4), seq);
     }

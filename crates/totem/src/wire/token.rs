@@ -6,7 +6,7 @@ use evs_model::{NodeId, RingId};
 
 use super::DecodeError;
 use super::codec::{Reader, put_node, put_ring};
-use crate::config::{RTR_MAX, WINDOW_PACKETS_CAP};
+use crate::config::{Origins, RTR_MAX, WINDOW_PACKETS_CAP};
 use crate::window;
 
 /// The right to send, and what the ring knows.
@@ -45,12 +45,12 @@ impl Token {
     }
 
     /// The first token of a ring.
-    pub(crate) fn first(ring: RingId) -> Self {
+    pub(crate) fn first(ring: RingId, origins: &Origins) -> Self {
         Self {
             ring,
-            token_seq: 1,
-            seq: 0,
-            aru: 0,
+            token_seq: origins.token + 1,
+            seq: origins.seq,
+            aru: origins.seq,
             aru_by: None,
             fcc: 0,
             fcc_bytes: 0,
