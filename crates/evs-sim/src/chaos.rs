@@ -255,6 +255,11 @@ impl Chaos {
         world.weather(crate::world::Weather::fair(self.delay));
         world.resume_all();
         self.restarts.clear();
+        if world.options().origins.are_near_the_end() {
+            world.count(Fault::Renewed);
+            world.renew();
+            return;
+        }
         for id in 1..=world.len() {
             if self.rng.u32(0..8) > 0 {
                 self.restart(world, id);

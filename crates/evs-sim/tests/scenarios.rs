@@ -2,7 +2,9 @@
 //! held against the contract.
 
 use evs_model::Guarantee::{self, Agreed, Fifo, Safe, Unordered};
-use evs_sim::world::{Aim, Kind, Strike, World};
+use evs_sim::checker::check;
+use evs_sim::script::Script;
+use evs_sim::world::{Aim, Kind, Options, Origins, Strike, World};
 use totem::PacketKind;
 
 const ALL: [Guarantee; 4] = [Unordered, Fifo, Agreed, Safe];
@@ -341,4 +343,37 @@ fn a_client_that_does_not_read_hurts_nobody_else() {
     assert_eq!(script.configurations(1), before);
     assert_eq!(script.delivered(2), 60_002);
     script.finish();
+}
+
+/// The monotonic clock comes to the end of 64 bits of nanoseconds: everything stands still.
+#[test]
+fn at_the_end_of_time_nothing_breaks() {
+    let clock_origin = u64::MAX - 2_500_000_000;
+    let mut script = Script::cold(Options { clock_origin, ..Options::fair(1, 3) });
+    script.world().start_all();
+    script.run_for(2_000).send(1, Agreed, 10).send(2, Safe, 10).run_for(5_000);
+    let judged = check(script.history()).expect("the contract is kept");
+    assert!(judged.deliveries > 0);
+}
+
+/// P13: every counter passes 2^32 while messages flow and nodes come and go.
+#[test]
+fn counters_pass_two_to_the_32() {
+    let edge = (1 << 32) - 5;
+    let origins = Origins {
+        ring: edge,
+        seq: edge,
+        token: edge,
+        row: edge,
+        join: edge,
+        sequenced: edge,
+        client: edge,
+        message: edge,
+        sealed: edge,
+    };
+    let mut script = Script::cold(Options { origins, ..Options::fair(1, 3) });
+    script.world().start_all();
+    script.until_one_ring(5_000).send(1, Safe, 50).send(2, Agreed, 50).crash(3).run_for(1_000);
+    script.start(3).until_one_ring(5_000).partition(&[&[1], &[2, 3]]).run_for(2_000);
+    script.send(1, Agreed, 50).heal().run_for(2_000).finish();
 }

@@ -119,9 +119,12 @@ impl World {
                 }
                 Sent::Full
             }
-            Err(SendError::Leaving | SendError::TooBig { .. } | SendError::UnknownClient) => {
-                Sent::Refused
-            }
+            Err(
+                SendError::Leaving
+                | SendError::NumbersUsed
+                | SendError::TooBig { .. }
+                | SendError::UnknownClient,
+            ) => Sent::Refused,
         };
         self.after(session.node);
         outcome
@@ -203,12 +206,23 @@ impl World {
         }
     }
 
-    pub(super) fn read_all_at(&mut self, node: usize) {
+    fn read_all_at(&mut self, node: usize) {
         let Some(machine) = self.nodes[node].machine.as_ref() else { return };
         let boot = machine.boot;
         let stalled = machine.clients.iter().filter(|(_, client)| client.stalled);
         let stalled: Vec<ClientId> = stalled.map(|(client, _)| *client).collect();
         stalled.into_iter().for_each(|client| self.read(Session { node, boot, client }));
+    }
+
+    /// A process ends in order: its clients may read what there is.
+    pub(super) fn last_words(&mut self, node: usize) {
+        self.read_all_at(node);
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return };
+        for id in std::mem::take(&mut machine.too_slow) {
+            if let Some(client) = machine.clients.get(&id) {
+                self.recorder.disconnected(client.session, true);
+            }
+        }
     }
 
     /// Clients that did not read for too long are disconnected. They may read what there is.

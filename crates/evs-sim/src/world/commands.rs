@@ -12,7 +12,7 @@ use evs_service::Service;
 use super::ambush::Mend;
 use super::faults::Fault;
 use super::machine::Machine;
-use super::{Event, Kind, Nanos, Noted, World};
+use super::{Event, Kind, Nanos, Noted, Origins, World};
 use crate::history::End;
 
 /// What a node finds on its disk when it starts.
@@ -22,7 +22,7 @@ pub enum Disk {
     Kept,
     /// What it had stored so many writes earlier.
     Older(u32),
-    /// Nothing.
+    /// Nothing: a new disk.
     Wiped,
     /// What it had stored when [`World::copy_disk`] was called: a virtual machine was set back.
     RolledBack,
@@ -51,7 +51,7 @@ impl World {
             Disk::Kept => {}
             Disk::Older(writes) => self.nodes[node].disk.roll_back(writes),
             Disk::RolledBack => self.nodes[node].disk.set_back(),
-            Disk::Wiped => self.nodes[node].disk.wipe(),
+            Disk::Wiped => self.nodes[node].disk.wipe(self.options.origins.ring),
         }
         self.boots += 1;
         let incarnation = self.nodes[node].births.u64(..);
@@ -84,6 +84,7 @@ impl World {
             seal,
             detection,
         };
+        let origins = options.origins;
         let service = evs_service::Config {
             totem: totem::Config {
                 detection,
@@ -91,17 +92,26 @@ impl World {
                 window_packets: options.window_packets,
                 backlog_packets_max: options.backlog_packets_max,
                 accelerated_packets: options.accelerated_packets,
+                origins: totem::Origins {
+                    seq: origins.seq,
+                    token: origins.token,
+                    row: origins.row,
+                    join: origins.join,
+                    sequenced: origins.sequenced,
+                },
                 ..totem::Config::default()
             },
             client_send_bytes_max: options.client_send_bytes_max,
+            origins: evs_service::Origins { client: origins.client, message: origins.message },
             ..evs_service::Config::default()
         };
         let stored = self.nodes[node].disk.seq;
         let births = &mut self.nodes[node].births;
         let seeds = (births.u64(..), births.u64(..));
+        let endpoint = Endpoint::new(endpoint, seeds.0, now).with_counters_used(origins.sealed);
         Machine {
             boot: self.boots,
-            endpoint: Endpoint::new(endpoint, seeds.0, now),
+            endpoint,
             service: Service::new(service, processor, stored, seeds.1, now),
             inbox: std::collections::VecDeque::new(),
             source: node,
@@ -112,6 +122,7 @@ impl World {
             keep_order: false,
             fuse: None,
             view,
+            mute: false,
             stored,
             observer: None,
             clients: std::collections::BTreeMap::new(),
@@ -150,6 +161,15 @@ impl World {
     #[must_use]
     pub fn service(&self, id: u32) -> Option<&Service> {
         self.nodes[self.index(id)].machine.as_ref().map(|machine| &machine.service)
+    }
+
+    /// Stops all nodes, gives them new disks and starts them with all counters at nothing: what a
+    /// counter at its end asks for, and the end of what is refused.
+    pub fn renew(&mut self) {
+        self.note("-- every node begins anew");
+        self.options.origins = Origins::default();
+        (1..=self.len()).for_each(|id| self.crash(id));
+        (1..=self.len()).for_each(|id| self.start(id, Disk::Wiped));
     }
 
     /// Starts all nodes that are down, with what they have on their disks.
@@ -246,7 +266,7 @@ impl World {
         self.tell(node, &format_args!("ends: {end:?}"));
         self.jot(node, || Noted::Ended(end));
         if matches!(end, End::Left { .. }) {
-            self.read_all_at(node);
+            self.last_words(node);
         }
         if let Some(machine) = self.nodes[node].machine.take() {
             self.recorder.end(machine.view, end);

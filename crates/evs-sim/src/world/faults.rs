@@ -85,6 +85,10 @@ faults! {
     ResumeKept => "resume_kept",
     /// A paused node went on and its receive buffer was empty.
     ResumeLost => "resume_lost",
+    /// A node had no packet counters left.
+    Mute => "mute",
+    /// All nodes began anew, since a counter was near its end.
+    Renewed => "renewed",
     /// A node's disk stood still.
     DiskStall => "disk_stall",
     /// A node's clock changed its rate.

@@ -44,6 +44,11 @@ pub(super) struct Storage {
 }
 
 impl Storage {
+    /// A new one, which says this.
+    pub(super) fn new(seq: u64) -> Self {
+        Self { seq, ..Self::default() }
+    }
+
     /// How many earlier values can come back.
     const EARLIER_MAX: usize = 32;
 
@@ -69,9 +74,9 @@ impl Storage {
         (self.seq, self.by) = (self.copy, None);
     }
 
-    /// It holds nothing any more.
-    pub(super) fn wipe(&mut self) {
-        (self.seq, self.by) = (0, None);
+    /// It says what a new one says.
+    pub(super) fn wipe(&mut self, seq: u64) {
+        (self.seq, self.by) = (seq, None);
         self.earlier.clear();
     }
 }
@@ -99,6 +104,8 @@ pub(super) struct Machine {
     pub(super) fuse: Option<u32>,
     /// Index of its view in the history.
     pub(super) view: usize,
+    /// It has no packet counters left, and sends nothing any more.
+    pub(super) mute: bool,
     /// The ring sequence it asked to be stored last.
     pub(super) stored: u64,
     /// Clients that did not read for too long, to be disconnected.
@@ -145,7 +152,7 @@ impl Node {
         Self {
             id,
             clock: Clock { origin: options.clock_origin, since: 0, skew_ppm },
-            disk: Storage::default(),
+            disk: Storage::new(options.origins.ring),
             detection: None,
             effort: 0,
             inbox_max: options.inbox_max,

@@ -22,6 +22,7 @@ mod links;
 mod machine;
 mod network;
 mod options;
+mod origins;
 mod path;
 mod recorder;
 mod step;
@@ -44,6 +45,7 @@ pub use forge::{Passed, Traffic};
 pub use journal::{Note, Noted};
 pub use network::{Kind, Weather};
 pub use options::{NODES_MAX, Options};
+pub use origins::Origins;
 pub use traps::{Moment, Snare};
 
 use crate::history::History;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::network::{Kind, Weather};
-use super::{Nanos, chance};
+use super::{Nanos, Origins, chance};
 use totem::PacketKind;
 
 /// Nodes that a world can have.
@@ -56,6 +56,8 @@ pub struct Options {
     pub clock_skew_ppm: u32,
     /// Where the nodes' monotonic clocks stand at the start.
     pub clock_origin: Nanos,
+    /// Where the counters begin.
+    pub origins: Origins,
     /// How likely a fault strikes right at a transition of a node's state.
     pub ambush_ppm: u32,
     /// How long it takes until the ring sequence is stored; a crash in between loses it.
@@ -109,6 +111,17 @@ impl Options {
             batched_outputs: false,
             clock_skew_ppm: 0,
             clock_origin: 1_000 * MS,
+            origins: Origins {
+                ring: 0,
+                seq: 0,
+                token: 0,
+                row: 0,
+                join: 0,
+                sequenced: 0,
+                client: 0,
+                message: 0,
+                sealed: 0,
+            },
             ambush_ppm: 0,
             disk_delay: 0,
         }
@@ -142,6 +155,7 @@ impl Options {
             batched_outputs: rng.bool(),
             clock_skew_ppm: [0, 0, 100, 20_000, 100_000][rng.usize(0..5)],
             clock_origin: CLOCK_ORIGINS[rng.usize(0..CLOCK_ORIGINS.len())],
+            origins: Origins::draw(rng),
             ambush_ppm: [0, 0, 20_000, 200_000][rng.usize(0..4)],
             disk_delay: [0, 0, 20 * MS][rng.usize(0..3)],
             ..Self::fair(seed, 1)

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use evs_model::{ClientId, ConfigurationChange, Event as ClientEvent, Members};
-use evs_net::EndpointOutput;
+use evs_net::{EndpointOutput, SealError};
 use evs_service::Output;
 use totem::{Packet, PacketKind};
 
@@ -359,9 +359,14 @@ impl World {
         packet.encode(&mut payload);
         let times = self.wire.times(packet.kind());
         let mut copies = vec![Vec::new(); times as usize];
-        if copies.iter_mut().any(|copy| machine.endpoint.seal(&payload, copy).is_err()) {
-            self.stop = Some(Stop::Codec(format!("{} bytes could not be sealed", payload.len())));
-            return;
+        let sealed = copies.iter_mut().try_for_each(|copy| machine.endpoint.seal(&payload, copy));
+        match sealed {
+            Ok(()) => {}
+            Err(SealError::CountersUsed) => return self.mute(node),
+            Err(error @ SealError::TooLong(_)) => {
+                self.stop = Some(Stop::Codec(error.to_string()));
+                return;
+            }
         }
         if self.trace.is_shown() {
             let whom = match to {
@@ -379,6 +384,15 @@ impl World {
         for bytes in copies {
             let datagram = Datagram { from: node, kind, bytes: bytes.into(), forged: false };
             self.put_on_wire(node, target, &datagram);
+        }
+    }
+
+    /// A node has used all its packet counters: it says nothing any more, until it is restarted.
+    fn mute(&mut self, node: usize) {
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return };
+        if !std::mem::replace(&mut machine.mute, true) {
+            self.faults.count(Fault::Mute);
+            self.tell(node, &"has no packet counters left");
         }
     }
 
