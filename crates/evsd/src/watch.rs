@@ -70,7 +70,7 @@ const SIGNS: [Sign; 12] = [
     },
     Sign {
         count: |node| node.net().endpoint().stats().seals_refused,
-        what: "packets not sealed: they are too long, or all packet counters are used (restart evsd)",
+        what: "packets not sealed: too long, or all packet counters are used (then restart evsd)",
     },
     Sign {
         count: |node| discarded(node, Discard::Unauthenticated),
