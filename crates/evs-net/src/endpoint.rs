@@ -28,6 +28,9 @@ pub struct EndpointConfig {
     pub seal: SealMode,
     /// Silence after which a peer is down, from 10 ms to 60 s. Default of the daemon: 1 s.
     pub detection: Duration,
+    /// The size of the largest packets that the layer above sends as data, in bytes: who does not
+    /// get packets of this size is not heard.
+    pub packet_bytes_max: usize,
 }
 
 impl EndpointConfig {
@@ -88,6 +91,7 @@ pub struct Endpoint {
     keyring: Keyring,
     sealer: Sealer,
     reach: Reach,
+    packet_bytes_max: usize,
     stats: EndpointStats,
     outputs: VecDeque<EndpointOutput>,
 }
@@ -165,6 +169,7 @@ impl Endpoint {
             me: config.me,
             sealer: keyring.sealer(config.me),
             keyring,
+            packet_bytes_max: config.packet_bytes_max,
             reach: Reach::new(config.me, config.peers, config.detection, seed, now),
             stats: EndpointStats::default(),
             outputs: VecDeque::new(),
@@ -212,6 +217,20 @@ impl Endpoint {
             Err(_) => self.stats.seals_refused += 1,
         }
         result
+    }
+
+    /// The layer above has found that small packets pass between this node and a peer, but data
+    /// does not. The peer is taken down, and comes back when large packets pass both ways and its
+    /// hold-down is over. Nothing happens if it is not heard.
+    pub fn distrust(&mut self, peer: Processor) {
+        self.reach.distrust(peer);
+        self.execute();
+    }
+
+    /// How long the longest hold-down of a peer that is not heard still lasts.
+    #[must_use]
+    pub fn held_down_for(&self) -> Duration {
+        self.reach.held_down_for()
     }
 
     /// Says hello where that is due, and judges silence. To be called after the receive queue was
@@ -320,7 +339,7 @@ impl Endpoint {
             let output = match action {
                 Action::Say { to, hello } => {
                     let mut payload = Vec::new();
-                    hello.encode(&mut payload);
+                    hello.encode(self.packet_bytes_max, &mut payload);
                     let mut datagram = Vec::new();
                     if self.sealer.seal(Kind::Hello, &payload, &mut datagram).is_err() {
                         self.stats.seals_refused += 1;

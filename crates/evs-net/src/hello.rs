@@ -8,14 +8,15 @@
 //! 22..24  the sender's detection target in milliseconds, from 10 to 60,000
 //! 24..28  covers: lowest and
 //! 28..32    highest node id that this hello speaks about
-//! 32..33  1: a holder follows the echoes, 0: none
+//! 32..33  flags: 1: a holder follows the echoes; 2: the hello is padded
 //! 33..35  number of echoes, at most 40
 //! 35..    echoes, ascending by node id, each
 //!            0..4   node id
 //!            4..12  incarnation
 //!           12..20  that incarnation's latest challenge
 //!           20..24  its stamp, moved on by the time that it waited here
-//! last    the holder: incarnation (8), age in milliseconds (8)
+//! then    the holder: incarnation (8), age in milliseconds (8)
+//! last    zeros, in a padded hello: as many as make it as large as the largest packet
 //! ```
 //! Numbers are little-endian. A node in the covered range without an echo is not heard.
 
@@ -43,6 +44,8 @@ pub struct Hello {
     pub covers: (u32, u32),
     /// Whom the sender hears, ascending by node id, at most [`HELLO_ECHOES_MAX`].
     pub echoes: Vec<Echo>,
+    /// Whether this is as large as the largest packet: who echoes its challenge gets those too.
+    pub full: bool,
     /// In an answer to one processor: another incarnation owns its node id in the sender's eyes.
     pub holder: Option<Holder>,
 }
@@ -82,27 +85,35 @@ pub enum HelloError {
     /// echoes out of order or range.
     #[error("a hello with a field out of range")]
     Field,
+    /// The padding holds something.
+    #[error("a hello whose padding is not zero")]
+    Padding,
 }
 
 impl Hello {
-    /// Decodes a payload. Never panics, and allocates at most [`HELLO_ECHOES_MAX`] echoes.
+    /// Decodes a payload, however long its padding. Never panics, and allocates at most
+    /// [`HELLO_ECHOES_MAX`] echoes.
     ///
     /// # Errors
     /// The bytes are not exactly one valid hello.
     pub fn decode(payload: &[u8]) -> Result<Self, HelloError> {
         let mut fields = Fields(payload);
         let hello = Self::fields(&mut fields).ok_or(HelloError::Length(payload.len()))??;
-        if !fields.0.is_empty() {
+        if !hello.full && !fields.0.is_empty() {
             return Err(HelloError::Length(payload.len()));
+        }
+        if fields.0.iter().any(|byte| *byte != 0) {
+            return Err(HelloError::Padding);
         }
         Ok(hello)
     }
 
-    /// Appends the encoded hello.
+    /// Appends the encoded hello; a full one is padded to so many bytes.
     ///
     /// # Panics
     /// More than [`HELLO_ECHOES_MAX`] echoes.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    pub fn encode(&self, full_bytes: usize, out: &mut Vec<u8>) {
+        let start = out.len();
         assert!(self.echoes.len() <= HELLO_ECHOES_MAX, "a hello is bounded");
         let count = u16::try_from(self.echoes.len()).expect("bounded above");
         out.extend_from_slice(&self.challenge.to_le_bytes());
@@ -112,7 +123,8 @@ impl Hello {
         out.extend_from_slice(&self.detection_ms.to_le_bytes());
         out.extend_from_slice(&self.covers.0.to_le_bytes());
         out.extend_from_slice(&self.covers.1.to_le_bytes());
-        out.push(u8::from(self.holder.is_some()));
+        let holder = if self.holder.is_some() { HOLDER } else { 0 };
+        out.push(holder | if self.full { FULL } else { 0 });
         out.extend_from_slice(&count.to_le_bytes());
         for echo in &self.echoes {
             out.extend_from_slice(&echo.node.get().to_le_bytes());
@@ -123,6 +135,10 @@ impl Hello {
         if let Some(holder) = self.holder {
             out.extend_from_slice(&holder.incarnation.to_le_bytes());
             out.extend_from_slice(&holder.age_ms.to_le_bytes());
+        }
+        if self.full {
+            let bytes = full_bytes.max(out.len() - start);
+            out.resize(start + bytes, 0);
         }
     }
 
@@ -148,13 +164,13 @@ impl Hello {
         let heard = fields.u16()?;
         let detection_ms = fields.u16()?;
         let covers = (fields.u32()?, fields.u32()?);
-        let [has_holder] = fields.take()?;
+        let [flags] = fields.take()?;
         let count = usize::from(fields.u16()?);
         if count > HELLO_ECHOES_MAX {
             return Some(Err(HelloError::TooManyEchoes(count)));
         }
         let patient = (DETECTION_MS_MIN..=DETECTION_MS_MAX).contains(&detection_ms);
-        if has_holder > 1 || covers.0 > covers.1 || !patient {
+        if flags > HOLDER | FULL || covers.0 > covers.1 || !patient {
             return Some(Err(HelloError::Field));
         }
         let mut echoes = Vec::with_capacity(count);
@@ -175,11 +191,22 @@ impl Hello {
             lowest = node.get().saturating_add(1);
             echoes.push(Echo { node, incarnation, challenge, stamp });
         }
-        let holder = match has_holder {
+        let full = flags & FULL != 0;
+        let holder = match flags & HOLDER {
             0 => None,
             _ => Some(Holder { incarnation: fields.u64()?, age_ms: fields.u64()? }),
         };
-        Some(Ok(Self { challenge, age_ms, stamp, heard, detection_ms, covers, echoes, holder }))
+        Some(Ok(Self {
+            challenge,
+            age_ms,
+            stamp,
+            heard,
+            detection_ms,
+            covers,
+            echoes,
+            full,
+            holder,
+        }))
     }
 }
 
@@ -205,6 +232,10 @@ impl Fields<'_> {
         self.take().map(u64::from_le_bytes)
     }
 }
+
+/// Flags of a hello.
+const HOLDER: u8 = 1;
+const FULL: u8 = 2;
 
 pub(crate) const DETECTION_MS_MIN: u16 = 10;
 pub(crate) const DETECTION_MS_MAX: u16 = 60_000;

@@ -25,6 +25,7 @@
 mod batch;
 mod discard;
 mod endpoint;
+mod flaps;
 mod hello;
 mod inbox;
 mod key;

@@ -300,6 +300,12 @@ impl Net {
         self.blocked
     }
 
+    /// As [`Endpoint::distrust`]; the event that tells the new set is due at once.
+    pub fn distrust(&mut self, peer: Processor) {
+        self.endpoint.distrust(peer);
+        self.execute(None);
+    }
+
     /// Hellos, silence, and opening the sockets. To be called after [`receive`](Self::receive)
     /// found nothing more.
     pub fn handle_timeout(&mut self, now: Instant) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use evs_model::{Instant, NodeId, Processor};
 
+use crate::flaps::Flaps;
 use crate::hello::{Echo, Hello};
 use crate::replay::ReplayWindow;
 use crate::seal::Opener;
@@ -86,11 +87,14 @@ pub(crate) struct Session {
     pub(crate) heard_at: Instant,
     /// When it last echoed a fresh challenge of mine.
     pub(crate) proven_at: Option<Instant>,
+    /// When it last echoed a fresh challenge of mine that was as large as the largest packet.
+    pub(crate) full_at: Option<Instant>,
     /// When the latest challenge that it echoed was drawn: then it was alive, or later.
     pub(crate) alive_at: Option<Instant>,
     /// Whether it says that it hears me.
     pub(crate) lists_me: bool,
     pub(crate) round_trip: Option<RoundTrip>,
+    pub(crate) flaps: Flaps,
     /// Of its latest hello: when it came, and what it said.
     pub(crate) hello_at: Instant,
     /// How long it waits for a sign of life of mine.
@@ -110,9 +114,11 @@ impl Session {
             since: now,
             heard_at: now,
             proven_at: None,
+            full_at: None,
             alive_at: None,
             lists_me: false,
             round_trip: None,
+            flaps: Flaps::new(now),
             hello_at: now,
             detection: Duration::MAX,
             hello_counter: 0,
@@ -214,6 +220,7 @@ mod tests {
             detection_ms: 1_000,
             covers: (1, 9),
             echoes: Vec::new(),
+            full: false,
             holder: None,
         };
         assert!(session.update(at, 4, &hello(44)));

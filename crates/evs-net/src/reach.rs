@@ -8,6 +8,10 @@
 //! about both directions, and a recording of an old incarnation is worth nothing: it cannot echo
 //! what was drawn after it.
 //!
+//! A peer becomes heard only when a hello as large as the largest packet was echoed, so that a path
+//! that lets only small packets pass is none. A peer that is lost again and again is held down for
+//! longer and longer (`flaps.rs`).
+//!
 //! A newer incarnation takes over as soon as the older one has missed two hellos: a restart is
 //! noticed before the death. Where both stay alive, two processes own one node id. Their peers stay
 //! with the one that they hear and tell the other; of the two the one stops that nobody hears; if
@@ -35,6 +39,8 @@ pub enum DownCause {
     NotHeardByPeer,
     /// This newer incarnation of the node is verified, and the older one silent.
     Replaced(u64),
+    /// Small packets pass, but it does not get the data that others get, or others not its own.
+    Deaf,
 }
 
 /// What became of a peer: for the log and for the simulator's trace.
@@ -80,6 +86,15 @@ pub(crate) enum Place {
     Peer(usize),
 }
 
+/// A random number that only who receives it can echo.
+#[derive(Clone, Copy)]
+struct Challenge {
+    value: u64,
+    drawn: Instant,
+    /// It was sent in hellos as large as the largest packet.
+    full: bool,
+}
+
 /// The reachability of all peers, without any I/O or cryptography of its own.
 pub(crate) struct Reach {
     me: Processor,
@@ -95,7 +110,7 @@ pub(crate) struct Reach {
     check_at: Instant,
     rng: fastrand::Rng,
     /// My latest challenges, the newest last.
-    challenges: VecDeque<(u64, Instant)>,
+    challenges: VecDeque<Challenge>,
     /// Ascending by node id.
     peers: Vec<Peer>,
     /// A second owner of my node id.
@@ -233,13 +248,15 @@ impl Reach {
         let Some(session) = peer.session(incarnation) else {
             return;
         };
-        let was_proven = session.proven_at.is_some_and(|at| now.since(at) < detection);
         if session.update(now, counter, hello) {
             session.lists_me = lists_me.unwrap_or(session.lists_me);
         }
-        if let Some((echo, drawn)) = proof {
+        if let Some((echo, challenge)) = proof {
             session.proven_at = Some(now);
-            session.alive_at = session.alive_at.max(Some(drawn));
+            session.alive_at = session.alive_at.max(Some(challenge.drawn));
+            if challenge.full {
+                session.full_at = Some(now);
+            }
             if !was_up {
                 // What was sent before the challenge was answered may be a recording.
                 session.window.close_up_to(counter);
@@ -257,11 +274,30 @@ impl Reach {
                 self.hello_at = self.hello_at.min(now + pace);
             }
         }
-        // An answer is answered only while it makes its sender known: that ends.
-        if !was_up && (!hello.is_answer() || !was_proven) {
-            self.answer(place, incarnation);
+        // An answer is answered only while it makes its sender known, or to echo a large one: that
+        // ends.
+        let asks = self.lacks_proof(place, incarnation);
+        if hello.full || !was_up && (asks || !hello.is_answer()) {
+            self.answer(place, incarnation, asks);
         }
         self.tell_heard();
+    }
+
+    /// The layer above has found that a peer does not get data that others get, or the other way
+    /// round. It is heard again when large hellos pass both ways and its hold-down is over.
+    pub(crate) fn distrust(&mut self, peer: Processor) {
+        let Some(Place::Peer(index)) = self.find(peer.node) else { return };
+        if self.peers[index].hears(peer.incarnation) {
+            self.take_down(index, peer, DownCause::Deaf);
+            self.check_at = self.check_at.min(self.deadline(index));
+            self.tell_heard();
+        }
+    }
+
+    /// How long the longest hold-down still lasts.
+    pub(crate) fn held_down_for(&self) -> Duration {
+        let sessions = self.peers.iter().filter(|peer| !peer.up).filter_map(|p| p.current.as_ref());
+        sessions.map(|s| s.flaps.until.since(self.now)).max().unwrap_or_default()
     }
 
     const fn interval(&self) -> Duration {
@@ -272,14 +308,24 @@ impl Reach {
         self.now < self.void_until
     }
 
-    /// The echo of a challenge that I drew no longer than the detection target ago, and when.
-    fn proof(&self, hello: &Hello) -> Option<(Echo, Instant)> {
+    /// Whether this incarnation is not heard, and has not shown of late that it gets large packets.
+    fn lacks_proof(&mut self, place: Place, incarnation: u64) -> bool {
+        let (now, detection) = (self.now, self.detection);
+        let peer = self.peer(place);
+        let up = peer.hears(incarnation);
+        let full_at = peer.session(incarnation).and_then(|session| session.full_at);
+        !up && full_at.is_none_or(|at| now.since(at) >= detection)
+    }
+
+    /// The echo of a challenge that I drew no longer than the detection target ago, and the
+    /// challenge.
+    fn proof(&self, hello: &Hello) -> Option<(Echo, Challenge)> {
         let echo = hello.about(self.me.node)??;
-        let fresh = |(value, at): &&(u64, Instant)| {
-            *value == echo.challenge && self.now.since(*at) < self.detection
+        let fresh = |challenge: &&Challenge| {
+            challenge.value == echo.challenge && self.now.since(challenge.drawn) < self.detection
         };
-        let (_, drawn) = self.challenges.iter().find(fresh)?;
-        (echo.incarnation == self.me.incarnation).then_some((echo, *drawn))
+        let challenge = self.challenges.iter().find(fresh)?;
+        (echo.incarnation == self.me.incarnation).then_some((echo, *challenge))
     }
 
     /// Whether the hello says that its sender hears me; `None`: it does not speak about me.
@@ -294,17 +340,19 @@ impl Reach {
         self.settle_candidate(index);
         let (now, void, detection) = (self.now, self.is_void(), self.detection);
         let peer = &mut self.peers[index];
-        if let Some(current) = &peer.current {
+        if let Some(current) = &mut peer.current {
             let processor = Processor::new(peer.node, current.incarnation);
             let silence = now.since(current.heard_at);
-            let proven = current.proven_at.is_some_and(|at| now.since(at) < detection);
+            let proven = current.full_at.is_some_and(|at| now.since(at) < detection);
+            let held_down = now < current.flaps.until;
             if peer.up && !void && silence >= detection && !defect!(SilenceUnnoticed) {
                 self.take_down(index, processor, DownCause::Silence(silence));
             } else if peer.up && !void && !current.lists_me {
                 self.take_down(index, processor, DownCause::NotHeardByPeer);
-            } else if !peer.up && proven && current.lists_me {
+            } else if !peer.up && proven && current.lists_me && !held_down {
                 let round_trip = current.round_trip.map(|trip| trip.latest);
                 peer.up = true;
+                current.flaps.up(now);
                 self.change_heard(|heard| heard.insert(processor).expect("peers are bounded"));
                 let event = PeerEvent::Up { peer: processor, round_trip };
                 self.actions.push_back(Action::Peer(event));
@@ -368,7 +416,18 @@ impl Reach {
     }
 
     fn take_down(&mut self, index: usize, peer: Processor, cause: DownCause) {
+        let (now, detection) = (self.now, self.detection);
         self.peers[index].up = false;
+        // Who says that it does not hear me holds me down itself, if it has a reason to.
+        let least = match cause {
+            DownCause::Silence(_) => Some(Duration::ZERO),
+            DownCause::Deaf => Some(detection * 2),
+            DownCause::NotHeardByPeer | DownCause::Replaced(_) => None,
+        };
+        if let (Some(least), Some(session)) = (least, self.peers[index].session(peer.incarnation)) {
+            session.flaps.down(now, detection, least);
+            session.full_at = None;
+        }
         self.change_heard(|heard| heard.remove(peer));
         self.actions.push_back(Action::Peer(PeerEvent::Down { peer, cause }));
     }

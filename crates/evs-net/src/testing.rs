@@ -30,6 +30,7 @@ pub(crate) fn config(id: u32, incarnation: u64, count: u32) -> EndpointConfig {
         cluster: "test".to_owned(),
         seal: SealMode::Sealed(ClusterKey::from_bytes(&[7; 32])),
         detection: DETECTION,
+        packet_bytes_max: 1_400,
     }
 }
 
@@ -40,6 +41,8 @@ pub(crate) struct World {
     pub(crate) multicast: bool,
     /// Every datagram that was sent, with its sender.
     pub(crate) recorded: Vec<(usize, Vec<u8>)>,
+    /// Larger datagrams do not pass.
+    pub(crate) bytes_max: usize,
     cut: Vec<(usize, usize)>,
     /// By node id: who is at the listed address.
     listed: BTreeMap<NodeId, usize>,
@@ -76,6 +79,7 @@ impl World {
             nodes: Vec::new(),
             multicast: false,
             recorded: Vec::new(),
+            bytes_max: usize::MAX,
             cut: Vec::new(),
             listed: BTreeMap::new(),
             flight: BTreeMap::new(),
@@ -256,6 +260,12 @@ impl World {
         self.drain(datagram.to, Some(datagram.from));
     }
 
+    /// Takes the layer above's word that a peer is deaf.
+    pub(crate) fn distrust(&mut self, index: usize, peer: Processor) {
+        self.nodes[index].endpoint.distrust(peer);
+        self.drain(index, None);
+    }
+
     fn drain(&mut self, index: usize, source: Option<usize>) {
         while let Some(output) = self.nodes[index].endpoint.poll_output() {
             let EndpointOutput::Hello { to, datagram } = output else {
@@ -282,7 +292,7 @@ impl World {
 
     fn put(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
         self.recorded.push((from, bytes.clone()));
-        if !self.cut.contains(&(from, to)) {
+        if !self.cut.contains(&(from, to)) && bytes.len() <= self.bytes_max {
             self.serial += 1;
             self.flight.insert((self.now + LATENCY, self.serial), Datagram { from, to, bytes });
         }

@@ -118,6 +118,8 @@ pub struct Node {
     net: Net,
     store: Store,
     started: Instant,
+    /// The latest time that was told.
+    now: Instant,
     registry: Registry,
     first_token: Token,
     /// The network's sockets that are registered, and whether for writing too.
@@ -154,6 +156,7 @@ impl Node {
             cluster: config.cluster,
             seal: config.seal,
             detection: config.service.totem.detection,
+            packet_bytes_max: config.service.totem.packet_bytes_max,
         };
         let net = Net::open(NetConfig::new(endpoint, config.link, random_u64()), now)?;
         let store = config.state_dir.as_deref().map_or_else(|| Ok(Store::none()), Store::open)?;
@@ -163,6 +166,7 @@ impl Node {
             net,
             store,
             started: now,
+            now,
             registry: registry.try_clone()?,
             first_token,
             registered: None,
@@ -213,6 +217,7 @@ impl Node {
         for (from, packet) in self.batch.drain() {
             self.service.handle_packet(now, from, packet);
         }
+        self.now = now;
         self.readable = !drained;
         if !drained {
             self.stats.turns_cut_short += 1;
@@ -228,6 +233,7 @@ impl Node {
             return;
         }
         self.cut_short = 0;
+        self.now = now;
         if self.net.poll_timeout().is_some_and(|due| due <= now) {
             self.net.handle_timeout(now);
             self.handle_net_events(now);
@@ -376,6 +382,11 @@ impl Node {
     fn pump(&mut self) {
         while let Some(output) = self.service.poll_output() {
             let told = match output {
+                evs_service::Output::Distrust(peer) => {
+                    self.net.distrust(peer);
+                    self.handle_net_events(self.now);
+                    continue;
+                }
                 evs_service::Output::Persist(seq) => {
                     self.store.note(seq);
                     continue;

@@ -21,6 +21,8 @@ use crate::{Config, ConnectError, RequestError, SendError, Stats};
 /// Effects, to be executed in this order.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Output {
+    /// As [`totem::Output::Distrust`].
+    Distrust(Processor),
     /// This processor has left in order; no message is sent any more.
     Left {
         /// How many accepted messages were not sent, or were sent but not delivered here: nobody
@@ -358,6 +360,7 @@ impl Service {
             match output {
                 totem::Output::Configure(configuration) => self.configure(configuration),
                 totem::Output::Deliver(delivery) => self.deliver(delivery),
+                totem::Output::Distrust(peer) => self.outputs.push_back(Output::Distrust(peer)),
                 totem::Output::Persist(seq) => self.outputs.push_back(Output::Persist(seq)),
                 totem::Output::Transition { from, to, cause } => {
                     self.outputs.push_back(Output::Transition { from, to, cause });

@@ -119,7 +119,7 @@ impl Graph {
         }
         let frozen = script.world().now();
         let before = entries(&script);
-        let bound = frozen + self.bound(detection);
+        let bound = frozen + script.world().held_down_for() + self.bound(detection);
         let mut last = before.clone();
         let mut changed = frozen;
         while script.world().now() < bound {
@@ -157,8 +157,8 @@ impl Graph {
         }
     }
 
-    /// B of the contract: three times the detection target and the time of one agreement, which
-    /// is about six rotations and two join intervals (a tenth of the target).
+    /// B of the contract, without hold-downs: three times the detection target and the time of one
+    /// agreement, which is about six rotations and two join intervals (a tenth of the target).
     fn bound(&self, detection: Nanos) -> Nanos {
         let hop = 200_000;
         3 * (detection + detection / 10 + 6 * u64::from(self.nodes) * hop)

@@ -184,7 +184,7 @@ fn play(options: Options, lines: Option<Box<dyn Write>>) -> Course {
 /// The liveness phase. The bound passes; from then on nothing may change, and what is sent arrives.
 pub(crate) fn settle(world: &mut World, workload: &mut Workload) -> Option<Nanos> {
     let began = world.now();
-    let bound = began + settle_bound(world.options());
+    let bound = began + world.held_down_for() + settle_bound(world.options());
     let mut since = None;
     while world.now() < bound && world.stopped().is_none() {
         world.run_for(5_000_000);
@@ -202,8 +202,8 @@ pub(crate) fn settle(world: &mut World, workload: &mut Workload) -> Option<Nanos
     since
 }
 
-/// B of the contract: three times the detection target and the time of one agreement, and the
-/// hold-downs of before.
+/// B of the contract: three times the detection target and the time of one agreement, amply. The
+/// hold-downs of before come on top.
 fn settle_bound(options: &Options) -> Nanos {
     detection(options) * 12 + 1_000_000_000
 }

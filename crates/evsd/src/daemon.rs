@@ -428,6 +428,13 @@ fn log_peer(event: PeerEvent) {
             DownCause::NotHeardByPeer => {
                 tracing::info!(%peer, "peer not heard: it says that it does not hear this node");
             }
+            DownCause::Deaf => {
+                tracing::warn!(
+                    %peer,
+                    "peer not heard: small packets pass, but data does not get through; is the \
+                     network's MTU what the configuration says?"
+                );
+            }
             DownCause::Replaced(newer) => {
                 let newer = format!("{newer:016x}");
                 tracing::info!(%peer, newer_incarnation = newer, "peer not heard: it restarted");

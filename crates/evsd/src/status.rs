@@ -206,6 +206,7 @@ impl Counters {
                 ("packets_originated", ring.originated),
                 ("bytes_originated", ring.originated_bytes),
                 ("packets_retransmitted", ring.retransmits),
+                ("peers_found_deaf", ring.distrusts),
                 ("packets_requested", ring.requested),
                 ("packets_recovered", ring.recovered),
                 ("configurations", ring.installs),

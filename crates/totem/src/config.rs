@@ -185,6 +185,11 @@ impl Terms {
         self.detection / 100
     }
 
+    /// How long a member may lack a packet that is sent again and again before it counts as deaf.
+    pub(crate) fn stall(&self) -> Duration {
+        self.detection
+    }
+
     /// How often a join is repeated.
     pub(crate) fn join(&self) -> Duration {
         self.detection / 20

@@ -137,6 +137,13 @@ impl Context {
         self.outputs.push_back(Output::Transmit { to: Destination::Node(processor), packet });
     }
 
+    /// Finds a peer deaf to data, or oneself to a peer's.
+    pub(crate) fn distrust(&mut self, processor: Processor) {
+        assert_ne!(processor, self.me, "nobody takes itself for deaf");
+        self.stats.distrusts += 1;
+        self.outputs.push_back(Output::Distrust(processor));
+    }
+
     /// Takes the rows that a peer sent. Returns whether the graph changed.
     pub(crate) fn merge_rows(&mut self, rows: &[Row]) -> bool {
         let mut changed = false;

@@ -27,7 +27,8 @@
 //!         match output {
 //!             Output::Transmit { .. } => { /* send it */ }
 //!             Output::Configure(configuration) => installed = Some(configuration),
-//!             Output::Deliver(_) | Output::Persist(_) | Output::Transition { .. } => {}
+//!             Output::Deliver(_) | Output::Distrust(_) | Output::Persist(_) => {}
+//!             Output::Transition { .. } => {}
 //!         }
 //!     }
 //! }
@@ -71,7 +72,9 @@ mod order;
 mod output;
 mod recovery;
 mod resend;
+mod resent;
 mod ring;
+mod stall;
 mod stats;
 mod window;
 pub mod wire;

@@ -12,7 +12,7 @@ mod holding;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use evs_model::{Instant, Members, Processor, defect};
+use evs_model::{Instant, Members, NodeId, Processor, defect};
 
 use crate::config::{SEQ_MAX, Terms};
 use crate::context::Context;
@@ -21,7 +21,9 @@ use crate::old::OldRing;
 use crate::order::Order;
 use crate::output::{Cause, Timer};
 use crate::resend::Resend;
+use crate::resent::Resent;
 use crate::ring::Next;
+use crate::stall::Stall;
 use crate::stats::Discard;
 use crate::wire::{Join, Mcast, MergeDetect, Packet, Parked, Standing, Token, Wake};
 use holding::{Holding, Rotation, TokenMark};
@@ -43,6 +45,8 @@ pub(crate) struct Operational {
     loss_at: Instant,
     merge_at: Instant,
     rotation: Rotation,
+    stall: Stall,
+    resent: Resent,
 }
 
 impl Operational {
@@ -68,6 +72,8 @@ impl Operational {
             loss_at: cx.now + terms.token_loss(),
             merge_at: cx.now,
             rotation: Rotation::default(),
+            stall: Stall::default(),
+            resent: Resent::default(),
         };
         for seq in state.order.window.held_after(0).collect::<Vec<_>>() {
             state.order.deliver_unordered(cx, seq);
@@ -83,7 +89,9 @@ impl Operational {
     }
 
     /// The ring broke: what there is of it becomes the old ring.
-    pub(crate) fn into_old(self) -> OldRing {
+    pub(crate) fn into_old(mut self, cx: &mut Context) -> OldRing {
+        let deaf = self.stall.nearly_overdue(cx.now, &self.terms);
+        self.distrust(cx, deaf);
         OldRing::new(self.order)
     }
 
@@ -291,6 +299,7 @@ impl Operational {
     fn visit(&mut self, cx: &mut Context, mut token: Token) {
         cx.stats.tokens += 1;
         flow::withdraw(&mut token, self.contribution);
+        self.watch(cx, &token);
         self.retransmit(cx, &mut token);
         let announced = token.seq;
         let late = self.originate(cx, &mut token);
@@ -303,10 +312,27 @@ impl Operational {
         self.deliver(cx, announced);
     }
 
+    /// Watches whether somebody holds the aru back for a packet that this processor has.
+    fn watch(&mut self, cx: &mut Context, token: &Token) {
+        let first = token.aru.saturating_add(1);
+        let held = self.order.window.get(first).is_some();
+        let lagger = token.aru_by.filter(|node| held && *node != cx.me.node);
+        self.stall.observe(cx.now, lagger.map(|node| (node, first)));
+        let deaf = self.stall.overdue(cx.now, &self.terms);
+        self.distrust(cx, deaf);
+    }
+
+    fn distrust(&self, cx: &mut Context, deaf: Option<NodeId>) {
+        if let Some(deaf) = deaf.and_then(|node| self.order.members.find(node)) {
+            cx.distrust(deaf);
+        }
+    }
+
     /// Sends again what others miss and this processor holds.
-    fn retransmit(&self, cx: &mut Context, token: &mut Token) {
+    fn retransmit(&mut self, cx: &mut Context, token: &mut Token) {
         let window = &self.order.window;
-        token.rtr.serve(self.order.ring, self.terms.window_packets, |seq| {
+        let budget = self.terms.window_packets;
+        self.resent.serve(&mut token.rtr, self.order.ring, budget, |seq| {
             let Some(mcast) = window.get(seq).filter(|_| !defect!(NothingSentAgain)) else {
                 return false;
             };

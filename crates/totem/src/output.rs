@@ -24,6 +24,10 @@ pub enum Output {
     Deliver(Delivery),
     /// A configuration, in the history of this processor.
     Configure(Configuration),
+    /// Small packets pass between this processor and a peer, but data does not get through: the
+    /// peer is not to be heard until large packets pass again (`docs/protocol.md` §6). To be
+    /// executed before the next input; the new set of those heard follows.
+    Distrust(Processor),
     /// For the log, the flight recorder and the simulator's trace.
     Transition {
         /// The state that ends.

@@ -20,7 +20,9 @@ use crate::old::OldRing;
 use crate::operational::{Operational, out_of_range};
 use crate::order::Order;
 use crate::output::{Cause, Output};
+use crate::resent::Resent;
 use crate::ring::Next;
+use crate::stall::Stall;
 use crate::stats::Discard;
 use crate::wire::{CommitToken, Mcast, Packet, Recovered, Token};
 use plan::Plan;
@@ -34,6 +36,8 @@ pub(crate) struct Recovery {
     new: Order,
     /// The last token accepted; the origin before the first.
     token_seq: u64,
+    stall: Stall,
+    resent: Resent,
 }
 
 impl Recovery {
@@ -50,7 +54,14 @@ impl Recovery {
         let origins = cx.config.origins;
         let new = Order::new(commit.ring, commit.members.clone(), &commit.terms, origins.seq);
         let attempt = Attempt::pass_on(cx, commit);
-        let mut state = Self { old, attempt, new, token_seq: origins.token };
+        let mut state = Self {
+            old,
+            attempt,
+            new,
+            token_seq: origins.token,
+            stall: Stall::default(),
+            resent: Resent::default(),
+        };
         let next = if state.attempt.is_alone() { state.first_token(cx) } else { Next::Stay };
         (state, next)
     }
@@ -135,6 +146,7 @@ impl Recovery {
         }
         self.token_seq = token.token_seq;
         self.attempt.token_seen(cx);
+        self.watch(cx);
         self.retransmit(cx, &mut token);
         if self.complete(cx, &mut token) {
             let place = self.attempt.members().index_of(cx.me).expect("agreed to as a member");
@@ -151,11 +163,23 @@ impl Recovery {
         Next::Stay
     }
 
+    /// Watches whether a packet that others hold does not come, however often it is requested.
+    fn watch(&mut self, cx: &mut Context) {
+        let Some((old, plan)) = &self.old else { return };
+        let lacks = plan.missing(old).next();
+        self.stall.observe(cx.now, lacks.map(|seq| (cx.me.node, seq)));
+        let late = self.stall.overdue(cx.now, &self.attempt.terms());
+        if let (Some(_), Some(seq)) = (late, lacks) {
+            plan.holders(seq).for_each(|holder| cx.distrust(holder));
+        }
+    }
+
     /// Sends what others of the same old ring miss and this processor holds.
-    fn retransmit(&self, cx: &mut Context, token: &mut Token) {
+    fn retransmit(&mut self, cx: &mut Context, token: &mut Token) {
         let Some((old, _)) = &self.old else { return };
         let window = &old.order.window;
-        token.rtr.serve(old.order.ring, self.attempt.terms().window_packets, |seq| {
+        let budget = self.attempt.terms().window_packets;
+        self.resent.serve(&mut token.rtr, old.order.ring, budget, |seq| {
             let Some(mcast) = window.get(seq) else { return false };
             cx.stats.recovered += 1;
             let recovered = Recovered { ring: self.attempt.ring(), mcast: mcast.clone() };

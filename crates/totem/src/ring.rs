@@ -313,7 +313,8 @@ impl Ring {
             let state = core::mem::replace(&mut self.state, State::Left(Left::silent()));
             (self.state, next) = match (state, next) {
                 (State::Operational(state), Next::Gather(_)) => {
-                    gather(cx, Some(state.into_old()), cause)
+                    let old = state.into_old(cx);
+                    gather(cx, Some(old), cause)
                 }
                 (State::Commit(state), Next::Gather(_)) => gather(cx, state.into_old(), cause),
                 (State::Recovery(state), Next::Gather(_)) => gather(cx, state.into_old(), cause),

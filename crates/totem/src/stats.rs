@@ -111,6 +111,8 @@ pub struct Stats {
     pub recovered: u64,
     /// Regular configurations installed.
     pub installs: u64,
+    /// Times that a peer was found deaf to data.
+    pub distrusts: u64,
     /// Times that Gather was entered.
     pub gathers: u64,
     /// The smoothed time of one rotation, in nanoseconds; 0 if none was measured.

@@ -14,14 +14,30 @@ fn hello(nodes: &[u32]) -> Hello {
         detection_ms: 1_000,
         covers: (1, u32::MAX),
         echoes: nodes.iter().copied().map(echo).collect(),
+        full: false,
         holder: Some(Holder { incarnation: 5, age_ms: 6 }),
     }
 }
 
 fn encoded(hello: &Hello) -> Vec<u8> {
+    padded(hello, 0)
+}
+
+fn padded(hello: &Hello, full_bytes: usize) -> Vec<u8> {
     let mut out = Vec::new();
-    hello.encode(&mut out);
+    hello.encode(full_bytes, &mut out);
     out
+}
+
+#[test]
+fn a_full_hello_is_padded_with_zeros_and_nothing_else() {
+    let hello = Hello { full: true, ..hello(&[1, 2]) };
+    let mut bytes = padded(&hello, 1_400);
+    assert_eq!(bytes.len(), 1_400);
+    assert_eq!(Hello::decode(&bytes), Ok(hello.clone()));
+    bytes[1_399] = 1;
+    assert_eq!(Hello::decode(&bytes), Err(HelloError::Padding));
+    assert_eq!(padded(&hello, 10), encoded(&hello), "it is that large already");
 }
 
 #[test]
@@ -54,7 +70,7 @@ fn the_number_of_echoes_has_a_limit() {
 }
 
 #[test]
-fn a_full_hello_fits_the_smallest_ipv6_packet() {
+fn a_hello_with_all_echoes_fits_the_smallest_ipv6_packet() {
     let nodes: Vec<u32> = (1..=40).collect();
     assert!(encoded(&hello(&nodes)).len() <= crate::payload_bytes_max(1280, true));
 }
@@ -84,7 +100,7 @@ fn node_zero_and_unknown_flags_are_refused() {
     bytes[35] = 0;
     assert_eq!(Hello::decode(&bytes), Err(HelloError::Field));
     let mut bytes = encoded(&hello(&[1]));
-    bytes[32] = 2;
+    bytes[32] = 4;
     assert_eq!(Hello::decode(&bytes), Err(HelloError::Field));
 }
 
@@ -110,7 +126,7 @@ fn random_bytes_never_panic() {
         }
         bytes.truncate(rng.usize(..=bytes.len()));
         if let Ok(hello) = Hello::decode(&bytes) {
-            assert_eq!(encoded(&hello), bytes, "one value, one encoding");
+            assert_eq!(padded(&hello, bytes.len()), bytes, "one value, one encoding");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Action, CHALLENGES_MAX, Place, Reach, hello_interval};
+use super::{Action, CHALLENGES_MAX, Challenge, Place, Reach, hello_interval};
 use crate::Destination;
 use crate::hello::{DETECTION_MS_MAX, Echo, HELLO_ECHOES_MAX, Hello, Holder};
 use crate::peer::micros;
@@ -11,7 +11,7 @@ impl Reach {
     /// The periodic hello; as many datagrams as the peers need.
     pub(super) fn say_to_all(&mut self) {
         let now = self.now;
-        self.draw_challenge();
+        let challenge = self.draw_challenge(false);
         let echoes: Vec<Echo> =
             self.peers.iter().filter_map(|peer| peer.echo(now, self.detection)).collect();
         let parts = echoes.len().div_ceil(HELLO_ECHOES_MAX).max(1);
@@ -20,7 +20,7 @@ impl Reach {
             let start = part * HELLO_ECHOES_MAX;
             let end = (start + HELLO_ECHOES_MAX).min(echoes.len());
             let highest = if part + 1 == parts { u32::MAX } else { echoes[end - 1].node.get() };
-            let hello = self.hello((lowest, highest), echoes[start..end].to_vec(), None);
+            let hello = self.hello(challenge, (lowest, highest), echoes[start..end].to_vec(), None);
             self.actions.push_back(Action::Say { to: Destination::All, hello });
             lowest = highest.saturating_add(1);
         }
@@ -48,8 +48,9 @@ impl Reach {
         needs.fold(self.interval(), Duration::min)
     }
 
-    /// Answers one incarnation that is not heard (yet), where its hello came from.
-    pub(super) fn answer(&mut self, place: Place, incarnation: u64) {
+    /// Answers one incarnation where its hello came from, with a large hello if it is asked for an
+    /// echo.
+    pub(super) fn answer(&mut self, place: Place, incarnation: u64, asks: bool) {
         let now = self.now;
         let peer = self.peer(place);
         if peer.answers >= ANSWERS_MAX {
@@ -63,32 +64,40 @@ impl Reach {
             peer.up && holder.incarnation != incarnation && holder.was_alive_after(since)
         });
         let holder = holder.map(|s| Holder { incarnation: s.incarnation, age_ms: s.age_ms(now) });
-        let newest = self.challenges.back().map(|(_, at)| now.since(*at));
-        if newest.is_none_or(|age| age > self.interval()) {
-            self.draw_challenge();
-        }
-        let hello = self.hello((node.get(), node.get()), vec![echo], holder);
+        let newest = self.challenges.iter().rfind(|challenge| challenge.full == asks).copied();
+        let fresh = newest.filter(|challenge| now.since(challenge.drawn) <= self.interval());
+        let challenge = fresh.unwrap_or_else(|| self.draw_challenge(asks));
+        let hello = self.hello(challenge, (node.get(), node.get()), vec![echo], holder);
         self.actions.push_back(Action::Say { to: Destination::Source, hello });
     }
 
-    fn hello(&self, covers: (u32, u32), echoes: Vec<Echo>, holder: Option<Holder>) -> Hello {
+    fn hello(
+        &self,
+        challenge: Challenge,
+        covers: (u32, u32),
+        echoes: Vec<Echo>,
+        holder: Option<Holder>,
+    ) -> Hello {
         Hello {
-            challenge: self.challenges.back().map_or(0, |(value, _)| *value),
+            challenge: challenge.value,
             age_ms: self.age_ms(),
             stamp: micros(self.now),
             heard: u16::try_from(self.heard.len()).unwrap_or(u16::MAX),
             detection_ms: u16::try_from(self.detection.as_millis()).unwrap_or(DETECTION_MS_MAX),
             covers,
             echoes,
+            full: challenge.full,
             holder,
         }
     }
 
-    fn draw_challenge(&mut self) {
+    fn draw_challenge(&mut self, full: bool) -> Challenge {
         if self.challenges.len() == CHALLENGES_MAX {
             self.challenges.pop_front();
         }
-        self.challenges.push_back((self.rng.u64(..), self.now));
+        let challenge = Challenge { value: self.rng.u64(..), drawn: self.now, full };
+        self.challenges.push_back(challenge);
+        challenge
     }
 
     pub(super) fn age_ms(&self) -> u64 {

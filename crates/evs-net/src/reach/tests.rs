@@ -325,7 +325,7 @@ fn a_full_cluster_fits_into_hellos_of_bounded_size() {
     let count = 128;
     // One node is enough to look at; the others are its 127 peers.
     for id in 1..=count {
-        world.start(config(id, u64::from(id), count));
+        world.start(EndpointConfig { packet_bytes_max: 1_000, ..config(id, u64::from(id), count) });
     }
     world.run(INTERVAL * 2);
     assert_eq!(world.heard(0).len(), 127);
@@ -364,3 +364,47 @@ fn nothing_is_due_in_the_past_for_long() {
 }
 
 mod doubles;
+
+/// P34, P55: a path that lets small packets pass is none.
+#[test]
+fn a_peer_that_gets_small_packets_only_is_not_heard() {
+    let mut world = World::empty();
+    world.bytes_max = 1_000;
+    world.start(config(1, 100, 2));
+    world.start(config(2, 200, 2));
+    world.run(DETECTION * 10);
+    assert_eq!((world.heard(0), world.heard(1)), (vec![], vec![]));
+    let large = world.recorded.iter().filter(|(_, datagram)| datagram.len() > 1_000).count();
+    assert!(large < 10 * 10 * 2 * 5, "answers are bounded: {large}");
+    world.bytes_max = usize::MAX;
+    world.run(INTERVAL * 2);
+    assert_eq!(world.heard(0), [processor(2, 200)]);
+    assert_eq!(world.heard(1), [processor(1, 100)]);
+}
+
+/// P9, P10
+#[test]
+fn a_peer_found_deaf_is_down_and_back_after_large_packets_passed_and_twice_the_target() {
+    let mut world = World::formed(2);
+    world.distrust(0, processor(2, 200));
+    assert_eq!(world.downs(0), [(processor(2, 200), DownCause::Deaf)]);
+    let held = world.run_until(DETECTION * 4, |world| !world.heard(0).is_empty());
+    assert!(held >= DETECTION * 2 && held <= DETECTION * 2 + INTERVAL, "{held:?}");
+    world.distrust(0, processor(2, 200));
+    let held = world.run_until(DETECTION * 8, |world| !world.heard(0).is_empty());
+    assert!(held >= DETECTION * 4, "twice as long the second time: {held:?}");
+}
+
+#[test]
+fn a_peer_that_is_lost_again_and_again_is_held_down_for_longer_and_longer() {
+    let mut world = World::formed(2);
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        world.cut(1, 0);
+        world.run_until(DETECTION * 2, |world| world.heard(0).is_empty());
+        world.heal();
+        let took = world.run_until(DETECTION * 20, |world| !world.heard(0).is_empty());
+        held.push(took.as_millis() / DETECTION.as_millis());
+    }
+    assert_eq!(held, [0, 1, 2, 4]);
+}

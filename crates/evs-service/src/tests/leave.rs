@@ -12,7 +12,8 @@ use crate::{Config, ConnectError, DRAIN_MAX, Output, SendError, Service};
 fn left(net: &Net, node: u32) -> Option<u64> {
     net.nodes[&node].outputs.iter().find_map(|output| match output {
         Output::Left { dropped } => Some(*dropped),
-        Output::Persist(_)
+        Output::Distrust(_)
+        | Output::Persist(_)
         | Output::Room { .. }
         | Output::ToClient { .. }
         | Output::Transition { .. }

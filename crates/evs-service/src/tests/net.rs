@@ -157,7 +157,8 @@ impl Net {
         while let Some(output) = service.poll_output() {
             match output {
                 Output::Transmit { to, packet } => sent.push((to, packet)),
-                other @ (Output::Left { .. }
+                other @ (Output::Distrust(_)
+                | Output::Left { .. }
                 | Output::Persist(_)
                 | Output::Room { .. }
                 | Output::ToClient { .. }
@@ -278,6 +279,7 @@ impl Net {
         let of_client = |output: &Output| match output {
             Output::ToClient { client: c, event } if *c == client => Some(event.clone()),
             Output::ToClient { .. }
+            | Output::Distrust(_)
             | Output::Left { .. }
             | Output::Persist(_)
             | Output::Room { .. }
@@ -308,6 +310,7 @@ impl Net {
         let room = |output: &Output| match output {
             Output::Room { client: c, bytes } if *c == client => Some(*bytes),
             Output::Room { .. }
+            | Output::Distrust(_)
             | Output::Left { .. }
             | Output::Persist(_)
             | Output::ToClient { .. }

@@ -83,6 +83,7 @@ impl World {
             cluster: String::from("simulated"),
             seal,
             detection,
+            packet_bytes_max: options.packet_bytes_max,
         };
         let origins = options.origins;
         let service = evs_service::Config {
@@ -352,6 +353,25 @@ impl World {
             return None;
         }
         Some((ring.ring_id()?, ring.members()?.len()))
+    }
+
+    /// How long the longest hold-down of a peer still lasts.
+    #[must_use]
+    pub fn held_down_for(&self) -> Nanos {
+        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
+        let longest = machines.map(|machine| machine.endpoint.held_down_for()).max();
+        // A clock may run slower than the world's.
+        longest.map_or(0, |held| u64::try_from(held.as_nanos()).unwrap_or(u64::MAX) / 4 * 5)
+    }
+
+    /// The ids of the members of the ring in which a node is now; none if it is in none.
+    #[must_use]
+    pub fn members(&self, id: u32) -> Vec<u32> {
+        let machine = self.nodes[self.index(id)].machine.as_ref();
+        let ring = machine.map(|machine| machine.service.ring());
+        let ring = ring.filter(|ring| ring.state() == totem::StateKind::Operational);
+        let members = ring.and_then(|ring| ring.members());
+        members.into_iter().flatten().map(|member| member.node.get()).collect()
     }
 
     /// The state of a node's membership protocol, if the node is up.

@@ -271,6 +271,12 @@ impl World {
 
     fn service_output(&mut self, node: usize, output: Output) {
         match output {
+            Output::Distrust(peer) => {
+                self.tell(node, &format_args!("distrusts {peer}"));
+                if let Some(machine) = self.nodes[node].machine.as_mut() {
+                    machine.endpoint.distrust(peer);
+                }
+            }
             Output::Left { dropped } => {
                 self.tell(node, &format_args!("left, dropped {dropped}"));
                 if let Some(machine) = self.nodes[node].machine.as_mut() {

@@ -18,6 +18,7 @@ fn hellos(cluster: &Cluster, name: &str, key: Option<ClusterKey>, node: u32) -> 
         cluster: name.to_owned(),
         seal: key.map_or(SealMode::Clear, SealMode::Sealed),
         detection: Duration::from_secs(1),
+        packet_bytes_max: 1_400,
     };
     let start = Instant::from_nanos(1_000_000_000);
     let mut endpoint = Endpoint::new(config, 1, start);

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use evs_model::{Guarantee, Members, defect};
+use evs_model::{Guarantee, Members, Processor, defect};
 
 use crate::context::Context;
 use crate::old::{OldRing, at_places};
@@ -69,6 +69,12 @@ impl Plan {
         let held = |seq: &u64| self.entries.iter().any(|entry| entry.holds(*seq));
         let last = self.high_seq.saturating_sub(u64::from(defect!(RecoverySkipsOne)));
         old.order.window.missing(last).filter(held)
+    }
+
+    /// Who of T holds this, by its own word.
+    pub(crate) fn holders(&self, seq: u64) -> impl Iterator<Item = Processor> + '_ {
+        let told = self.transitional.iter().zip(&self.entries);
+        told.filter(move |(_, entry)| entry.holds(seq)).map(|(holder, _)| holder)
     }
 
     /// Step 1: in R, all unordered messages, and the others up to the first gap or the first safe

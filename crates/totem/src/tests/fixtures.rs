@@ -400,7 +400,7 @@ impl Together {
                 Output::Configure(Configuration::Transitional { members, .. }) => {
                     history.push(alloc::format!("transitional {}", nodes(&members)));
                 }
-                Output::Persist(_) | Output::Transition { .. } => {}
+                Output::Distrust(_) | Output::Persist(_) | Output::Transition { .. } => {}
             }
         }
         for (to, packet) in sent {

@@ -105,7 +105,10 @@ impl Broken {
             Output::Configure(Configuration::Transitional { members, .. }) => {
                 Some(alloc::format!("T of {}", members.len()))
             }
-            Output::Persist(_) | Output::Transmit { .. } | Output::Transition { .. } => None,
+            Output::Distrust(_)
+            | Output::Persist(_)
+            | Output::Transmit { .. }
+            | Output::Transition { .. } => None,
         };
         self.solo.outputs.iter().filter_map(line).collect()
     }
