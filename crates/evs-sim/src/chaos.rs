@@ -4,6 +4,7 @@
 
 use totem::PacketKind;
 
+use crate::plots::Plots;
 use crate::world::{Aim, Backlog, Disk, Fault, Kind, Nanos, Options, World};
 
 /// The moves, each with a weight that is drawn for each run.
@@ -74,6 +75,7 @@ pub struct Chaos {
     delay: Nanos,
     interval: Nanos,
     next: Nanos,
+    plots: Plots,
     /// When which node starts again that was restarted faster than its death can be noticed.
     restarts: Vec<(Nanos, u32)>,
     until: Nanos,
@@ -94,7 +96,11 @@ impl Chaos {
         let until = detection * if options.nodes <= 16 { rng.u64(8..=40) } else { rng.u64(3..=8) };
         let next = rng.u64(0..=interval * 2);
         let delay = options.weather.delay;
-        Self { rng, weights, detection, delay, interval, next, restarts: Vec::new(), until }
+        let plots = Plots::draw(options);
+        // Beside plots there is little else, or they would be foiled.
+        let interval = if plots.any() { interval * 4 } else { interval };
+        let restarts = Vec::new();
+        Self { rng, weights, detection, delay, interval, next, plots, restarts, until }
     }
 
     /// When the faults stop.
@@ -106,7 +112,8 @@ impl Chaos {
     /// When something strikes next.
     #[must_use]
     pub fn next(&self) -> Nanos {
-        self.restarts.iter().map(|(at, _)| *at).fold(self.next, Nanos::min)
+        let first = self.next.min(self.plots.next());
+        self.restarts.iter().map(|(at, _)| *at).fold(first, Nanos::min)
     }
 
     /// Makes every move that is due.
@@ -116,6 +123,7 @@ impl Chaos {
             self.restarts.iter().filter(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
         self.restarts.retain(|(at, _)| *at > now);
         due.into_iter().for_each(|id| self.restart(world, id));
+        self.plots.strike(world);
         if self.next <= now {
             let total: u32 = self.weights.iter().sum();
             let mut drawn = self.rng.u32(0..total.max(1));

@@ -9,6 +9,7 @@ use evs_model::mutation::{Defect, activate};
 
 use crate::run::{Failure, last_panic, run, violations_of};
 use crate::scenarios::SCENARIOS;
+use crate::world::Options;
 
 /// What noticed a defect.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,16 +60,28 @@ fn by_scenario(defect: Defect) -> Option<Catch> {
     })
 }
 
+/// A world of many nodes takes as long as hundreds of small ones, and notices no more.
+fn few_nodes(seed: u64) -> Option<u32> {
+    let drawn = Options::draw(seed, None).nodes;
+    (drawn > NODES_MAX).then_some(3 + drawn % 5)
+}
+
+/// Most nodes of a world in which a defect is looked for.
+const NODES_MAX: u32 = 7;
+
 fn by_seed(defect: Defect, first: u64, seeds: u64) -> Option<Catch> {
     (0..seeds).find_map(|i| {
         let seed = first.wrapping_add(i);
-        let outcome = run(seed, None, None);
+        let nodes = few_nodes(seed);
+        let outcome = run(seed, nodes, None);
         let failure = outcome.failure?;
         let judged = matches!(failure, Failure::Contract(_));
-        let others = if judged { violations_of(seed, None) } else { Vec::new() };
+        let others = if judged { violations_of(seed, nodes) } else { Vec::new() };
         let aimed = others.iter().find(|v| v.property.to_string() == defect.breaks());
         let found = aimed.map_or_else(|| failure.to_string(), ToString::to_string);
         let by = found.split(' ').next().unwrap_or_default().to_owned();
-        Some(Catch { by, seeds: i + 1, scenario: None, found: format!("seed {seed:#x}: {found}") })
+        let nodes = nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
+        let found = format!("--seed {seed:#x}{nodes}: {found}");
+        Some(Catch { by, seeds: i + 1, scenario: None, found })
     })
 }

@@ -21,6 +21,7 @@ pub mod checker;
 pub mod graphs;
 pub mod history;
 pub mod hunt;
+mod plots;
 mod run;
 pub mod scenarios;
 pub mod script;

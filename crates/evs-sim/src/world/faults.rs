@@ -59,6 +59,8 @@ faults! {
     Merge => "merge",
     /// A fault struck right at a transition of a node's state.
     Ambush => "ambush",
+    /// A plot began: faults that do harm only together.
+    Plot => "plot",
     /// A path began to lose many datagrams.
     Lossy => "lossy",
     /// A path became slow.

@@ -20,6 +20,14 @@ impl World {
         }
     }
 
+    /// Whatever is held back from a node arrives.
+    pub fn release(&mut self, id: u32) {
+        let node = self.index(id);
+        let (due, held) = std::mem::take(&mut self.held).into_iter().partition(|h| h.to == node);
+        self.held = held;
+        self.arrive_late(due);
+    }
+
     /// A node has installed a ring: what was held back for so long arrives.
     pub(super) fn installed(&mut self, node: usize) {
         let mut due = Vec::new();
@@ -34,6 +42,10 @@ impl World {
                 place += 1;
             }
         }
+        self.arrive_late(due);
+    }
+
+    fn arrive_late(&mut self, due: Vec<Held>) {
         let at = self.now + self.network.weather.delay;
         for Held { to, datagram, .. } in due {
             self.schedule(at, Event::Arrive { to, datagram });

@@ -263,6 +263,9 @@ impl World {
         let id = self.nodes[node].id.get();
         match sprung {
             Some(Snare::Crash) => self.crash(id),
+            Some(Snare::Isolate) => {
+                (1..=self.len()).filter(|other| *other != id).for_each(|other| self.cut(id, other));
+            }
             Some(Snare::Pause) => self.pause(id),
             None => {}
         }

@@ -22,6 +22,8 @@ pub enum Moment {
 pub enum Snare {
     /// The process ends, between two outputs.
     Crash,
+    /// The node is cut off from all others, both ways.
+    Isolate,
     /// The process stands still, once it has done what it is doing.
     Pause,
 }
