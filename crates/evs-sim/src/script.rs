@@ -60,6 +60,12 @@ impl Script {
         Self { world, clients: BTreeMap::new(), tag: 0, from: 0 }
     }
 
+    /// The world as it is.
+    #[must_use]
+    pub const fn world_seen(&self) -> &World {
+        &self.world
+    }
+
     /// The world, for what the script has no word for.
     pub const fn world(&mut self) -> &mut World {
         &mut self.world

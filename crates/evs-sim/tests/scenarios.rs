@@ -4,24 +4,9 @@
 use evs_model::Guarantee::{self, Agreed, Fifo, Safe, Unordered};
 use evs_sim::checker::check;
 use evs_sim::script::Script;
-use evs_sim::world::{Aim, Kind, Options, Origins, Strike, World};
-use totem::PacketKind;
+use evs_sim::world::{Options, World};
 
 const ALL: [Guarantee; 4] = [Unordered, Fifo, Agreed, Safe];
-
-/// So many data packets from one node are lost on the way to each of these.
-fn lose_data(world: &mut World, from: u32, to: &[u32], count: u32) {
-    for id in to {
-        world.aim(Aim {
-            from: Some(from as usize - 1),
-            to: Some(*id as usize - 1),
-            kind: Some(Kind::Ring(PacketKind::Mcast)),
-            after: 0,
-            count,
-            does: Strike::Drop,
-        });
-    }
-}
 
 #[test]
 fn three_form_one_ring_and_deliver_every_guarantee() {
@@ -93,44 +78,12 @@ fn busy_sides_merge_too() {
     script.finish();
 }
 
-/// P40.
-#[test]
-fn three_sides_merge_while_one_joins_and_one_leaves() {
-    let mut script = World::script(7);
-    script.crash(7).partition(&[&[1, 2], &[3, 4], &[5, 6]]).run_for(3_000);
-    (1..=6).for_each(|id| {
-        script.send(id, Agreed, 20);
-    });
-    script.heal().start(7).leave(5).run_for(6_000);
-    assert!(script.world().is_one_ring());
-    script.finish();
-}
-
-/// P19.
-#[test]
-fn a_restart_faster_than_its_death_is_noticed_is_a_new_member() {
-    for id in 1..=3 {
-        let mut script = World::script(3);
-        script.send(id, Safe, 30).run_for(1).crash(id).run_for(5).start_wiped(id);
-        script.until_one_ring(5_000).send(id, Safe, 5).run_for(200).finish();
-    }
-}
-
 #[test]
 fn an_orderly_leave_sends_what_was_accepted() {
     let mut script = World::script(3);
     script.send(2, Safe, 200).leave(2).run_for(1_500);
     assert!(!script.world().is_up(2));
     assert_eq!(script.delivered(1), 200);
-    script.finish();
-}
-
-/// P29.
-#[test]
-fn three_of_five_leave_together() {
-    let mut script = World::script(5);
-    script.send(1, Agreed, 50).leave(1).leave(3).leave(4).run_for(2_000);
-    assert!(script.world().is_one_ring());
     script.finish();
 }
 
@@ -190,27 +143,6 @@ fn restarts_beside_a_broken_pair_come_to_rest() {
     }
 }
 
-/// P45: 3 is excluded but still heard by 1, and its message reaches 1 late, at any moment of the
-/// exclusion.
-#[test]
-fn a_message_that_comes_after_it_was_reported_missing_is_delivered_by_all_or_none() {
-    for half_ms in 0..120 {
-        let mut script = World::script(3);
-        let delay = 190_000_000 + half_ms * 500_000;
-        for to in [0, 1] {
-            script.aim(Aim {
-                from: Some(2),
-                to: Some(to),
-                kind: Some(Kind::Ring(PacketKind::Mcast)),
-                after: 0,
-                count: 1,
-                does: Strike::Delay(delay),
-            });
-        }
-        script.send(3, Agreed, 1).cut(2, 3).run_for(1_000).finish();
-    }
-}
-
 #[test]
 fn a_path_that_is_cut_one_way_counts_as_cut() {
     let mut script = World::script(4);
@@ -219,75 +151,6 @@ fn a_path_that_is_cut_one_way_counts_as_cut() {
     script.run_for(10_000);
     assert_eq!(script.configurations(2), before);
     script.finish();
-}
-
-/// P43: 4 sends, all but 1 lose it, 4 crashes: the others agree on what is left.
-#[test]
-fn what_one_survivor_holds_all_deliver() {
-    let mut script = World::script(4);
-    lose_data(script.world(), 4, &[2, 3], 50);
-    script.send(4, Agreed, 3).send(2, Agreed, 3).run_for(2).crash(4).run_for(2_000);
-    assert_eq!(script.delivered(1), script.delivered(2));
-    script.finish();
-}
-
-/// P23: each commit token of an attempt lost once, or again and again.
-#[test]
-fn an_attempt_survives_the_loss_of_any_commit_token() {
-    for hop in 0..8 {
-        for count in [1, 20] {
-            let mut script = World::script(4);
-            script.aim(Aim {
-                from: None,
-                to: None,
-                kind: Some(Kind::Ring(PacketKind::CommitToken)),
-                after: hop,
-                count,
-                does: Strike::Drop,
-            });
-            script.send(1, Safe, 20).run_for(1).crash(4).run_for(3_000);
-            assert!(script.world().is_one_ring(), "commit token {hop} lost {count} times");
-            script.finish();
-        }
-    }
-}
-
-/// P25: one member of three, or the only other one, crashes between any two outputs of a
-/// membership change.
-#[test]
-fn a_crash_between_any_two_outputs_is_survived() {
-    for outputs in 0..60 {
-        let mut script = World::script(4);
-        script.send(2, Safe, 5).send(1, Agreed, 5).run_for(1).crash(4).run_for(150);
-        script.crash_after(1 + outputs % 3, outputs).run_for(1_500);
-        script.finish();
-    }
-}
-
-/// `docs/protocol.md` §2: R = {1, 2, 3, 4}; 3's packet is lost to all others; 1 sends a safe one
-/// after it; 3 crashes and 4 is cut off; 1 installs with 2, 2 does not come so far; 2 and 4 meet.
-#[test]
-fn a_promise_of_a_failed_recovery_is_kept() {
-    for outputs in 0..40 {
-        let mut script = World::script(4);
-        lose_data(script.world(), 3, &[1, 2, 4], 1);
-        script.send(3, Agreed, 1).run_for(1).send(1, Safe, 1).run_for(1);
-        script.crash(3).partition(&[&[1, 2], &[4]]).run_for(150);
-        script.crash_after(1, outputs).run_for(100);
-        script.partition(&[&[1], &[2, 4]]).run_for(1_500).finish();
-    }
-}
-
-/// P45: a data packet that its receiver gets only after the ring that it belongs to is two rings
-/// old.
-#[test]
-fn a_packet_that_comes_two_rings_late_changes_nothing() {
-    for held in 1..=3 {
-        let mut script = World::script(3);
-        script.aim(Aim::at(Kind::Ring(PacketKind::Mcast)).from(1).to(3).held(held));
-        script.send(1, Agreed, 1).run_for(20).crash(2).run_for(600).start(2);
-        script.until_one_ring(5_000).send(1, Safe, 3).crash(2).run_for(1_000).finish();
-    }
 }
 
 #[test]
@@ -301,33 +164,6 @@ fn a_narrow_path_delays_and_loses_but_breaks_nothing() {
 fn a_small_receive_buffer_loses_but_breaks_nothing() {
     let mut script = World::script(3);
     script.buffer(2, 2).send(1, Agreed, 300).send(3, Safe, 100).run_for(3_000).finish();
-}
-
-/// P20: what was to be stored is lost, or an old state of the disk comes back.
-#[test]
-fn ring_ids_stay_unique_without_what_was_stored() {
-    let mut script = World::script(3);
-    for round in 0..6 {
-        script.disk_stalls(1).crash(2).run_for(600).start(2).until_one_ring(5_000);
-        script.send(1, Safe, 3).run_for(1).crash(1).run_for(round * 60);
-        if round % 2 == 0 {
-            script.start(1);
-        } else {
-            script.start_older(1, 5);
-        }
-        script.disk_goes_on(1).until_one_ring(5_000);
-    }
-    script.finish();
-}
-
-#[test]
-fn clocks_that_are_off_by_a_tenth_change_nothing() {
-    let mut script = World::script(3);
-    let before = script.configurations(1);
-    script.clock_rate(1, 100_000).clock_rate(3, -100_000);
-    script.send(1, Safe, 50).send(3, Agreed, 50).run_for(20_000);
-    assert_eq!(script.configurations(1), before);
-    script.finish();
 }
 
 /// LIVE-4.
@@ -354,26 +190,4 @@ fn at_the_end_of_time_nothing_breaks() {
     script.run_for(2_000).send(1, Agreed, 10).send(2, Safe, 10).run_for(5_000);
     let judged = check(script.history()).expect("the contract is kept");
     assert!(judged.deliveries > 0);
-}
-
-/// P13: every counter passes 2^32 while messages flow and nodes come and go.
-#[test]
-fn counters_pass_two_to_the_32() {
-    let edge = (1 << 32) - 5;
-    let origins = Origins {
-        ring: edge,
-        seq: edge,
-        token: edge,
-        row: edge,
-        join: edge,
-        sequenced: edge,
-        client: edge,
-        message: edge,
-        sealed: edge,
-    };
-    let mut script = Script::cold(Options { origins, ..Options::fair(1, 3) });
-    script.world().start_all();
-    script.until_one_ring(5_000).send(1, Safe, 50).send(2, Agreed, 50).crash(3).run_for(1_000);
-    script.start(3).until_one_ring(5_000).partition(&[&[1], &[2, 3]]).run_for(2_000);
-    script.send(1, Agreed, 50).heal().run_for(2_000).finish();
 }

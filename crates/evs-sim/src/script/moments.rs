@@ -58,6 +58,12 @@ impl Script {
         self
     }
 
+    /// A node is cut off from all others when it has come to these moments, one after the other.
+    pub fn isolate_at(&mut self, id: u32, moments: &[Moment]) -> &mut Self {
+        self.world.trap(id, moments, Snare::Isolate);
+        self
+    }
+
     /// A node's process stops when it has come to these moments, one after the other.
     pub fn pause_at(&mut self, id: u32, moments: &[Moment]) -> &mut Self {
         self.world.trap(id, moments, Snare::Pause);

@@ -4,7 +4,15 @@
 //!
 //! `UPDATE=1 cargo test -p evs-sim --test pitfalls` writes the transcripts anew.
 
+mod attempts;
+mod churn;
 mod flow;
+mod identity;
+mod membership;
 mod messages;
+mod numbers;
+mod recovery;
 mod stage;
+mod stream;
 mod token;
+mod wire;

@@ -1,0 +1,73 @@
+//! Changes without end: P49, P50.
+
+use std::time::Duration;
+
+use evs_model::Guarantee::{Agreed, Safe};
+use evs_sim::script::Script;
+use evs_sim::world::{Note, Noted, Options, World};
+use totem::{Held, StateKind};
+
+use crate::stage::{D, MS, US, attempts, left_and_joined_add_up};
+
+/// Ten thousand changes of the ring, with messages under way at each: what a processor holds at
+/// the end is what it held after the first hundred.
+#[test]
+fn p49_nothing_is_left_behind_by_ten_thousand_changes() {
+    let detection = Duration::from_millis(50);
+    let mut script = Script::warm(Options { detection, ..Options::fair(1, 3) });
+    let mut early = (Held::default(), 0);
+    for change in 0..10_000 {
+        script.send(1, Agreed, 2).send_one(2, Safe, 3_000);
+        script.world().run_for(300 * US);
+        script.crash(3).start(3).until_one_ring(5 * D);
+        if change == 100 {
+            early = held(script.run_for(D).world(), 1);
+        }
+    }
+    let late = held(script.run_for(D).world(), 1);
+    assert_eq!(late.0, early.0);
+    // Written out, the whole state is no longer but for the digits of its numbers.
+    assert!(late.1 <= early.1 + early.1 / 10, "{} bytes, {} early", late.1, early.1);
+    left_and_joined_add_up(script.world());
+}
+
+/// What a node's processor holds, and how long all of its service's state is when written out.
+fn held(world: &World, id: u32) -> (Held, usize) {
+    let service = world.service(id).expect("it is up");
+    (service.ring().held(), format!("{service:?}").len())
+}
+
+/// Nodes join, die and leave so often that every other attempt is overtaken by the next; 1 lives
+/// through a thousand of them, and loses nothing.
+#[test]
+fn p50_old_messages_survive_a_thousand_attempts() {
+    let mut rng = fastrand::Rng::with_seed(50);
+    let mut script = World::script(6);
+    let mut failed = 0;
+    while attempts(script.world(), 1, 0) < 1_000 {
+        // An attempt has half of D for its consensus: a change comes after half of that.
+        let mean = Duration::from_millis(D / 4);
+        let wait = mean.mul_f64(-rng.f64().max(1e-9).ln());
+        script.world().run_for(u64::try_from(wait.as_nanos()).unwrap_or(D * MS));
+        let id = rng.u32(2..=6);
+        match (script.world().is_up(id), rng.u32(0..4)) {
+            (false, _) => script.start(id),
+            (true, 0) => script.leave(id),
+            (true, _) => script.crash(id),
+        };
+        let from = rng.u32(1..=6);
+        script.try_send(from, if rng.bool() { Agreed } else { Safe }, 600);
+    }
+    for note in script.world().journal() {
+        failed += usize::from(gave_up(note));
+    }
+    assert!(failed > 100, "{failed} attempts failed");
+    left_and_joined_add_up(script.world());
+    script.finish();
+}
+
+fn gave_up(note: &Note) -> bool {
+    use StateKind::{Commit, Gather, Recovery};
+    note.processor.node.get() == 1
+        && matches!(note.what, Noted::Moved { from: Commit | Recovery, to: Gather, .. })
+}
