@@ -12,7 +12,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -236,41 +236,25 @@ fn name(document: &Document<'_>, name: Found<String>) -> String {
 }
 
 fn nodes(document: &Document<'_>, sections: Vec<Section<'_>>) -> BTreeMap<NodeId, SocketAddr> {
-    let mut nodes: BTreeMap<NodeId, SocketAddr> = BTreeMap::new();
+    let (mut ids, mut nodes) = (BTreeSet::new(), BTreeMap::new());
     for mut section in sections {
         let id = section.number_required("id", 0..=u64::from(u32::MAX), "id = 1");
         let address = section.text_required("address", "address = \"10.0.0.1:5405\"");
         section.finish();
-        let id = id.and_then(|id| node_id(document, &id).map(|node| (node, id)));
-        let address = address.and_then(|found| {
-            let parsed = node_address(&found.value);
-            parsed
-                .map_err(|what| document.report(found.mistake(what)))
-                .ok()
-                .map(|address| (address, found))
-        });
-        let (Some((node, id)), Some((address, found))) = (id, address) else { continue };
-        if nodes.contains_key(&node) {
+        let node = id.as_ref().and_then(|id| node_id(document, id));
+        if let (Some(id), Some(node)) = (&id, node)
+            && !ids.insert(node)
+        {
             document.report(id.mistake(format!("node {node} is listed twice")));
-            continue;
         }
-        if let Some((other, _)) = nodes.iter().find(|(_, known)| **known == address) {
-            document.report(found.mistake(format!("{address} is node {other}'s address already")));
-        }
-        if let Some((other, known)) = nodes.iter().find(|(_, k)| k.is_ipv4() != address.is_ipv4()) {
-            let what = format!(
-                "{address} is {}, but node {other} has {known}: \
-                 all addresses must be of one family, IPv4 or IPv6",
-                family(&address)
-            );
-            document.report(found.mistake(what));
-        }
+        let address = address.and_then(|found| address_beside(document, &found, &nodes));
+        let (Some(id), Some(node), Some(address)) = (id, node, address) else { continue };
         if nodes.len() == MEMBERS_MAX {
             let what = format!("is one node too many, the limit (members_max) is {MEMBERS_MAX}");
             document.report(id.mistake(what));
             break;
         }
-        nodes.insert(node, address);
+        nodes.entry(node).or_insert(address);
     }
     nodes
 }
@@ -281,6 +265,33 @@ fn node_id(document: &Document<'_>, id: &Found<u64>) -> Option<NodeId> {
         document.report(id.mistake("is 0, which names nobody; node ids start at 1"));
     }
     node
+}
+
+/// The address of one more node beside those that are known. `None` only if that was reported.
+fn address_beside(
+    document: &Document<'_>,
+    found: &Found<String>,
+    nodes: &BTreeMap<NodeId, SocketAddr>,
+) -> Option<SocketAddr> {
+    let address = match node_address(&found.value) {
+        Ok(address) => address,
+        Err(what) => {
+            document.report(found.mistake(what));
+            return None;
+        }
+    };
+    if let Some((other, _)) = nodes.iter().find(|(_, known)| **known == address) {
+        document.report(found.mistake(format!("{address} is node {other}'s address already")));
+    }
+    if let Some((other, known)) = nodes.iter().find(|(_, k)| k.is_ipv4() != address.is_ipv4()) {
+        let what = format!(
+            "{address} is {}, but node {other} has {known}: \
+             all addresses must be of one family, IPv4 or IPv6",
+            family(&address)
+        );
+        document.report(found.mistake(what));
+    }
+    Some(address)
 }
 
 /// Parses the address of a node: one host's, with its port. Names are not looked up, because a

@@ -86,6 +86,24 @@ fn all_mistakes_are_told_at_once_in_the_order_of_their_lines() {
 }
 
 #[test]
+fn each_half_of_a_node_is_checked_whatever_the_other_is() {
+    let text = least_but("id = 2", "id = 1").replace("10.0.0.2:5405", "10.0.0.2");
+    let mistakes = Config::parse(&text).expect_err("two mistakes");
+    let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "9: cluster.nodes[2].id: node 1 is listed twice",
+            "10: cluster.nodes[2].address: the port is missing, like \"10.0.0.2:5405\"",
+        ]
+    );
+    let text = least_but("id = 2", "id = 0").replace("10.0.0.2:5405", "10.0.0.1:5405");
+    let mistakes = Config::parse(&text).expect_err("two mistakes");
+    let lines: Vec<_> = mistakes.iter().map(|mistake| mistake.line).collect();
+    assert_eq!(lines, [Some(9), Some(10)]);
+}
+
+#[test]
 fn a_mistake_is_shown_with_file_line_and_key() {
     let dir = std::env::temp_dir().join(format!("evsd-config-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a directory");
