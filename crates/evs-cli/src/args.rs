@@ -9,10 +9,6 @@ use evs::{Group, Guarantee};
 #[derive(Debug, Parser)]
 #[command(name = "evs", version, after_help = EXIT_CODES)]
 pub struct Args {
-    /// The daemon's socket; without it /run/evs/evsd.sock.
-    #[arg(long, global = true, value_name = "PATH", env = "EVS_SOCKET")]
-    pub socket: Option<PathBuf>,
-
     /// Prints JSON, one object per line.
     #[arg(long, global = true)]
     pub json: bool,
@@ -46,12 +42,24 @@ pub enum Command {
     Send(SendArgs),
 
     /// Prints the daemon's own report: ring, peers, clients, warnings; with --json also counters.
-    Status,
+    Status(Daemon),
+}
+
+/// Which daemon a command talks to.
+#[derive(Arguments, Clone, Debug)]
+pub struct Daemon {
+    /// The daemon's socket; without it /run/evs/evsd.sock.
+    #[arg(long, value_name = "PATH", env = "EVS_SOCKET")]
+    pub socket: Option<PathBuf>,
 }
 
 /// Arguments of `evs send`.
 #[derive(Arguments, Debug)]
 pub struct SendArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: Daemon,
+
     /// The groups: names of at most 32 bytes, or 0x and 64 hexadecimal digits.
     #[arg(required = true, value_name = "GROUP", value_parser = group)]
     pub groups: Vec<Group>,
@@ -68,6 +76,10 @@ pub struct SendArgs {
 /// Arguments of `evs listen`.
 #[derive(Arguments, Debug)]
 pub struct ListenArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: Daemon,
+
     /// The groups: names of at most 32 bytes, or 0x and 64 hexadecimal digits.
     #[arg(required = true, value_name = "GROUP", value_parser = group)]
     pub groups: Vec<Group>,
@@ -80,6 +92,10 @@ pub struct ListenArgs {
 /// Arguments of `evs members`.
 #[derive(Arguments, Debug)]
 pub struct MembersArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: Daemon,
+
     /// Goes on and prints each change.
     #[arg(long, short)]
     pub watch: bool,
@@ -88,6 +104,10 @@ pub struct MembersArgs {
 /// Arguments of `evs bench`.
 #[derive(Arguments, Clone, Debug)]
 pub struct BenchArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: Daemon,
+
     /// Bytes in a message.
     #[arg(long, value_name = "BYTES", default_value_t = 1400)]
     pub size: usize,
@@ -191,6 +211,16 @@ mod tests {
     fn a_guarantee_is_called_as_it_is_printed() {
         assert_eq!(guarantee("safe"), Ok(Guarantee::Safe));
         assert!(guarantee("strong").is_err());
+    }
+
+    /// What a command's help shows is of use to it.
+    #[test]
+    fn a_command_has_a_socket_exactly_if_it_talks_to_a_daemon() {
+        for subcommand in Args::command().get_subcommands() {
+            let has = subcommand.get_arguments().any(|arg| arg.get_id() == "socket");
+            assert_eq!(has, subcommand.get_name() != "keygen", "{}", subcommand.get_name());
+        }
+        assert!(Args::try_parse_from(["evs", "keygen", "--socket", "/x", "/y"]).is_err());
     }
 
     #[test]

@@ -15,13 +15,13 @@ use evs::{Client, Group};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use crate::args::{Args, BenchArgs};
+use crate::args::BenchArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session;
 
-pub(crate) fn run(args: &Args, bench: &BenchArgs, output: &mut Output) -> Result<(), Failure> {
-    let first = session::open(args)?;
+pub(crate) fn run(bench: &BenchArgs, output: &mut Output) -> Result<(), Failure> {
+    let first = session::open(&bench.daemon)?;
     let limit = first.limits().message_bytes_max;
     if bench.size > limit {
         let what = format!("--size {}: the limit (message_bytes_max) is {limit}", bench.size);
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args, bench: &BenchArgs, output: &mut Output) -> Result
     if bench.latency {
         latency::run(&clients[0], group, bench, output)
     } else {
-        throughput::run(args, &clients, group, bench, output)
+        throughput::run(&clients, group, bench, output)
     }
 }
 

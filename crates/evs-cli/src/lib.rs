@@ -23,7 +23,7 @@ mod status;
 
 use std::process::ExitCode;
 
-pub use args::{Args, BenchArgs, Command, ListenArgs, MembersArgs, SendArgs};
+pub use args::{Args, BenchArgs, Command, Daemon, ListenArgs, MembersArgs, SendArgs};
 use failure::Failure;
 use output::Output;
 
@@ -32,12 +32,12 @@ use output::Output;
 pub fn run(args: &Args) -> ExitCode {
     let mut output = Output::new(args.json);
     let done = match &args.command {
-        Command::Bench(bench) => bench::run(args, bench, &mut output),
+        Command::Bench(bench) => bench::run(bench, &mut output),
         Command::Keygen { file } => keygen::run(file, &mut output),
-        Command::Listen(listen) => listen::run(args, listen, &mut output),
-        Command::Members(members) => members::run(args, members, &mut output),
-        Command::Send(send) => send::run(args, send, &mut output),
-        Command::Status => status::run(args, &mut output),
+        Command::Listen(listen) => listen::run(listen, &mut output),
+        Command::Members(members) => members::run(members, &mut output),
+        Command::Send(send) => send::run(send, &mut output),
+        Command::Status(daemon) => status::run(daemon, &mut output),
     };
     match done.and_then(|()| output.flush().map_err(Failure::from)) {
         Ok(()) => ExitCode::SUCCESS,

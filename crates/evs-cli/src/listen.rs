@@ -2,24 +2,17 @@
 
 use evs::Event;
 
-use crate::args::{Args, ListenArgs};
+use crate::args::ListenArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::{events, session};
 
-pub(crate) fn run(args: &Args, listen: &ListenArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = session::open(args)?;
+pub(crate) fn run(listen: &ListenArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = session::open(&listen.daemon)?;
     client.join(&listen.groups)?;
     let mut left = listen.count.unwrap_or(u64::MAX);
     while left > 0 {
-        // What has been printed is shown before this waits for more.
-        let event = match client.try_recv()? {
-            Some(event) => event,
-            None => {
-                output.flush()?;
-                client.recv()?
-            }
-        };
+        let event = session::next(&client, output)?;
         output.print(|| events::text(&event), || events::json(&event))?;
         if let Event::Disconnected { reason } = event {
             output.flush()?;

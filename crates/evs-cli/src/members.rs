@@ -3,14 +3,14 @@
 use evs::{Client, Event};
 use serde_json::json;
 
-use crate::args::{Args, MembersArgs};
+use crate::args::MembersArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::Current;
 use crate::{events, session};
 
-pub(crate) fn run(args: &Args, members: &MembersArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = session::open(args)?;
+pub(crate) fn run(members: &MembersArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = session::open(&members.daemon)?;
     if members.watch {
         return watch(&client, output);
     }
@@ -34,10 +34,10 @@ pub(crate) fn run(args: &Args, members: &MembersArgs, output: &mut Output) -> Re
 
 fn watch(client: &Client, output: &mut Output) -> Result<(), Failure> {
     loop {
-        let event = client.recv()?;
+        let event = session::next(client, output)?;
         output.print(|| events::text(&event), || events::json(&event))?;
-        output.flush()?;
         if let Event::Disconnected { reason } = event {
+            output.flush()?;
             return Err(Failure::disconnected(reason));
         }
     }

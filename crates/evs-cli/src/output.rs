@@ -2,7 +2,10 @@
 //! any other, never a panic.
 
 use std::io::{self, BufWriter, Stdout, Write as _};
+use std::os::fd::BorrowedFd;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde_json::Value;
 
 #[derive(Debug)]
@@ -40,5 +43,25 @@ impl Output {
     /// Shows what was printed.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
+    }
+
+    /// Waits until a descriptor is readable, or a signal was handled.
+    ///
+    /// # Errors
+    /// A broken pipe: nobody can read any more what would be printed.
+    pub(crate) fn wait_with(&self, source: BorrowedFd<'_>) -> io::Result<()> {
+        // Of the output nothing is asked: that it is closed is always told.
+        let mut fds = [
+            PollFd::from_borrowed_fd(source, PollFlags::IN),
+            PollFd::new(self.to.get_ref(), PollFlags::empty()),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if fds[1].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
     }
 }

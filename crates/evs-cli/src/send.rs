@@ -5,13 +5,13 @@ use std::io::{self, Read as _};
 use evs::{Guarantee, MessageId};
 use serde_json::json;
 
-use crate::args::{Args, SendArgs};
+use crate::args::SendArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session;
 
-pub(crate) fn run(args: &Args, send: &SendArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = session::open(args)?;
+pub(crate) fn run(send: &SendArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = session::open(&send.daemon)?;
     let body = match &send.message {
         Some(text) => text.clone().into_bytes(),
         None => standard_input(client.limits().message_bytes_max)?,

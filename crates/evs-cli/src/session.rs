@@ -1,11 +1,13 @@
 //! Connecting as the command line says.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use evs::{Client, ConnectOptions, Event, Members, RingId};
 
-use crate::args::Args;
+use crate::args::Daemon;
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// What a session begins with: the configuration in force.
 #[derive(Debug)]
@@ -15,8 +17,8 @@ pub(crate) struct Current {
 }
 
 /// A session with the daemon that the command line names.
-pub(crate) fn open(args: &Args) -> Result<Client, Failure> {
-    open_at(args.socket.as_deref())
+pub(crate) fn open(daemon: &Daemon) -> Result<Client, Failure> {
+    open_at(daemon.socket.as_deref())
 }
 
 /// A session with the daemon at a socket, or at the usual one.
@@ -27,6 +29,18 @@ pub(crate) fn open_at(socket: Option<&Path>) -> Result<Client, Failure> {
         None => options,
     };
     Ok(Client::connect_with(&options)?)
+}
+
+/// The next event. What has been printed is shown before this waits for it; where nobody can read
+/// what would be printed, there is nothing to wait for.
+pub(crate) fn next(client: &Client, output: &mut Output) -> Result<Event, Failure> {
+    loop {
+        if let Some(event) = client.try_recv()? {
+            return Ok(event);
+        }
+        output.flush()?;
+        output.wait_with(client.as_fd())?;
+    }
 }
 
 /// Takes the first event.

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::args::Args;
+use crate::args::Daemon;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session;
 
-pub(crate) fn run(args: &Args, output: &mut Output) -> Result<(), Failure> {
-    let report = session::open(args)?.status_json()?;
+pub(crate) fn run(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
+    let report = session::open(daemon)?.status_json()?;
     if output.is_json() {
         output.line(&report)?;
         return Ok(());

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 
 use super::{age, histogram, latency_json, latency_text, stamp};
-use crate::args::{Args, BenchArgs};
+use crate::args::BenchArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session;
@@ -20,13 +20,12 @@ use crate::session;
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 pub(super) fn run(
-    args: &Args,
     receivers: &[Client],
     group: Group,
     bench: &BenchArgs,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let senders = senders(args, bench)?;
+    let senders = senders(bench)?;
     let run = Run {
         begin: Instant::now(),
         group,
@@ -48,8 +47,8 @@ pub(super) fn run(
 }
 
 /// A client for each sender: those at the first daemon, and with `--all-send` at the others.
-fn senders(args: &Args, bench: &BenchArgs) -> Result<Vec<Client>, Failure> {
-    let mut sockets: Vec<Option<&PathBuf>> = vec![args.socket.as_ref()];
+fn senders(bench: &BenchArgs) -> Result<Vec<Client>, Failure> {
+    let mut sockets: Vec<Option<&PathBuf>> = vec![bench.daemon.socket.as_ref()];
     if bench.all_send {
         sockets.extend(bench.also.iter().map(Some));
     }
