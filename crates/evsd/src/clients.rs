@@ -47,6 +47,12 @@ const ACCEPTS_PER_TURN: usize = 16;
 /// What one client may cost in one turn of the loop, and all of them together, in bytes.
 const CLIENT_COST_PER_TURN: usize = 256 << 10;
 const COST_PER_TURN: usize = 1 << 20;
+/// How many lines about clients that come and go the log has in [`SESSION_LINES_EVERY`].
+pub const SESSION_LINES: u32 = 100;
+
+/// The interval of [`SESSION_LINES`].
+pub const SESSION_LINES_EVERY: Duration = Duration::from_secs(60);
+
 
 /// What clients may use, and what they are told at the start.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +97,8 @@ pub struct Clients {
 /// What happened to clients since the start.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
 pub struct ClientsStats {
+    slow_log: RateLimit,
+    session_log: RateLimit,
     /// Sessions that began.
     pub accepted: u64,
     /// Connections refused because of their user and groups.
@@ -158,6 +166,8 @@ impl Clients {
                 refused_other: 0,
                 protocol_errors: 0,
                 too_slow: 0,
+            slow_log: RateLimit::new(LOG_EVERY),
+            session_log: RateLimit::of(SESSION_LINES, SESSION_LINES_EVERY),
                 silent: 0,
                 dropped_while_leaving: 0,
             },

@@ -3,7 +3,8 @@
 //! Responsible for: the format, the filter, the queue's limit, the count of lines it lost, limits
 //! on lines that a stranger can cause, and the end of the process at a panic.
 //! Not responsible for: what is logged. INFO is a change of membership, or a client that came or
-//! went; WARN is what an operator should look at; the rest is DEBUG and TRACE.
+//! went (some of them, where many do); WARN is what an operator should look at; the rest is DEBUG
+//! and TRACE.
 
 use std::io::Write as _;
 use std::panic::PanicHookInfo;
@@ -81,12 +82,14 @@ fn write_last_words(panic: &PanicHookInfo<'_>) {
     }
 }
 
-/// Lets one line of a kind pass in each interval and counts the rest, for lines that a stranger or
-/// a broken client can cause.
+/// Lets some lines of a kind pass in each interval and counts the rest, for lines that a stranger
+/// or a client can cause.
 #[derive(Debug)]
 pub struct RateLimit {
+    lines: u32,
     interval: Duration,
-    last: Option<Instant>,
+    begun: Option<Instant>,
+    admitted: u32,
     suppressed: u64,
 }
 
@@ -94,16 +97,25 @@ impl RateLimit {
     /// A limit of one line in each interval.
     #[must_use]
     pub const fn new(interval: Duration) -> Self {
-        Self { interval, last: None, suppressed: 0 }
+        Self::of(1, interval)
+    }
+
+    /// A limit of so many lines in each interval; one begins with its first line.
+    #[must_use]
+    pub const fn of(lines: u32, interval: Duration) -> Self {
+        Self { lines, interval, begun: None, admitted: 0, suppressed: 0 }
     }
 
     /// Whether a line may be written; if so, how many were suppressed since the last one.
     pub fn admit(&mut self, now: Instant) -> Option<u64> {
-        if self.last.is_some_and(|last| now.since(last) < self.interval) {
+        if self.begun.is_none_or(|begun| now.since(begun) >= self.interval) {
+            (self.begun, self.admitted) = (Some(now), 0);
+        }
+        if self.admitted == self.lines {
             self.suppressed += 1;
             return None;
         }
-        self.last = Some(now);
+        self.admitted += 1;
         Some(std::mem::take(&mut self.suppressed))
     }
 }
@@ -120,5 +132,17 @@ mod tests {
         assert_eq!(limit.admit(at(5001)), None);
         assert_eq!(limit.admit(at(5999)), None);
         assert_eq!(limit.admit(at(6000)), Some(2));
+    }
+
+    #[test]
+    fn several_lines_pass_in_an_interval_that_begins_with_the_first() {
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let mut limit = RateLimit::of(2, Duration::from_secs(1));
+        assert_eq!(limit.admit(at(5000)), Some(0));
+        assert_eq!(limit.admit(at(5900)), Some(0));
+        assert_eq!(limit.admit(at(5999)), None);
+        assert_eq!(limit.admit(at(6000)), Some(1));
+        assert_eq!(limit.admit(at(6999)), Some(0));
+        assert_eq!(limit.admit(at(6999)), None);
     }
 }

@@ -103,11 +103,10 @@ impl Clients {
         connection.name = hello.name;
         self.by_id.insert(client, slot);
         self.stats.accepted += 1;
-        let connection = self.slots[slot].connection.as_ref().expect("it was there a line above");
-        tracing::info!(
-            %client, name = connection.name, pid = connection.peer.pid, uid = connection.peer.uid,
-            "client connected"
-        );
+        if let Some(suppressed) = self.session_log.admit(now) {
+            let (name, pid, uid) = (&connection.name, connection.peer.pid, connection.peer.uid);
+            tracing::info!(%client, name, pid, uid, suppressed, "client connected");
+        }
     }
 
     pub(super) fn refuse(&mut self, now: Instant, slot: usize, reason: Refusal) {

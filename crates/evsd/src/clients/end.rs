@@ -53,12 +53,16 @@ impl Clients {
         let name = &connection.name;
         let (messages_sent, events_delivered) = (sent, events_count);
         if reason == DisconnectReason::TooSlow {
-            tracing::warn!(
-                %client, name, %reason, messages_sent, events_delivered, "client disconnected"
-            );
-        } else {
+            if let Some(suppressed) = self.slow_log.admit(now) {
+                tracing::warn!(
+                    %client, name, %reason, messages_sent, events_delivered, suppressed,
+                    "client disconnected"
+                );
+            }
+        } else if let Some(suppressed) = self.session_log.admit(now) {
             tracing::info!(
-                %client, name, %reason, messages_sent, events_delivered, "client disconnected"
+                %client, name, %reason, messages_sent, events_delivered, suppressed,
+                "client disconnected"
             );
         }
         self.deadlines.insert((until, slot));
@@ -103,9 +107,12 @@ impl Clients {
             let (sent, events) = (session.sent, session.events_count);
             node.disconnect(now, client);
             self.by_id.remove(&client);
-            tracing::info!(
-                %client, why, messages_sent = sent, events_delivered = events, "client left"
-            );
+            if let Some(suppressed) = self.session_log.admit(now) {
+                tracing::info!(
+                    %client, why, messages_sent = sent, events_delivered = events, suppressed,
+                    "client left"
+                );
+            }
         }
         self.remove(slot);
     }

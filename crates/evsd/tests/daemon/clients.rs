@@ -8,6 +8,7 @@ use evs::Guarantee;
 use evs_ipc::{ClientFrame, EncodeFrame as _, Hello, Refusal, ServerFrame};
 use evs_model::{DisconnectReason, Event, Groups};
 use evs_testkit::{Cluster, RawClient, Setup, until};
+use evsd::clients::SESSION_LINES;
 
 use rustix::process::Signal;
 
@@ -197,6 +198,22 @@ fn a_message_above_the_limits_of_a_node_reaches_its_clients() {
         sender.send(Guarantee::Agreed, &[large], &vec![5; 1 << 20]).expect("sent");
         assert_eq!(next_message(&receiver).body.len(), 1 << 20);
     }
+}
+
+/// D24: programs that come and go in a loop. All lines are in the log when a later one is.
+#[test]
+fn clients_that_come_and_go_do_not_fill_the_log() {
+    let cluster = formed(setup(1));
+    for _ in 0..SESSION_LINES {
+        client(&cluster, 1);
+    }
+    cluster.signal(1, Signal::HUP).expect("it runs");
+    until_logged(&cluster, 1, &["SIGHUP is ignored"]);
+    let log = cluster.log(1);
+    let is_about_clients =
+        |line: &&str| ["client connected", "client left"].iter().any(|what| line.contains(what));
+    let lines = log.lines().filter(is_about_clients).count();
+    assert_eq!(lines, usize::try_from(SESSION_LINES).expect("small"), "{log}");
 }
 
 /// A client that does not take its replies gets no more of its requests read; others do.
