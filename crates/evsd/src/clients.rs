@@ -38,8 +38,20 @@ pub const LINGER: Duration = Duration::from_secs(60);
 /// least time left is closed.
 pub const TRANSIENT_MAX: usize = 256;
 
-/// How often the log tells of clients that were refused, or that broke the protocol.
+/// When another connection comes, those that are being ended keep at most so many times the bytes
+/// that may wait for one client (`client_event_bytes_max`); beyond, the ones that have the least
+/// time left are closed.
+pub const ENDING_QUEUES: usize = 4;
+
+/// How often the log tells of clients that were refused, that broke the protocol, and that were too
+/// slow.
 const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// How many lines about clients that come and go the log has in [`SESSION_LINES_EVERY`].
+pub const SESSION_LINES: u32 = 100;
+
+/// The interval of [`SESSION_LINES`].
+pub const SESSION_LINES_EVERY: Duration = Duration::from_secs(60);
 
 /// Most connections taken from the listener in one turn of the loop.
 const ACCEPTS_PER_TURN: usize = 16;
@@ -47,12 +59,6 @@ const ACCEPTS_PER_TURN: usize = 16;
 /// What one client may cost in one turn of the loop, and all of them together, in bytes.
 const CLIENT_COST_PER_TURN: usize = 256 << 10;
 const COST_PER_TURN: usize = 1 << 20;
-/// How many lines about clients that come and go the log has in [`SESSION_LINES_EVERY`].
-pub const SESSION_LINES: u32 = 100;
-
-/// The interval of [`SESSION_LINES`].
-pub const SESSION_LINES_EVERY: Duration = Duration::from_secs(60);
-
 
 /// What clients may use, and what they are told at the start.
 #[derive(Clone, Copy, Debug)]
@@ -91,14 +97,14 @@ pub struct Clients {
     status_requests: Vec<(ClientId, u32)>,
     refused_log: RateLimit,
     broken_log: RateLimit,
+    slow_log: RateLimit,
+    session_log: RateLimit,
     stats: ClientsStats,
 }
 
 /// What happened to clients since the start.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
 pub struct ClientsStats {
-    slow_log: RateLimit,
-    session_log: RateLimit,
     /// Sessions that began.
     pub accepted: u64,
     /// Connections refused because of their user and groups.
@@ -160,14 +166,14 @@ impl Clients {
             status_requests: Vec::new(),
             refused_log: RateLimit::new(LOG_EVERY),
             broken_log: RateLimit::new(LOG_EVERY),
+            slow_log: RateLimit::new(LOG_EVERY),
+            session_log: RateLimit::of(SESSION_LINES, SESSION_LINES_EVERY),
             stats: ClientsStats {
                 accepted: 0,
                 refused_access: 0,
                 refused_other: 0,
                 protocol_errors: 0,
                 too_slow: 0,
-            slow_log: RateLimit::new(LOG_EVERY),
-            session_log: RateLimit::of(SESSION_LINES, SESSION_LINES_EVERY),
                 silent: 0,
                 dropped_while_leaving: 0,
             },

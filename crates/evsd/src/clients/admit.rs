@@ -12,7 +12,7 @@ use evs_service::ConnectError;
 use mio::Registry;
 
 use super::connection::{Connection, EventStream, Phase, Session};
-use super::{Clients, HELLO_WITHIN, TRANSIENT_MAX};
+use super::{Clients, HELLO_WITHIN};
 
 /// What the kernel may hold for a client that is about to read.
 const EVENT_SOCKET_BYTES: usize = 1 << 20;
@@ -27,11 +27,7 @@ impl Clients {
             }
         };
         let admitted = self.admission.admits(&peer);
-        while self.deadlines.len() >= TRANSIENT_MAX
-            && let Some(&(_, slot)) = self.deadlines.first()
-        {
-            self.expire(slot);
-        }
+        self.make_room();
         let until = now + HELLO_WITHIN;
         let slot = self.free_slot();
         let connection = Connection::new(control, peer, HELLO_FRAME_BYTES_MAX, until);

@@ -80,6 +80,17 @@ pub(super) enum Input {
     Gone,
 }
 
+/// What a client says that is being ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Waste {
+    /// So many bytes, and perhaps more.
+    Bytes(usize),
+    /// Nothing now.
+    Nothing,
+    /// The client is gone.
+    Gone,
+}
+
 impl Connection {
     /// A client that has to say Hello.
     pub(super) fn new(
@@ -137,7 +148,7 @@ impl Connection {
     }
 
     /// The next frame. A client that does not take its replies gets no more of its requests read,
-    /// until it does.
+    /// until it does; or until its socket is shut, for what it has sent is sent.
     pub(super) fn next(&mut self) -> Result<Input, Fault> {
         loop {
             self.paused = self.must_pause();
@@ -167,15 +178,25 @@ impl Connection {
             Phase::Session(session) => session.welcome.is_none(),
             Phase::Hello { .. } | Phase::Ending { .. } => true,
         };
-        !welcomed || (self.replies.bytes() > REPLY_BYTES_PAUSE && !self.deaf)
+        let waits = self.replies.bytes() > REPLY_BYTES_PAUSE;
+        !welcomed || (waits && !self.deaf && !self.shut)
     }
 
-    /// Queues a reply.
+    /// Whether it can write no more requests: its session is about to end.
+    pub(super) const fn is_shut(&self) -> bool {
+        self.shut
+    }
+
+    /// Queues a reply. At the end of a session those are lost that do not fit: nobody waited for
+    /// the others to be read.
     pub(super) fn reply(&mut self, frame: &ServerFrame) -> Result<(), Fault> {
         if self.deaf {
             return Ok(());
         }
-        self.replies.push(frame).map_err(Fault::Replies)
+        match self.replies.push(frame) {
+            Err(full) if !self.shut => Err(Fault::Replies(full)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Writes what the sockets take: events first, then the welcome, then replies. Returns whether
@@ -244,20 +265,31 @@ impl Connection {
         }
     }
 
-    /// Reads and forgets what the client still says; returns whether it is gone. Where this side
-    /// has shut the socket, its end says nothing of the client.
-    pub(super) fn is_gone(&mut self) -> bool {
+    /// Reads and forgets some of what the client still says. Where this side has shut the socket,
+    /// its end says nothing of the client.
+    pub(super) fn waste(&mut self) -> Waste {
         let mut waste = [0; 4096];
         while self.readable {
             match rustix::io::read(&self.control, &mut waste) {
                 Ok(0) if self.shut => self.readable = false,
-                Ok(0) => return true,
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(0) => return Waste::Gone,
+                Ok(bytes) => return Waste::Bytes(bytes),
+                Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => self.readable = false,
-                Err(_) => return true,
+                Err(_) => return Waste::Gone,
             }
         }
-        false
+        Waste::Nothing
+    }
+
+    /// Bytes of events and replies that are kept for it.
+    pub(super) fn bytes_left(&self) -> usize {
+        let events = match &self.phase {
+            Phase::Session(session) => session.events.bytes(),
+            Phase::Ending { events: Some(events), .. } => events.bytes(),
+            Phase::Hello { .. } | Phase::Ending { events: None, .. } => 0,
+        };
+        events + self.replies.bytes()
     }
 }
 

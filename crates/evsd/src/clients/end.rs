@@ -4,7 +4,7 @@ use evs_model::{DisconnectReason, Instant};
 use evs_node::Node;
 
 use super::connection::{Connection, Fault, Phase, Session};
-use super::{Clients, LINGER};
+use super::{Clients, ENDING_QUEUES, LINGER, TRANSIENT_MAX};
 
 impl Clients {
     /// A client that broke the protocol, or whose socket broke.
@@ -126,6 +126,34 @@ impl Clients {
             tracing::debug!(pid = connection.peer.pid, "a client said no Hello and is dropped");
         }
         self.remove(slot);
+    }
+
+    /// Closes connections that are being ended until there is room for another: for its place, and
+    /// for what may have to wait for it.
+    pub(super) fn make_room(&mut self) {
+        while self.deadlines.len() >= TRANSIENT_MAX
+            && let Some(&(_, slot)) = self.deadlines.first()
+        {
+            self.expire(slot);
+        }
+        let bytes_max = ENDING_QUEUES * self.terms.client_event_bytes_max as usize;
+        while self.ending_bytes() > bytes_max {
+            let holder = self.ending().find_map(|(slot, bytes)| (bytes > 0).then_some(slot));
+            self.expire(holder.expect("somebody holds these bytes"));
+        }
+    }
+
+    /// Bytes that are kept for connections that are being ended.
+    pub(super) fn ending_bytes(&self) -> usize {
+        self.ending().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// How many bytes are kept for each connection that has a deadline, the nearest first.
+    fn ending(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.deadlines.iter().filter_map(|(_, slot)| {
+            let connection = self.slots[*slot].connection.as_ref()?;
+            Some((*slot, connection.bytes_left()))
+        })
     }
 
     pub(super) fn remove(&mut self, slot: usize) {

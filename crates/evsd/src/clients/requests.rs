@@ -5,12 +5,15 @@ use evs_model::{Group, Groups, Instant, send_cost};
 use evs_node::Node;
 use evs_service::{RequestError, SendError};
 
-use super::Clients;
-use super::connection::{Fault, Input, Phase};
+use super::connection::{Fault, Input, Phase, Waste};
+use super::{CLIENT_COST_PER_TURN, Clients};
 
-/// What any frame costs of the budget of a turn, and what a status report costs, in bytes.
+/// What any frame costs of the budget of a turn, in bytes.
 const FRAME_COST: usize = 1 << 10;
-const STATUS_COST: usize = 64 << 10;
+
+/// What a status report costs: all that a client has, so that its replies hold it
+/// (`REPLY_BYTES_MAX`), and the few of a turn are soon made.
+const STATUS_COST: usize = CLIENT_COST_PER_TURN;
 
 impl Clients {
     /// Reads one client's requests up to a cost. Returns what it cost and whether there may be
@@ -26,10 +29,15 @@ impl Clients {
         while cost < allowed {
             let Some(connection) = &mut self.slots[slot].connection else { return (cost, false) };
             if matches!(connection.phase, Phase::Ending { .. }) {
-                if connection.is_gone() {
-                    self.remove(slot);
+                match connection.waste() {
+                    Waste::Bytes(bytes) => cost += bytes,
+                    Waste::Nothing => return (cost, false),
+                    Waste::Gone => {
+                        self.remove(slot);
+                        return (cost, false);
+                    }
                 }
-                return (cost, false);
+                continue;
             }
             let frame = match connection.next() {
                 Ok(Input::Frame(frame)) => frame,
@@ -84,7 +92,10 @@ impl Clients {
                 return Ok(cost);
             }
             ClientFrame::Status { request } => {
-                self.status_requests.push((client, request));
+                // At the end of a session nobody counts the requests that are left.
+                if !connection.is_shut() {
+                    self.status_requests.push((client, request));
+                }
                 return Ok(STATUS_COST);
             }
             ClientFrame::Join { request, groups } => {

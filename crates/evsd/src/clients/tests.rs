@@ -2,10 +2,14 @@
 
 mod stand;
 
-use evs_ipc::ClientFrame;
-use evs_model::DisconnectReason;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use stand::{Stand, large_event, send};
+use evs_ipc::{ClientFrame, EncodeFrame as _, Hello, STATUS_BYTES_MAX};
+use evs_model::{DisconnectReason, Groups};
+
+use super::ENDING_QUEUES;
+use stand::{Caller, Stand, large_event, send};
 
 /// The daemon stops, and looks at what its clients say before it writes the last event: the socket
 /// that it has shut itself is no client that went away.
@@ -18,74 +22,132 @@ fn a_client_is_told_of_the_stop_though_its_socket_was_looked_at_before() {
     stand.clients.end_all(stand.now, &mut stand.node);
     stand.clients.take_turn(stand.now, &mut stand.node);
     stand.flush();
-    assert_eq!(client.until_disconnected(), DisconnectReason::Shutdown);
+    assert_eq!(stand.last_words(&mut client), Some(DisconnectReason::Shutdown));
 }
 
 /// An event on its way to a client that has closed its sockets finds that out before the requests
 /// are read that it had sent (EVS-3).
 #[test]
 fn what_a_client_had_sent_is_sent_though_an_event_cannot_be_written_to_it() {
-    let mut stand = Stand::new();
-    let mut witness = stand.connect();
-    stand.join(&mut witness);
-    let mut client = stand.connect();
-    for number in 1..=3 {
-        client.say(&send(&[number]));
-    }
+    let (mut stand, mut witness, mut client) = with_witness();
+    client.say_three();
     stand.clients.deliver(stand.now, &mut stand.node, client.id(), &large_event());
     drop(client);
     stand.flush();
     assert_eq!(stand.clients.len(), 1, "the client is not gone");
-    assert_eq!(stand.bodies(&mut witness, 3), [[1], [2], [3]]);
+    assert_eq!(stand.bodies(&mut witness, 3), THREE);
 }
 
 /// What a client was told is accepted is sent; it learns at once that nothing more is.
 #[test]
 fn what_a_client_had_sent_is_sent_though_it_is_too_slow() {
-    let mut stand = Stand::new();
-    let mut witness = stand.connect();
-    stand.join(&mut witness);
-    let mut client = stand.connect();
-    for number in 1..=3 {
-        client.say(&send(&[number]));
-    }
+    let (mut stand, mut witness, mut client) = with_witness();
+    client.say_three();
     stand.overfeed(&client);
+    // Its events are not even written yet.
+    assert!(client.try_say(&send(&[4])).is_err(), "it can still send");
     assert!(
         client.raw.reply().expect("no frame").is_none(),
         "its control socket is not at its end"
     );
-    assert!(client.try_say(&send(&[4])).is_err(), "it can still send");
-    assert_eq!(stand.bodies(&mut witness, 3), [[1], [2], [3]]);
-    assert_eq!(client.until_disconnected(), DisconnectReason::TooSlow);
+    assert_eq!(stand.bodies(&mut witness, 3), THREE);
+    assert_eq!(stand.last_words(&mut client), Some(DisconnectReason::TooSlow));
 }
 
 /// A client that reads neither events nor replies: its requests were left unread, its messages are
 /// sent all the same.
 #[test]
 fn what_a_client_had_sent_is_sent_though_its_replies_wait() {
+    let (mut stand, mut witness, mut client) = with_witness();
+    stand.fill_replies(&mut client);
+    client.say_three();
+    stand.overfeed(&client);
+    assert_eq!(stand.bodies(&mut witness, 3), THREE);
+}
+
+/// The same when the daemon stops, however many replies it asked for before.
+#[test]
+fn what_a_client_had_sent_before_the_stop_is_sent_though_its_replies_wait() {
+    let (mut stand, mut witness, mut client) = with_witness();
+    stand.fill_replies(&mut client);
+    client.say(&ClientFrame::Status { request: 0 });
+    let mut join = Vec::new();
+    ClientFrame::Join { request: 0, groups: Groups::default() }.encode(&mut join);
+    client.raw.send_bytes(&join.repeat(14_000)).expect("the socket takes them");
+    client.say_three();
+    stand.clients.take_last(stand.now, &mut stand.node);
+    assert!(!stand.clients.wants_status(), "reports are asked for");
+    assert_eq!(stand.clients.stats().protocol_errors, 0);
+    assert_eq!(stand.bodies(&mut witness, 3), THREE);
+}
+
+/// D9: who was refused may go on writing for as long as it likes.
+#[test]
+fn what_is_read_of_a_refused_client_has_a_budget() {
+    let mut stand = Stand::new();
+    let mut client = stand.knock();
+    client.say(&ClientFrame::Hello(Hello { version: 999, name: String::new() }));
+    stand.turn();
+    client.raw.send_bytes(&[0; 64 << 10]).expect("the socket takes it");
+    assert!(stand.look());
+    let slot = *stand.clients.ready.front().expect("it is ready");
+    let (cost, more) = stand.clients.serve(stand.now, slot, 10_000, &mut stand.node);
+    assert!((10_000..20_000).contains(&cost) && more, "{cost}, {more}");
+}
+
+/// A report may be as large as a reply can be, so each costs a client its turn.
+#[test]
+fn a_client_gets_one_status_report_in_a_turn_and_all_a_few() {
+    let mut stand = Stand::new();
+    let mut clients: Vec<_> = (0..8).map(|_| stand.connect()).collect();
+    for client in &mut clients {
+        for request in 1..=3 {
+            client.say(&ClientFrame::Status { request });
+        }
+    }
+    let report = "x".repeat(STATUS_BYTES_MAX);
+    let mut given = BTreeMap::<_, u32>::new();
+    while given.len() < 8 {
+        stand.look();
+        stand.clients.take_turn(stand.now, &mut stand.node);
+        let asked: BTreeSet<_> = stand.clients.status_requests.iter().map(|(c, _)| *c).collect();
+        let requests = stand.clients.status_requests.len();
+        assert!(asked.len() == requests && (1..=4).contains(&requests), "{requests} of {asked:?}");
+        asked.into_iter().for_each(|client| *given.entry(client).or_default() += 1);
+        stand.clients.give_status(stand.now, &mut stand.node, &report);
+        stand.flush();
+    }
+    assert_eq!(stand.clients.stats().protocol_errors, 0, "{given:?}");
+}
+
+/// D8: who connects again and again, and never reads, holds no more than a few queues.
+#[test]
+fn what_waits_for_disconnected_clients_is_bounded_in_bytes() {
+    let mut stand = Stand::new();
+    let mut gone: Vec<_> = (0..10)
+        .map(|_| {
+            let client = stand.connect();
+            stand.fill_events(&client);
+            stand.overfeed(&client);
+            stand.now = stand.now + Duration::from_millis(1);
+            client
+        })
+        .collect();
+    stand.knock();
+    let most = ENDING_QUEUES * stand.clients.terms.client_event_bytes_max as usize;
+    let waits = stand.clients.ending_bytes();
+    assert!((most / 2..=most).contains(&waits), "{waits} bytes wait");
+    assert_eq!(stand.last_words(&mut gone[9]), Some(DisconnectReason::TooSlow), "the last to go");
+    assert_eq!(stand.last_words(&mut gone[0]), None, "the first to go");
+}
+
+/// A client that has joined the group, and one whose messages to the group matter.
+fn with_witness() -> (Stand, Caller, Caller) {
     let mut stand = Stand::new();
     let mut witness = stand.connect();
     stand.join(&mut witness);
-    let mut client = stand.connect();
-    let slot = stand.clients.by_id[&client.id()];
-    let is_paused = |stand: &Stand| {
-        let connection = stand.clients.slots[slot].connection.as_ref();
-        connection.expect("a session").must_pause()
-    };
-    let status = "x".repeat(100_000);
-    for request in 1.. {
-        client.say(&ClientFrame::Status { request });
-        stand.turn();
-        stand.clients.give_status(stand.now, &mut stand.node, &status);
-        stand.flush();
-        if is_paused(&stand) {
-            break;
-        }
-        assert!(request < 100, "its replies never wait");
-    }
-    for number in 1..=3 {
-        client.say(&send(&[number]));
-    }
-    stand.overfeed(&client);
-    assert_eq!(stand.bodies(&mut witness, 3), [[1], [2], [3]]);
+    let client = stand.connect();
+    (stand, witness, client)
 }
+
+const THREE: [[u8; 1]; 3] = [[1], [2], [3]];

@@ -12,10 +12,10 @@ fn connection() -> (Connection, UnixStream) {
 #[test]
 fn a_client_that_closed_its_socket_is_gone() {
     let (mut connection, theirs) = connection();
-    assert!(!connection.is_gone());
+    assert_eq!(connection.waste(), Waste::Nothing);
     drop(theirs);
     connection.note_ready(true, false);
-    assert!(connection.is_gone());
+    assert_eq!(connection.waste(), Waste::Gone);
 }
 
 /// Its last words are still to be written.
@@ -23,8 +23,8 @@ fn a_client_that_closed_its_socket_is_gone() {
 fn a_client_whose_socket_was_shut_on_this_side_is_not_gone() {
     let (mut connection, theirs) = connection();
     connection.shut();
-    assert!(!connection.is_gone());
+    assert_eq!(connection.waste(), Waste::Nothing);
     connection.note_ready(true, false);
-    assert!(!connection.is_gone());
+    assert_eq!(connection.waste(), Waste::Nothing);
     drop(theirs);
 }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use std::{io, iter};
 
-use evs_ipc::{ClientFrame, Hello, ServerFrame};
+use evs_ipc::{ClientFrame, Hello, STATUS_BYTES_MAX, ServerFrame};
 use evs_model::{
     ClientId, DisconnectReason, Event, Group, Groups, Guarantee, Instant, Message, MessageId,
     NodeId, Processor, RingId,
@@ -15,10 +15,11 @@ use evs_node::{Clock, Node, Output};
 use evs_testkit::RawClient;
 use mio::{Events, Poll, Token};
 
+use super::super::connection::Connection;
 use super::super::{Clients, Terms};
 use crate::admission::Admission;
 
-/// `client_event_bytes_max` of every client: a socket holds it.
+/// `client_event_bytes_max` of every client.
 const EVENT_BYTES_MAX: u32 = 64 << 10;
 
 const CLIENTS: Token = Token(64);
@@ -173,6 +174,53 @@ impl Stand {
         }
     }
 
+    /// Delivers events to a client until its socket holds no more of them.
+    pub(super) fn fill_events(&mut self, caller: &Caller) {
+        let event = large_event();
+        for _ in 0..TURNS_MAX {
+            self.clients.deliver(self.now, &mut self.node, caller.id(), &event);
+            self.flush();
+            if !self.connection(caller).has_said_all() {
+                return;
+            }
+        }
+        panic!("its socket is never full");
+    }
+
+    /// Has a client ask for reports that it does not read, until its requests are left unread and
+    /// its replies have little room left.
+    pub(super) fn fill_replies(&mut self, caller: &mut Caller) {
+        for request in 0..TURNS_MAX {
+            let bytes =
+                if self.connection(caller).has_said_all() { 30_000 } else { STATUS_BYTES_MAX };
+            caller.say(&ClientFrame::Status { request: u32::try_from(request).expect("small") });
+            self.turn();
+            self.clients.give_status(self.now, &mut self.node, &"x".repeat(bytes));
+            self.flush();
+            if self.connection(caller).must_pause() {
+                return;
+            }
+        }
+        panic!("its replies never wait");
+    }
+
+    fn connection(&self, caller: &Caller) -> &Connection {
+        let slot = self.clients.by_id[&caller.id()];
+        self.clients.slots[slot].connection.as_ref().expect("a session")
+    }
+
+    /// All that a client can still read; returns why its session ended, if it is told.
+    pub(super) fn last_words(&mut self, caller: &mut Caller) -> Option<DisconnectReason> {
+        loop {
+            self.turn();
+            match caller.raw.event().expect("events") {
+                Some(Event::Disconnected(reason)) => return Some(reason),
+                Some(_) => {}
+                None => return None,
+            }
+        }
+    }
+
     /// The bodies of the first so many messages that a client receives.
     pub(super) fn bodies(&mut self, caller: &mut Caller, count: usize) -> Vec<Vec<u8>> {
         // The first event is the configuration.
@@ -201,19 +249,15 @@ impl Caller {
         self.try_say(frame).expect("the socket takes it");
     }
 
-    pub(super) fn try_say(&mut self, frame: &ClientFrame) -> io::Result<()> {
-        self.raw.send(frame)
+    /// Sends three messages: 1, 2 and 3.
+    pub(super) fn say_three(&mut self) {
+        for number in 1..=3 {
+            self.say(&send(&[number]));
+        }
     }
 
-    /// Reads what was written to it so far, up to the event that ends the session.
-    pub(super) fn until_disconnected(&mut self) -> DisconnectReason {
-        loop {
-            match self.raw.event().expect("events until the last one") {
-                Some(Event::Disconnected(reason)) => return reason,
-                Some(_) => {}
-                None => panic!("the daemon hung up without a word"),
-            }
-        }
+    pub(super) fn try_say(&mut self, frame: &ClientFrame) -> io::Result<()> {
+        self.raw.send(frame)
     }
 }
 
