@@ -16,6 +16,9 @@ pub(crate) struct Peer {
     pub(crate) current: Option<Box<Session>>,
     /// Another incarnation that introduced itself and has not taken the place of `current`.
     pub(crate) candidate: Option<Box<Session>>,
+    /// When `current` took the place of another incarnation, of which nothing is remembered: not
+    /// even which counters were received.
+    pub(crate) replaced_at: Option<Instant>,
     /// Whether `current` is heard.
     pub(crate) up: bool,
     /// Hellos answered since the last periodic one.
@@ -40,6 +43,7 @@ impl Peer {
             node,
             current: None,
             candidate: None,
+            replaced_at: None,
             up: false,
             answers: 0,
             double_reported: None,

@@ -226,7 +226,7 @@ impl Reach {
         counter: u64,
         hello: &Hello,
     ) -> Result<(), Discard> {
-        let proven = self.proof(hello).is_some();
+        let proven = self.proof(place, hello).is_some();
         let incarnation = session.incarnation;
         let peer = self.peer(place);
         let occupied = peer.candidate.as_ref().is_some_and(|other| other.proven_at.is_some());
@@ -241,7 +241,7 @@ impl Reach {
     /// A hello of a known incarnation.
     pub(crate) fn on_hello(&mut self, place: Place, incarnation: u64, counter: u64, hello: &Hello) {
         let (now, detection) = (self.now, self.detection);
-        let proof = self.proof(hello);
+        let proof = self.proof(place, hello);
         let lists_me = self.lists_me(hello);
         let peer = self.peer(place);
         let was_up = peer.hears(incarnation);
@@ -319,10 +319,19 @@ impl Reach {
 
     /// The echo of a challenge that I drew no longer than the detection target ago, and the
     /// challenge.
-    fn proof(&self, hello: &Hello) -> Option<(Echo, Challenge)> {
+    ///
+    /// Nor before the sender's node had another incarnation: of the one that was replaced a
+    /// recording may echo what was drawn until then, and its counters are forgotten.
+    fn proof(&self, place: Place, hello: &Hello) -> Option<(Echo, Challenge)> {
         let echo = hello.about(self.me.node)??;
+        let replaced_at = match place {
+            Place::Own => None,
+            Place::Peer(index) => self.peers[index].replaced_at,
+        };
         let fresh = |challenge: &&Challenge| {
-            challenge.value == echo.challenge && self.now.since(challenge.drawn) < self.detection
+            challenge.value == echo.challenge
+                && self.now.since(challenge.drawn) < self.detection
+                && replaced_at.is_none_or(|replaced_at| challenge.drawn > replaced_at)
         };
         let challenge = self.challenges.iter().find(fresh)?;
         (echo.incarnation == self.me.incarnation).then_some((echo, *challenge))
@@ -406,7 +415,9 @@ impl Reach {
             return;
         };
         let incarnation = candidate.incarnation;
-        peer.current = Some(candidate);
+        if peer.current.replace(candidate).is_some() {
+            peer.replaced_at = Some(self.now);
+        }
         peer.claim = None;
         if let (true, Some(old)) = (was_up, old) {
             self.take_down(index, old, DownCause::Replaced(incarnation));

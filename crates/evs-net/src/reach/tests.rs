@@ -408,3 +408,24 @@ fn a_peer_that_is_lost_again_and_again_is_held_down_for_longer_and_longer() {
     }
     assert_eq!(held, [0, 1, 2, 4]);
 }
+
+/// What a dead incarnation said just before its end echoes challenges that are still fresh. Its
+/// successor has taken its place since, and with it went the memory of its counters.
+#[test]
+fn a_recording_of_a_predecessor_brings_nobody_back() {
+    let mut world = World::formed(2);
+    let packet = world.sealed(1, b"data");
+    assert!(world.inject(1, 0, &packet).is_ok());
+    let recorded = world.recorded.clone();
+    world.kill(1);
+    let new = world.start(config(2, 201, 2));
+    world.run_until(DETECTION, |world| world.heard(0) == [processor(2, 201)]);
+    // The successor falls silent for as long as it takes to be replaced.
+    world.cut(new, 0);
+    world.run(DETECTION * 3 / 10);
+    for (_, datagram) in recorded.iter().filter(|(from, _)| *from == 1) {
+        let _ = world.inject(1, 0, datagram);
+    }
+    assert_eq!(world.heard(0), [processor(2, 201)]);
+    assert!(world.inject(1, 0, &packet).is_err(), "it was handed up before");
+}
