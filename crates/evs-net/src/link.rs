@@ -6,7 +6,7 @@ use evs_model::NodeId;
 use thiserror::Error;
 
 use crate::EndpointConfig;
-use crate::wire::SEAL_OVERHEAD;
+use crate::wire::{DATAGRAM_BYTES_MAX, SEAL_OVERHEAD};
 
 /// One link of a node: its own address, the addresses of its peers, and the transport.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -101,16 +101,18 @@ impl Link {
 }
 
 /// Largest payload, for instance a ring packet, whose sealed datagram fits one IP packet of `mtu`
-/// bytes. 0 if none does.
+/// bytes; at most [`PAYLOAD_BYTES_MAX`](crate::PAYLOAD_BYTES_MAX). 0 if none does.
 #[must_use]
 pub const fn payload_bytes_max(mtu: usize, ipv6: bool) -> usize {
     datagram_bytes_max(mtu, ipv6).saturating_sub(SEAL_OVERHEAD)
 }
 
-/// Largest datagram that fits one IP packet of `mtu` bytes.
+/// Largest datagram that fits one IP packet of `mtu` bytes; none is larger than
+/// [`DATAGRAM_BYTES_MAX`].
 pub(crate) const fn datagram_bytes_max(mtu: usize, ipv6: bool) -> usize {
     let headers = UDP_HEADER + if ipv6 { IPV6_HEADER } else { IPV4_HEADER };
-    mtu.saturating_sub(headers)
+    let bytes = mtu.saturating_sub(headers);
+    if bytes < DATAGRAM_BYTES_MAX { bytes } else { DATAGRAM_BYTES_MAX }
 }
 
 const UDP_HEADER: usize = 8;
@@ -120,6 +122,7 @@ const IPV6_HEADER: usize = 40;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PAYLOAD_BYTES_MAX;
 
     fn link(bind: &str, peer: &str) -> Link {
         let peer = (NodeId::new(2).expect("not zero"), peer.parse().expect("an address"));
@@ -132,6 +135,15 @@ mod tests {
         assert_eq!(payload_bytes_max(1500, false), 1500 - 20 - 8 - 46);
         assert_eq!(payload_bytes_max(1500, true), 1500 - 40 - 8 - 46);
         assert_eq!(payload_bytes_max(50, false), 0);
+    }
+
+    /// Otherwise a full packet would be refused by the seal, for ever.
+    #[test]
+    fn a_payload_of_full_size_is_sealed_whatever_the_mtu() {
+        for ipv6 in [false, true] {
+            assert_eq!(payload_bytes_max(65_535, ipv6), PAYLOAD_BYTES_MAX);
+        }
+        assert_eq!(payload_bytes_max(9_000, false), 9_000 - 20 - 8 - 46);
     }
 
     #[test]
