@@ -114,9 +114,14 @@ impl Operational {
         Next::Stay
     }
 
-    pub(crate) fn on_token(&mut self, cx: &mut Context, token: Token) -> Next {
+    pub(crate) fn on_token(&mut self, cx: &mut Context, from: Processor, token: Token) -> Next {
         if token.ring != self.order.ring && !defect!(StaleToken) {
             cx.discard(Discard::ForeignRing);
+            return Next::Stay;
+        }
+        // Of a ring of one nobody else has a token: there would be nobody to give it up with.
+        if !self.order.members.contains(from) {
+            cx.discard(Discard::NotMember);
             return Next::Stay;
         }
         if token.token_seq <= self.token_seq && !defect!(DuplicateToken) {

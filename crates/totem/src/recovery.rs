@@ -12,7 +12,7 @@
 
 mod plan;
 
-use evs_model::{Configuration, Members, defect};
+use evs_model::{Configuration, Members, Processor, defect};
 
 use crate::attempt::Attempt;
 use crate::context::Context;
@@ -96,9 +96,11 @@ impl Recovery {
         self.first_token(cx)
     }
 
-    pub(crate) fn on_token(&mut self, cx: &mut Context, token: Token) -> Next {
+    pub(crate) fn on_token(&mut self, cx: &mut Context, from: Processor, token: Token) -> Next {
         if token.ring != self.new.ring {
             cx.discard(Discard::ForeignRing);
+        } else if !self.attempt.members().contains(from) {
+            cx.discard(Discard::NotMember);
         } else if token.token_seq <= self.token_seq {
             cx.discard(Discard::Duplicate);
         } else {

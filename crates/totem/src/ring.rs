@@ -377,7 +377,7 @@ fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet
         }
         (S::Recovery(_), Packet::Parked(_)) => cx.ignore(wrong),
         (S::Recovery(s), Packet::Recovered(p)) => s.on_recovered(cx, p),
-        (S::Recovery(s), Packet::Token(p)) => s.on_token(cx, *p),
+        (S::Recovery(s), Packet::Token(p)) => s.on_token(cx, from, *p),
         (S::Recovery(_), Packet::Wake(_)) => cx.ignore(wrong),
 
         (S::Operational(_), Packet::CommitToken(_)) => cx.ignore(Discard::Mismatch),
@@ -386,7 +386,7 @@ fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet
         (S::Operational(s), Packet::MergeDetect(p)) => s.on_merge_detect(cx, from, &p),
         (S::Operational(s), Packet::Parked(p)) => s.on_parked(cx, p),
         (S::Operational(_), Packet::Recovered(_)) => cx.ignore(Discard::Duplicate),
-        (S::Operational(s), Packet::Token(p)) => s.on_token(cx, *p),
+        (S::Operational(s), Packet::Token(p)) => s.on_token(cx, from, *p),
         (S::Operational(s), Packet::Wake(p)) => s.on_wake(cx, p),
 
         (S::Left(_), _) => cx.ignore(wrong),

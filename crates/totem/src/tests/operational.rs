@@ -52,6 +52,21 @@ fn a_token_of_another_ring_has_no_effect() {
     assert_eq!(solo.ring.stats().discards(Discard::ForeignRing), 1);
 }
 
+/// A ring of one would look after packets that nobody has, again and again without a pause, and has
+/// no token loss that would end it.
+#[test]
+fn a_token_of_a_stranger_has_no_effect() {
+    let mut solo = Solo::gathering(&[2]);
+    solo.pass(1_100 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Operational);
+    solo.sent();
+    let ring = solo.ring.ring_id().expect("installed");
+    let token = Token { token_seq: 100, seq: 9, aru: 9, ..Token::first(ring, &config().origins) };
+    solo.receive(1, Packet::Token(token.into()));
+    assert!(solo.sent().is_empty());
+    assert_eq!(solo.ring.stats().discards(Discard::NotMember), 1);
+}
+
 #[test]
 fn what_waits_is_sent_before_the_token_and_delivered_after_it() {
     let mut solo = Solo::operational(&ALL);
