@@ -58,15 +58,22 @@ impl Commit {
         }
     }
 
-    /// The second rotation shows everybody's entry.
+    /// The second rotation shows everybody's entry. What was agreed to in the first, and what this
+    /// processor wrote, is not for others to change.
     pub(crate) fn on_commit_token(&mut self, cx: &mut Context, commit: CommitToken) -> Next {
         let agreed = self.attempt.commit();
         let same_seq = defect!(RingSeqAlone) && commit.ring.seq == agreed.ring.seq;
-        if !same_seq && (commit.ring != agreed.ring || commit.members != agreed.members) {
+        let same = commit.ring == agreed.ring
+            && commit.members == agreed.members
+            && commit.terms == agreed.terms;
+        let place = agreed.members.index_of(cx.me).expect("agreed to as a member");
+        if !same_seq && !same {
             cx.discard(Discard::Mismatch);
         } else if commit.entries.iter().any(Option::is_none) {
             cx.discard(Discard::Duplicate);
-        } else if !self.old.as_ref().is_none_or(|old| old.matches(&commit)) {
+        } else if !same_seq && commit.entries[place] != agreed.entries[place]
+            || !self.old.as_ref().is_none_or(|old| old.matches(&commit))
+        {
             return Next::Gather(Cause::OutOfRange);
         } else {
             return Next::Recovery(commit.into());

@@ -183,6 +183,25 @@ fn an_entry_that_cannot_be_ends_the_attempt() {
     }
 }
 
+/// Otherwise a peer could make this processor miss what it never had, find itself deaf, or keep
+/// packets without a limit.
+#[test]
+fn what_was_agreed_and_written_is_not_changed_in_the_second_rotation() {
+    let mut solo = Solo::committed(&[1, 2]);
+    let complete = solo.complete_commit_token();
+    let mut terms = complete.clone();
+    terms.terms.window_packets = u32::MAX;
+    receive(&mut solo, terms);
+    assert_eq!(solo.ring.state(), StateKind::Commit);
+    assert_eq!(solo.ring.stats().discards(Discard::Mismatch), 1);
+    let held = Bitmap::default();
+    let old = OldEntry { ring: solo.ring_id(), aru: 9, safe: 0, held, obligations: 0 };
+    let mut entry = complete;
+    entry.entries[1] = Some(Entry { old: Some(old) });
+    receive(&mut solo, entry);
+    assert_eq!(solo.cause(), Some(Cause::OutOfRange));
+}
+
 /// P33: mixed settings cannot split a ring; the representative's are in force.
 #[test]
 fn the_representatives_values_are_in_force() {
