@@ -86,6 +86,22 @@ impl Store {
             helper.write(self.reserved);
         }
     }
+
+    /// What the file holds: the number and its complement, so that no damage turns it into another
+    /// number.
+    #[must_use]
+    pub fn line(reserved: u64) -> String {
+        format!("evs-ring-seq 1 {reserved:016x} {:016x}\n", !reserved)
+    }
+
+    /// The number in a file's content; `None` unless it is exactly a [`line`](Self::line).
+    #[must_use]
+    pub fn parse(content: &[u8]) -> Option<u64> {
+        let text = std::str::from_utf8(content).ok()?;
+        let number = text.strip_prefix("evs-ring-seq 1 ")?.get(..16)?;
+        let reserved = u64::from_str_radix(number, 16).ok()?;
+        (Self::line(reserved) == text).then_some(reserved)
+    }
 }
 
 /// The thread that writes. What it has not written yet is one number, so there is no queue.
@@ -166,7 +182,7 @@ fn run(file: &Path, wish: &Wish) {
 fn write(file: &Path, reserved: u64) -> io::Result<()> {
     let temporary = file.with_extension("new");
     let mut new = File::create(&temporary)?;
-    new.write_all(line(reserved).as_bytes())?;
+    new.write_all(Store::line(reserved).as_bytes())?;
     new.sync_all()?;
     fs::rename(&temporary, file)?;
     file.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
@@ -178,20 +194,9 @@ fn read(file: &Path) -> io::Result<Option<u64>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    parse(&text).map(Some).ok_or_else(|| {
-        let what = format!("its {} bytes are no line as `{}`", text.len(), line(BLOCK).trim_end());
+    Store::parse(&text).map(Some).ok_or_else(|| {
+        let like = Store::line(BLOCK);
+        let what = format!("its {} bytes are no line as `{}`", text.len(), like.trim_end());
         io::Error::new(io::ErrorKind::InvalidData, what)
     })
-}
-
-/// The number and its complement, so that no damage turns it into another number.
-fn line(reserved: u64) -> String {
-    format!("evs-ring-seq 1 {reserved:016x} {:016x}\n", !reserved)
-}
-
-fn parse(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let number = text.strip_prefix("evs-ring-seq 1 ")?.get(..16)?;
-    let reserved = u64::from_str_radix(number, 16).ok()?;
-    (line(reserved) == text).then_some(reserved)
 }

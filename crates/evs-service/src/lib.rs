@@ -67,6 +67,8 @@ extern crate alloc;
 mod config;
 mod configurations;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 mod pack;
 mod reassembly;

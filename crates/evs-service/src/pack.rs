@@ -181,6 +181,11 @@ impl Records {
         Self { rest: body, packet }
     }
 
+    /// How much has not been read.
+    pub(crate) const fn bytes_left(&self) -> usize {
+        self.rest.len()
+    }
+
     fn read(&mut self) -> Result<Record, Malformed> {
         let (head, fragment) = self.head()?;
         if !fragment {

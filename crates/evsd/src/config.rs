@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use evs_model::{MEMBERS_MAX, NodeId};
-use evs_net::{CLUSTER_NAME_BYTES_MAX, ClusterKey};
+use evs_net::{CLUSTER_NAME_BYTES_MAX, ClusterKey, KeyError};
 
 pub use reader::Mistake;
 use reader::{Document, Found, Section};
@@ -179,12 +179,24 @@ impl Config {
     /// # Errors
     /// Every mistake in the text, in the order of their lines.
     pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        Self::parse_with(text, ClusterKey::load)
+    }
+
+    /// As [`Config::parse`], with something else to read the key file. It is asked once at most,
+    /// and only if nothing is wrong with the text as far as it was read.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    pub fn parse_with(
+        text: &str,
+        read_key: impl FnOnce(&Path) -> Result<ClusterKey, KeyError>,
+    ) -> Result<Self, Vec<Mistake>> {
         let document = Document::new(text);
         let table = document.parse();
         let config = if document.is_sound() {
             let mut root = Section::root(&document, &table);
             let cluster = cluster(&document, root.section("cluster", true));
-            let local = local(&document, root.section("local", true), &cluster);
+            let local = local(&document, root.section("local", true), &cluster, read_key);
             root.finish();
             local.map(|(local, key)| Self { cluster, local, key })
         } else {
@@ -363,6 +375,7 @@ fn local(
     document: &Document<'_>,
     mut section: Section<'_>,
     cluster: &Cluster,
+    read_key: impl FnOnce(&Path) -> Result<ClusterKey, KeyError>,
 ) -> Option<(Local, Option<ClusterKey>)> {
     let node = section.number_required("node", 0..=u64::from(u32::MAX), "node = 1");
     let key_file = section.text_or("key_file", "/etc/evs/key");
@@ -392,7 +405,7 @@ fn local(
     }
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let log_format = choice(document, &format, &formats);
-    let key = key(document, &key_file, cluster.seal);
+    let key = key(document, &key_file, cluster.seal, read_key);
     let node = own_node(document, node?, cluster)?;
     let local = Local {
         node,
@@ -410,11 +423,16 @@ fn local(
 }
 
 /// Reads the key file, unless there are mistakes already: one of them may be its path.
-fn key(document: &Document<'_>, file: &Found<String>, seal: Seal) -> Option<ClusterKey> {
+fn key(
+    document: &Document<'_>,
+    file: &Found<String>,
+    seal: Seal,
+    read_key: impl FnOnce(&Path) -> Result<ClusterKey, KeyError>,
+) -> Option<ClusterKey> {
     if seal == Seal::None || !document.is_sound() {
         return None;
     }
-    ClusterKey::load(Path::new(&file.value))
+    read_key(Path::new(&file.value))
         .map_err(|error| document.report(file.mistake(error.to_string())))
         .ok()
 }

@@ -20,6 +20,6 @@ pub mod config;
 pub mod daemon;
 pub mod listener;
 pub mod log;
-mod setup;
+pub mod setup;
 mod status;
 mod watch;

@@ -7,7 +7,7 @@ use crate::config::{Config, Transport};
 
 /// What the node is to be.
 #[must_use]
-pub(crate) fn node_config(config: &Config) -> evs_node::Config {
+pub fn node_config(config: &Config) -> evs_node::Config {
     let link = link(config);
     let service = evs_service::Config {
         totem: totem::Config {

@@ -60,7 +60,7 @@ fn one_reservation_serves_half_a_block_of_rings() {
 fn a_corrupt_file_is_ignored_and_then_replaced() {
     let dir = Dir::new("corrupt");
     fs::create_dir_all(&dir.0).expect("a directory");
-    let good = line(BLOCK);
+    let good = Store::line(BLOCK);
     let mut flipped = good.clone().into_bytes();
     flipped[20] ^= 1;
     for bad in [b"".to_vec(), b"7\n".to_vec(), good.as_bytes()[..30].to_vec(), flipped] {

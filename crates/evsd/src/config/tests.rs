@@ -57,7 +57,7 @@ fn the_example_file_shows_every_key_with_its_default() {
     let table = document.parse();
     let mut root = Section::root(&document, &table);
     let half = cluster(&document, root.section("cluster", true));
-    local(&document, root.section("local", true), &half);
+    local(&document, root.section("local", true), &half, ClusterKey::load);
     root.finish();
     for (section, key) in document.known() {
         let line = format!("{key} = ");

@@ -86,7 +86,10 @@ impl Bitmap {
     }
 
     /// Sets one bit.
-    pub(crate) fn set(&mut self, bit: usize) {
+    ///
+    /// # Panics
+    /// There is no such bit: it is [`Bitmap::BITS_MAX`] or above.
+    pub fn set(&mut self, bit: usize) {
         assert!(bit < Self::BITS_MAX, "a window has no more slots than a bitmap has bits");
         if self.0.len() <= bit / 8 {
             self.0.resize(bit / 8 + 1, 0);

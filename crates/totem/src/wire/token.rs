@@ -128,9 +128,9 @@ impl RtrList {
         &self.0
     }
 
-    /// Adds one number; returns whether it is in the list afterwards. Cheap when numbers come in
-    /// ascending order.
-    pub(crate) fn request(&mut self, ring: RingId, seq: u64) -> bool {
+    /// Adds one number, from 1 to 2^64 - 2; returns whether it is in the list afterwards. Cheap
+    /// when numbers come in ascending order.
+    pub fn request(&mut self, ring: RingId, seq: u64) -> bool {
         let at = self.0.partition_point(|r| (r.ring, r.last) < (ring, seq));
         if self.0.get(at).is_some_and(|r| r.ring == ring && r.first <= seq) {
             return true;
