@@ -1,7 +1,7 @@
 //! The repository's own chores: `cargo xtask <task>`.
 //!
 //! Responsible for: the gates that every change passes (`ci`, `quick`, `tidy`), running the
-//! simulator, the installation, and the demonstration (`cargo demo`).
+//! simulator and the fuzzer, the installation, and the demonstration (`cargo demo`).
 //! Not responsible for: anything that an installed system needs.
 
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@ mod cargo;
 mod ci;
 mod debian;
 mod demo;
+mod fuzz;
 mod install;
 mod libevs;
 mod manual;
@@ -41,6 +42,8 @@ enum Task {
     },
     /// Shows three daemons and their clients through a crash, a return and an orderly leave.
     Demo(demo::Options),
+    /// Fuzzes every decoder, and living processors, for a while each.
+    Fuzz(fuzz::Options),
     /// Builds everything and installs it below a directory.
     Install(install::Options),
     /// Looks for every deliberate defect with the simulation; fails if one survives.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Task::Abi => ci::abi().map(drop),
         Task::Ci { only } => return ci::ci(only.as_deref()),
         Task::Demo(options) => demo::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Install(options) => install::run(&options),
         Task::Mutate(options) => mutate::run(&options).map(drop),
         Task::Netns => ci::netns().map(drop),

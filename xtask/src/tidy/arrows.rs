@@ -14,7 +14,7 @@ struct Arrow {
     foreign: Option<&'static [&'static str]>,
 }
 
-const ARROWS: [Arrow; 13] = [
+const ARROWS: [Arrow; 14] = [
     Arrow { package: "evs-model", own: &[], foreign: Some(&["bytes"]) },
     Arrow { package: "totem", own: &["evs-model"], foreign: Some(&["bytes", "fastrand"]) },
     Arrow { package: "evs-service", own: &["evs-model", "totem"], foreign: Some(&["bytes"]) },
@@ -39,6 +39,12 @@ const ARROWS: [Arrow; 13] = [
         own: &["evs-model", "evs-net", "evs-service", "totem"],
         foreign: None,
     },
+    // It feeds all that takes bytes from outside.
+    Arrow {
+        package: "evs-fuzz",
+        own: &["evs-ipc", "evs-model", "evs-net", "evs-node", "evs-service", "evsd", "totem"],
+        foreign: None,
+    },
     Arrow {
         package: "evs-testkit",
         own: &["evs", "evs-ipc", "evs-model", "evs-net", "evs-sim", "evsd"],
@@ -46,7 +52,16 @@ const ARROWS: [Arrow; 13] = [
     },
     Arrow {
         package: "xtask",
-        own: &["evs", "evs-cli", "evs-model", "evs-net", "evs-sim", "evs-testkit", "evsd"],
+        own: &[
+            "evs",
+            "evs-cli",
+            "evs-fuzz",
+            "evs-model",
+            "evs-net",
+            "evs-sim",
+            "evs-testkit",
+            "evsd",
+        ],
         foreign: None,
     },
 ];

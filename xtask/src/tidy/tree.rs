@@ -37,7 +37,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Reads the tree, without what is built or hidden.
+    /// Reads the tree, without what is built or hidden, and without what the fuzzer wrote.
     ///
     /// # Errors
     /// A directory or file cannot be read.
@@ -51,7 +51,7 @@ impl Tree {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let shown = [".cargo", ".ci"].contains(&name.as_str()) || !name.starts_with('.');
                 if path.is_dir() {
-                    if shown && name != "target" {
+                    if shown && !["target", "corpus"].contains(&name.as_str()) {
                         dirs.push(path);
                     }
                 } else if shown && is_read(&name) {
