@@ -158,6 +158,16 @@ impl Script {
         })
     }
 
+    /// How many regular configurations the present process of a node delivered.
+    #[must_use]
+    pub fn regular_configurations(&self, id: u32) -> usize {
+        let view = self.history().views.iter().rfind(|view| view.processor.node.get() == id);
+        let regular = |entry: &&Entry| {
+            matches!(entry, Entry::Configuration(evs_model::Configuration::Regular { .. }))
+        };
+        view.map_or(0, |view| view.entries.iter().filter(regular).count())
+    }
+
     /// How many messages the present process of a node delivered.
     #[must_use]
     pub fn delivered(&self, id: u32) -> usize {

@@ -190,14 +190,16 @@ impl Terms {
         self.detection
     }
 
-    /// How often a join is repeated.
-    pub(crate) fn join(&self) -> Duration {
-        self.detection / 20
+    /// How often a join is repeated, among so many processors.
+    pub(crate) fn join(&self, processors: usize) -> Duration {
+        (self.detection / 20).max(self.join_spacing(processors) * 2)
     }
 
-    /// How close two joins of one processor may follow each other when its view changes.
-    pub(crate) fn join_spacing(&self) -> Duration {
-        self.detection / 500
+    /// How close two joins of one processor may follow each other when its view changes. Everybody
+    /// reads the joins of everybody, so the more there are, the slower each speaks (P35).
+    pub(crate) fn join_spacing(&self, processors: usize) -> Duration {
+        let pairs = u32::try_from(processors / 2).unwrap_or(u32::MAX).max(1);
+        self.detection / 500 * pairs
     }
 
     /// How long the members of a proposal have to join before the silent ones are given up.
@@ -210,9 +212,10 @@ impl Terms {
         self.detection * 2
     }
 
-    /// How long a growing proposal must be unchanged before its ring is formed.
-    pub(crate) fn settle(&self) -> Duration {
-        self.detection / 20
+    /// How long a growing proposal must be unchanged before its ring is formed, among so many
+    /// processors.
+    pub(crate) fn settle(&self, processors: usize) -> Duration {
+        self.join(processors)
     }
 
     /// How long a processor waits before it parts with companions whom it still hears.

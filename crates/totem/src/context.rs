@@ -153,7 +153,7 @@ impl Context {
             if row.processor.node == self.me.node {
                 continue;
             }
-            match self.graph.merge(row.clone()) {
+            match self.graph.merge(row) {
                 Merge::Changed => changed = true,
                 Merge::Known => {}
                 Merge::Full => self.discard(Discard::TooManyRows),

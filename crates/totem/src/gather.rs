@@ -216,7 +216,11 @@ impl Gather {
     fn settle(&self, cx: &Context) -> Duration {
         let terms = cx.config.terms();
         let Some(old) = &self.old else {
-            return if self.proposal.len() == 1 { terms.listen() } else { terms.settle() };
+            return if self.proposal.len() == 1 {
+                terms.listen()
+            } else {
+                terms.settle(cx.graph.len())
+            };
         };
         let old = &old.order.members;
         let parted = |p: &Processor| !self.proposal.contains(*p) && cx.graph.edge(cx.me, *p);
@@ -228,7 +232,7 @@ impl Gather {
         } else if self.proposal.is_subset(old) && !cx.hears_unknown() {
             Duration::ZERO
         } else {
-            terms.settle()
+            terms.settle(cx.graph.len())
         }
     }
 
@@ -267,10 +271,11 @@ impl Gather {
 
     fn send_join(&mut self, cx: &mut Context) {
         let terms = cx.config.terms();
+        let spacing = terms.join_spacing(cx.graph.len());
         // A little jitter keeps many processors from speaking in chorus (P35).
-        let jitter = terms.join_spacing() * cx.rng.u32(0..64) / 64;
-        self.join_at = cx.now + terms.join() + jitter;
-        self.join_spaced_at = cx.now + terms.join_spacing();
+        let jitter = spacing * cx.rng.u32(0..64) / 64;
+        self.join_at = cx.now + terms.join(cx.graph.len()) + jitter;
+        self.join_spaced_at = cx.now + spacing;
         let Some(number) = cx.next_join() else { return };
         let join = Join {
             number,

@@ -5,17 +5,19 @@
 //! other. The graph need not be agreed upon; the configuration is (`gather.rs`).
 
 mod clique;
+mod matrix;
 
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use evs_model::{MEMBERS_MAX, Members, Processor, RingId};
+use evs_model::{Members, Processor, RingId};
 
 use crate::config::ROWS_MAX;
-use crate::wire::{Row, Standing};
+use crate::wire::Row;
+use matrix::{Matrix, Set, bits};
 
 /// The rows that this processor knows.
 #[derive(Clone, Debug, Default)]
@@ -33,12 +35,12 @@ pub(crate) enum Merge {
 
 impl Graph {
     /// Takes a row if it is newer than the one that is known.
-    pub(crate) fn merge(&mut self, row: Row) -> Merge {
+    pub(crate) fn merge(&mut self, row: &Row) -> Merge {
         match self.rows.get(&row.processor) {
             Some(known) if known.version >= row.version => Merge::Known,
             None if self.rows.len() >= ROWS_MAX => Merge::Full,
             _ => {
-                self.rows.insert(row.processor, row);
+                self.rows.insert(row.processor, row.clone());
                 Merge::Changed
             }
         }
@@ -53,17 +55,32 @@ impl Graph {
     /// they are dead or out of reach, and would be learnt again. All that are joined by such
     /// chains must see the same graph, or they would part it in different ways.
     pub(crate) fn prune(&mut self, me: Processor) {
-        let mut reached = BTreeSet::from([me]);
+        let known: Vec<Processor> = self.rows.keys().copied().collect();
+        let mut reached = alloc::vec![false; known.len()];
         let mut open = alloc::vec![me];
-        while let Some(processor) = open.pop() {
-            let hears = self.rows.get(&processor).into_iter().flat_map(|row| &row.hears);
-            open.extend(hears.filter(|heard| reached.insert(*heard)));
+        while let Some(row) = open.pop().and_then(|processor| self.rows.get(&processor)) {
+            let mut place = 0;
+            for heard in &row.hears {
+                // Both ascend.
+                place += known[place..].partition_point(|processor| *processor < heard);
+                if known.get(place) == Some(&heard)
+                    && !core::mem::replace(&mut reached[place], true)
+                {
+                    open.push(heard);
+                }
+            }
         }
-        self.rows.retain(|processor, _| reached.contains(processor));
+        let mut reached = known.iter().zip(reached).map(|(p, reached)| reached || *p == me);
+        self.rows.retain(|_, _| reached.next().unwrap_or(false));
     }
 
     pub(crate) fn row(&self, processor: Processor) -> Option<&Row> {
         self.rows.get(&processor)
+    }
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
     }
 
     /// All rows, in order of their processors.
@@ -79,95 +96,86 @@ impl Graph {
 
     /// A pair of these that do not hear each other.
     pub(crate) fn broken_pair(&self, members: &Members) -> Option<(Processor, Processor)> {
-        let list = members.as_slice();
-        list.iter()
-            .enumerate()
-            .find_map(|(i, p)| list[i + 1..].iter().find(|q| !self.edge(*p, **q)).map(|q| (*p, *q)))
+        let matrix = Matrix::new(self.rows.values());
+        let all = matrix.set_of(members);
+        if let Some(unknown) = members.iter().find(|p| self.row(*p).is_none()) {
+            let other = members.iter().find(|p| *p != unknown);
+            return other.map(|other| (unknown, other));
+        }
+        for (i, p) in bits(all).map(|i| (i, matrix.processors[i])) {
+            if let Some(j) = bits(all & !matrix.adjacent[i]).find(|j| *j > i) {
+                return Some((p, matrix.processors[j]));
+            }
+        }
+        None
     }
 
     /// The rule f: the sets into which all known processors should fall. The largest clique first;
     /// ties: most members of one current ring, then lowest ids; then the same among those that are
     /// left.
+    #[cfg(test)]
     pub(crate) fn partition(&self) -> Vec<Members> {
-        let present = self.present().map(|row| (row.processor, self.ring_of(row)));
-        let mut left: Vec<(Processor, Option<RingId>)> = present.collect();
-        left.truncate(MEMBERS_MAX);
-        let mut sets = Vec::new();
-        while !left.is_empty() {
-            let set = self.largest_clique(&left);
-            left.retain(|(p, _)| !set.contains(*p));
-            sets.push(set);
-        }
-        sets
+        let matrix = Matrix::new(self.rows.values());
+        partition(&matrix).into_iter().map(|set| matrix.members(set)).collect()
     }
 
     /// The set of the partition that holds this processor.
     pub(crate) fn part_of(&self, me: Processor) -> Members {
-        let part = self.partition().into_iter().find(|set| set.contains(me));
-        part.unwrap_or_else(|| Members::singleton(me))
+        let matrix = Matrix::new(self.rows.values());
+        let mine = matrix.set_of(&Members::singleton(me));
+        let part = partition(&matrix).into_iter().find(|set| set & mine != 0);
+        part.map_or_else(|| Members::singleton(me), |set| matrix.members(set))
     }
 
     /// The part that a member of this working ring should change to, if the ring should change:
     /// the sorted sizes of the sets must strictly grow, so that a graph that stands still is soon
     /// left alone.
     pub(crate) fn better_part(&self, me: Processor, members: &Members) -> Option<Members> {
-        let sets = self.partition();
-        let part = sets.iter().find(|set| set.contains(me))?;
-        if part == members {
+        let matrix = Matrix::new(self.rows.values());
+        let mine = matrix.set_of(&Members::singleton(me));
+        let sets = partition(&matrix);
+        let part = *sets.iter().find(|set| **set & mine != 0)?;
+        if part == matrix.set_of(members) {
             return None;
         }
-        let mut target: Vec<usize> = sets.iter().map(Members::len).collect();
-        target.sort_unstable_by(|a, b| b.cmp(a));
-        let mut current = self.current_sizes(members);
-        current.sort_unstable_by(|a, b| b.cmp(a));
-        (target > current).then(|| part.clone())
+        let target = sorted(sets.iter().map(|set| set.count_ones() as usize).collect());
+        let current = sorted(current_sizes(&matrix, members));
+        (target > current).then(|| matrix.members(part))
     }
+}
 
-    /// The ring that a processor is known to have been in last. Its own row may lag behind an
-    /// install of which another member tells.
-    fn ring_of(&self, row: &Row) -> Option<RingId> {
-        self.last_ring(row, |_| true)
+fn partition(matrix: &Matrix) -> Vec<Set> {
+    let mut left = matrix.processors.iter().enumerate().fold(0, |set, (i, _)| set | 1 << i);
+    let mut sets = Vec::new();
+    while left != 0 {
+        let set = clique::largest(&matrix.adjacent, &matrix.rings, left);
+        left &= !set;
+        sets.push(set);
     }
+    sets
+}
 
-    fn last_ring(&self, row: &Row, believed: impl Fn(&Row) -> bool) -> Option<RingId> {
-        let told =
-            self.present().filter(|other| other.processor == row.processor || believed(other));
-        let rings = told.filter_map(|other| other.installed.as_ref());
-        rings.filter(|ring| ring.members.contains(row.processor)).map(|ring| ring.ring).max()
-    }
-
-    /// The sizes of the sets in which all known processors are at present: the viewer's ring, the
-    /// other rings in operation, and one for each processor that is in none.
-    fn current_sizes(&self, members: &Members) -> Vec<usize> {
-        let operational = |row: &Row| row.standing == Standing::Operational;
-        let mut rings: BTreeMap<RingId, usize> = BTreeMap::new();
-        let mut sizes = alloc::vec![members.len()];
-        for row in self.present().filter(|row| !members.contains(row.processor)) {
-            let own = row.installed.as_ref().map(|installed| installed.ring);
-            let last = self.last_ring(row, operational);
-            match last.filter(|last| operational(row) || Some(*last) != own) {
-                Some(ring) => *rings.entry(ring).or_default() += 1,
-                None => sizes.push(1),
-            }
+/// The sizes of the sets in which all known processors are at present: the viewer's ring, the
+/// other rings in operation, and one for each processor that is in none.
+fn current_sizes(matrix: &Matrix, members: &Members) -> Vec<usize> {
+    let mut rings: BTreeMap<RingId, usize> = BTreeMap::new();
+    let mut sizes = alloc::vec![members.len()];
+    let mine = matrix.set_of(members);
+    for (i, working) in matrix.working.iter().enumerate() {
+        if mine >> i & 1 == 1 {
+            continue;
         }
-        sizes.extend(rings.into_values());
-        sizes
+        match working {
+            Some(ring) => *rings.entry(*ring).or_default() += 1,
+            None => sizes.push(1),
+        }
     }
+    sizes.extend(rings.into_values());
+    sizes
+}
 
-    /// The rows of those who are not about to leave.
-    fn present(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values().filter(|row| row.standing != Standing::Leaving)
-    }
-
-    fn largest_clique(&self, among: &[(Processor, Option<RingId>)]) -> Members {
-        let adjacent = among.iter().map(|(p, _)| {
-            let others = among.iter().enumerate().filter(|(_, (q, _))| p != q && self.edge(*p, *q));
-            others.fold(0u128, |bits, (i, _)| bits | 1 << i)
-        });
-        let rings: Vec<_> = among.iter().map(|(_, ring)| *ring).collect();
-        let best = clique::largest(&adjacent.collect::<Vec<_>>(), &rings);
-        let chosen = among.iter().enumerate().filter(|(i, _)| best >> i & 1 == 1);
-        let list = chosen.map(|(_, (p, _))| *p).collect();
-        Members::new(list).expect("two incarnations of a node have no edge")
-    }
+/// The largest first.
+fn sorted(mut sizes: Vec<usize>) -> Vec<usize> {
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes
 }

@@ -218,7 +218,7 @@ impl Operational {
 
     /// Whom this processor hears has changed: tell the others, and see whether the ring holds.
     pub(crate) fn on_row_change(&mut self, cx: &mut Context) -> Next {
-        self.merge_at = self.merge_at.min(cx.now + self.terms.join_spacing());
+        self.merge_at = self.merge_at.min(cx.now + self.terms.join_spacing(cx.graph.len()));
         self.evaluate(cx)
     }
 

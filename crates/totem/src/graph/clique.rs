@@ -7,35 +7,36 @@ use alloc::collections::BTreeMap;
 
 use evs_model::RingId;
 
+use super::matrix::{Set, bits};
+
 /// Steps before the best clique found so far is taken. A graph of 16 vertices has at most
 /// 3^(16/3) < 400 maximal cliques.
 const STEPS_MAX: u32 = 20_000;
 
-/// The best clique, as bits over the vertices. `adjacent[i]` holds the neighbours of vertex i;
-/// `rings[i]` is the ring in which it is.
-pub(super) fn largest(adjacent: &[u128], rings: &[Option<RingId>]) -> u128 {
-    let all = adjacent.iter().enumerate().fold(0, |bits, (i, _)| bits | 1 << i);
+/// The best clique among these vertices. `adjacent[i]` holds the neighbours of vertex i; `rings[i]`
+/// is the ring in which it is.
+pub(super) fn largest(adjacent: &[Set], rings: &[Option<RingId>], among: Set) -> Set {
     let mut search = Search { adjacent, rings, steps: 0, best: 0, rank: None };
-    search.extend(0, all, 0);
+    search.extend(0, among, 0);
     search.best
 }
 
 /// What makes one clique better than another: its size, then how many members of one ring it keeps
 /// together, then the lower vertices, which are the lower ids. Nothing in it changes when a ring
 /// is formed anew with the same members, or two that lose by turns would do so for ever.
-type Rank = (u32, usize, u128);
+type Rank = (u32, usize, Set);
 
 struct Search<'a> {
-    adjacent: &'a [u128],
+    adjacent: &'a [Set],
     rings: &'a [Option<RingId>],
     steps: u32,
-    best: u128,
+    best: Set,
     rank: Option<Rank>,
 }
 
 impl Search<'_> {
     /// `chosen` is a clique, `open` may still extend it, `done` would only repeat what was found.
-    fn extend(&mut self, chosen: u128, open: u128, done: u128) {
+    fn extend(&mut self, chosen: Set, open: Set, done: Set) {
         self.steps += 1;
         let bound = chosen.count_ones() + open.count_ones();
         if self.best != 0 && (bound < self.best.count_ones() || self.steps > STEPS_MAX) {
@@ -58,7 +59,7 @@ impl Search<'_> {
         }
     }
 
-    fn offer(&mut self, clique: u128) {
+    fn offer(&mut self, clique: Set) {
         let rank = self.rank(clique);
         if self.rank.is_none_or(|best| rank > best) {
             self.best = clique;
@@ -66,7 +67,7 @@ impl Search<'_> {
         }
     }
 
-    fn rank(&self, clique: u128) -> Rank {
+    fn rank(&self, clique: Set) -> Rank {
         let mut kept: BTreeMap<RingId, usize> = BTreeMap::new();
         for ring in bits(clique).filter_map(|v| self.rings[v]) {
             *kept.entry(ring).or_default() += 1;
@@ -75,14 +76,4 @@ impl Search<'_> {
         // With the bits reversed, vertex 0 weighs most.
         (clique.count_ones(), most, clique.reverse_bits())
     }
-}
-
-fn bits(mut set: u128) -> impl Iterator<Item = usize> {
-    core::iter::from_fn(move || {
-        let lowest = set.trailing_zeros() as usize;
-        (set != 0).then(|| {
-            set &= set - 1;
-            lowest
-        })
-    })
 }
