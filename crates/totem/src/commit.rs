@@ -6,17 +6,23 @@
 
 use evs_model::defect;
 
+use alloc::collections::BTreeMap;
+
+use evs_model::Processor;
+
 use crate::attempt::Attempt;
 use crate::context::Context;
 use crate::old::OldRing;
 use crate::output::Cause;
 use crate::ring::Next;
 use crate::stats::Discard;
-use crate::wire::{CommitToken, Entry, Mcast};
+use crate::wire::{CommitToken, Entry, Join, Mcast};
 
 #[derive(Debug)]
 pub(crate) struct Commit {
     old: Option<OldRing>,
+    /// The number of the last join of each that joined.
+    joins: BTreeMap<Processor, u64>,
     pub(crate) attempt: Attempt,
 }
 
@@ -25,6 +31,7 @@ impl Commit {
     pub(crate) fn enter(
         cx: &mut Context,
         old: Option<OldRing>,
+        joins: BTreeMap<Processor, u64>,
         mut commit: CommitToken,
     ) -> (Self, Next) {
         cx.accept_seq(commit.ring.seq);
@@ -36,7 +43,7 @@ impl Commit {
         } else {
             Next::Stay
         };
-        (Self { old, attempt }, next)
+        (Self { old, joins, attempt }, next)
     }
 
     pub(crate) fn old(&self) -> Option<&OldRing> {
@@ -45,6 +52,21 @@ impl Commit {
 
     pub(crate) fn into_old(self) -> Option<OldRing> {
         self.old
+    }
+
+    /// The representative does not wait for a member that has changed its mind since: that one will
+    /// refuse the commit token. Others cannot tell whether a join that they had not seen is an
+    /// older one.
+    pub(crate) fn on_join(&self, cx: &mut Context, from: Processor, join: &Join) -> Next {
+        let agreed = self.attempt.commit();
+        let news = self.joins.get(&from).is_some_and(|number| join.number > *number);
+        let other = agreed.members.contains(from) && join.proposal != agreed.members;
+        match self.attempt.on_join(cx, from, join) {
+            Next::Stay if agreed.ring.rep == cx.me && news && other => {
+                Next::Gather(Cause::MemberGathers(from))
+            }
+            next => next,
+        }
     }
 
     /// What is held of the old ring has been told (P45).

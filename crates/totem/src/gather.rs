@@ -77,8 +77,10 @@ impl Gather {
         self.joins.len()
     }
 
-    pub(crate) fn into_old(self) -> Option<OldRing> {
-        self.old
+    /// The old ring, and the number of the last join of each that joined.
+    pub(crate) fn into_parts(self) -> (Option<OldRing>, BTreeMap<Processor, u64>) {
+        let numbers = self.joins.iter().map(|(peer, join)| (*peer, join.number)).collect();
+        (self.old, numbers)
     }
 
     pub(crate) fn on_join(&mut self, cx: &mut Context, from: Processor, join: Join) -> Next {

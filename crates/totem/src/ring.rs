@@ -72,7 +72,7 @@ impl Ring {
         if let Packet::Join(join) = &packet {
             let next = match &mut self.state {
                 State::Gather(_) | State::Left(_) => Next::Stay,
-                State::Commit(state) => state.attempt.on_join(cx, from, join),
+                State::Commit(state) => state.on_join(cx, from, join),
                 State::Recovery(state) => state.attempt.on_join(cx, from, join),
                 State::Operational(state) => state.on_join(cx, from, join),
             };
@@ -319,7 +319,8 @@ impl Ring {
                 (State::Commit(state), Next::Gather(_)) => gather(cx, state.into_old(), cause),
                 (State::Recovery(state), Next::Gather(_)) => gather(cx, state.into_old(), cause),
                 (State::Gather(state), Next::Commit(token, _)) => {
-                    let (state, then) = Commit::enter(cx, state.into_old(), *token);
+                    let (old, joins) = state.into_parts();
+                    let (state, then) = Commit::enter(cx, old, joins, *token);
                     (State::Commit(state), then)
                 }
                 (State::Commit(state), Next::Recovery(token)) => {

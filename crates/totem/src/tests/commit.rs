@@ -52,6 +52,24 @@ fn a_commit_token_for_another_proposal_is_refused() {
     assert_eq!(solo.ring.stats().discards(Discard::Mismatch), 2);
 }
 
+/// Otherwise it would wait for the token loss timeout.
+#[test]
+fn the_representative_gives_up_a_ring_whose_member_has_changed_its_mind() {
+    let all = [2, 3, 4];
+    let mut solo = Solo::gathering(&all);
+    solo.join_all();
+    solo.pass(200 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Commit);
+    let mut old = solo.join(0);
+    old.proposal = members(&[3, 4]);
+    let mut new = old.clone();
+    new.number = 100;
+    solo.receive(3, Packet::Join(old.into()));
+    assert_eq!(solo.ring.state(), StateKind::Commit, "from before it agreed");
+    solo.receive(3, Packet::Join(new.into()));
+    assert_eq!(solo.cause(), Some(Cause::MemberGathers(p(3))));
+}
+
 /// `docs/protocol.md` §1: ring ids are unique without any file (P19, P24).
 #[test]
 fn a_sequence_that_was_accepted_is_never_accepted_again() {
