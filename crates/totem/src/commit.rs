@@ -61,12 +61,11 @@ impl Commit {
         let agreed = self.attempt.commit();
         let news = self.joins.get(&from).is_some_and(|number| join.number > *number);
         let other = agreed.members.contains(from) && join.proposal != agreed.members;
-        match self.attempt.on_join(cx, from, join) {
-            Next::Stay if agreed.ring.rep == cx.me && news && other => {
-                Next::Gather(Cause::MemberGathers(from))
-            }
-            next => next,
+        let next = self.attempt.on_join(cx, from, join);
+        if matches!(next, Next::Stay) && agreed.ring.rep == cx.me && news && other {
+            return Next::Gather(Cause::MemberGathers(from));
         }
+        next
     }
 
     /// What is held of the old ring has been told (P45).
