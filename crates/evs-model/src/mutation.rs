@@ -186,6 +186,12 @@ defects! {
         NoMergeProbe,
         /// A processor claims to hold the packet after the last one that it has (P7).
         HoldsByHearsay,
+        /// A new incarnation of a node that is heard is not taken in (P19).
+        RestartUnnoticed,
+        /// A datagram is accepted again as often as it comes.
+        ReplayAccepted,
+        /// A ring sequence is believed, however absurd (P21).
+        AbsurdSeqBelieved,
         /// The ring gathers whenever foreign traffic tells something new (`docs/protocol.md` §3,
         /// P32).
         GatherOnNews,
@@ -205,6 +211,45 @@ defects! {
         SendsDieWithClient,
         /// An orderly leave says that nothing was dropped.
         DropsNotTold,
+        /// An orderly leave does not wait until what was accepted is sent.
+        LeavesAtOnce,
+        /// A wake request is not repeated (`docs/protocol.md` §5, P12).
+        WakeNotRepeated,
+        /// A member that gets no data stalls the ring, and nobody minds (P9).
+        DeafUnnoticed,
+    }
+    "LIVE-3" {
+        /// A ring is formed before all have proposed it, and of whomever the commit token names
+        /// (`docs/protocol.md` §3).
+        NoConsensus,
+        /// A processor that is heard but does not join is waited for (`docs/protocol.md` §3).
+        NeverGivenUp,
+        /// A processor that was given up is taken back at once (`docs/protocol.md` §3).
+        TakenBackAtOnce,
+        /// Two processors hear each other if either says so (`docs/protocol.md` §3, P34).
+        OneRowIsAnEdge,
+        /// A working ring is changed for one that is as good (`docs/protocol.md` §3, P34).
+        SwapsEquals,
+        /// Small packets suffice to be heard (`docs/protocol.md` §6, P10, P55).
+        SmallHellosSuffice,
+        /// A path that comes and goes is used whenever it is there (`docs/protocol.md` §6).
+        NoHoldDown,
+    }
+    "LIVE-4" {
+        /// Who stood still takes the silence for the others' (`docs/protocol.md` §6, P36).
+        PauseBlamesOthers,
+    }
+    "LIVE-5" {
+        /// Of several silent processors one is given up at a time (`docs/protocol.md` §3).
+        GivenUpOneByOne,
+    }
+    "LIVE-6" {
+        /// A token that was lost is not sent again.
+        TokenNotRepeated,
+        /// Any data packet counts as proof that the token arrived (P1).
+        RepetitionCancelled,
+        /// A join that a member sent before the ring was formed breaks the ring (P26).
+        JoinOfAnyTime,
     }
 }
 

@@ -305,7 +305,7 @@ impl Reach {
     }
 
     fn is_void(&self) -> bool {
-        self.now < self.void_until
+        self.now < self.void_until && !defect!(PauseBlamesOthers)
     }
 
     /// Whether this incarnation is not heard, and has not shown of late that it gets large packets.
@@ -352,8 +352,10 @@ impl Reach {
         if let Some(current) = &mut peer.current {
             let processor = Processor::new(peer.node, current.incarnation);
             let silence = now.since(current.heard_at);
-            let proven = current.full_at.is_some_and(|at| now.since(at) < detection);
-            let held_down = now < current.flaps.until;
+            let full_at =
+                if defect!(SmallHellosSuffice) { current.proven_at } else { current.full_at };
+            let proven = full_at.is_some_and(|at| now.since(at) < detection);
+            let held_down = now < current.flaps.until && !defect!(NoHoldDown);
             if peer.up && !void && silence >= detection && !defect!(SilenceUnnoticed) {
                 self.take_down(index, processor, DownCause::Silence(silence));
             } else if peer.up && !void && !current.lists_me {
@@ -411,7 +413,7 @@ impl Reach {
     fn replace(&mut self, index: usize) {
         let peer = &mut self.peers[index];
         let (was_up, old) = (peer.up, peer.processor());
-        let Some(candidate) = peer.candidate.take() else {
+        let Some(candidate) = peer.candidate.take().filter(|_| !defect!(RestartUnnoticed)) else {
             return;
         };
         let incarnation = candidate.incarnation;

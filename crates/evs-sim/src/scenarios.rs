@@ -1,14 +1,17 @@
-//! Scenarios that were made for certain deliberate defects, which seeds meet too seldom.
+//! Scenarios that were made for certain deliberate defects, which seeds meet too seldom or cannot
+//! show: how soon something happens, what a mad peer does.
 //!
-//! Each ends by holding the history against the contract, or asserts what it is about; so it
-//! panics if something is wrong. `tests/aimed.rs` plays all of them.
+//! Each asserts what it is about, or holds the history against the contract; so it panics if
+//! something is wrong. `tests/aimed.rs` plays all of them.
+
+mod courses;
 
 use evs_model::mutation::Defect;
 
 /// A course of events with a name.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// What it is called.
+    /// What it is called: what holds in it.
     pub name: &'static str,
     /// The defects that it notices.
     pub defects: &'static [Defect],
@@ -16,5 +19,32 @@ pub struct Scenario {
     pub play: fn(),
 }
 
-/// All of them.
-pub const SCENARIOS: &[Scenario] = &[];
+macro_rules! scenarios {
+    ($($name:ident notices $($defect:ident),+;)*) => {
+        /// All of them.
+        pub const SCENARIOS: &[Scenario] = &[$(Scenario {
+            name: stringify!($name),
+            defects: &[$(Defect::$defect),+],
+            play: courses::$name,
+        },)*];
+    };
+}
+
+scenarios! {
+    a_lost_wake_request_is_repeated notices WakeNotRepeated;
+    an_absurd_ring_sequence_is_not_believed notices AbsurdSeqBelieved;
+    an_orderly_leave_sends_what_was_accepted notices LeavesAtOnce;
+    a_dead_processor_does_not_live_on_in_its_recording notices ReplayAccepted;
+    a_token_that_is_lost_costs_no_configuration notices TokenNotRepeated, RepetitionCancelled;
+    a_join_from_before_the_ring_does_not_break_it notices JoinOfAnyTime;
+    who_is_heard_but_does_not_join_is_left_out notices NeverGivenUp, TakenBackAtOnce, NoConsensus;
+    a_newcomer_that_a_member_cannot_hear_changes_nothing notices SwapsEquals;
+    two_are_parted_although_one_hears_the_other notices OneRowIsAnEdge;
+    a_dead_processor_is_gone_for_good notices SilenceUnnoticed;
+    several_that_do_not_join_are_left_out_at_once notices GivenUpOneByOne;
+    who_stood_still_does_not_blame_others notices PauseBlamesOthers;
+    a_path_that_large_packets_do_not_pass_is_left_alone notices SmallHellosSuffice;
+    a_path_that_comes_and_goes_is_used_ever_more_seldom notices NoHoldDown;
+    who_gets_no_data_does_not_stop_the_others notices DeafUnnoticed;
+    the_tail_of_a_burst_is_repaired_without_further_traffic notices TailNotRequested;
+}

@@ -177,8 +177,10 @@ impl Context {
 
     /// Whether a ring sequence is too far above all that is known to be any ring's (P21). Who has
     /// been in no ring yet believes what it is told.
-    pub(crate) const fn is_absurd(&self, seq: u64) -> bool {
-        self.installed.is_some() && seq > self.seqs.seen.saturating_add(SEQ_JUMP_MAX)
+    pub(crate) fn is_absurd(&self, seq: u64) -> bool {
+        !defect!(AbsurdSeqBelieved)
+            && self.installed.is_some()
+            && seq > self.seqs.seen.saturating_add(SEQ_JUMP_MAX)
     }
 
     /// Agrees to a ring of this sequence.
@@ -206,7 +208,11 @@ impl Context {
     /// Leaves a processor, which is heard but does not join, out of the own row for a while: twice
     /// as long each time, until it has been in a ring with this one.
     pub(crate) fn give_up(&mut self, processor: Processor) {
-        let first_pause = self.config.terms().give_up();
+        let first_pause = if defect!(TakenBackAtOnce) {
+            Duration::from_micros(1)
+        } else {
+            self.config.terms().give_up()
+        };
         let before = self.given_up.iter().find(|g| g.processor == processor);
         if before.is_some_and(|g| g.until > self.now) {
             return;

@@ -133,7 +133,7 @@ impl Gather {
             cx.discard(Discard::AbsurdSeq);
         } else if !fresh
             || given_up
-            || commit.members != self.proposal
+            || commit.members != self.proposal && !defect!(NoConsensus)
             || commit.ring.seq <= cx.seqs.accepted && !defect!(RingSeqReused)
             || commit.ring.rep == cx.me
         {
@@ -159,7 +159,10 @@ impl Gather {
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Next {
         let silent = self.silent_at.iter().filter(|(_, at)| cx.now >= **at);
-        let silent: Vec<Processor> = silent.map(|(peer, _)| *peer).collect();
+        let mut silent: Vec<Processor> = silent.map(|(peer, _)| *peer).collect();
+        if defect!(GivenUpOneByOne) {
+            silent.truncate(1);
+        }
         for peer in &silent {
             cx.give_up(*peer);
             self.joins.remove(peer);
@@ -200,7 +203,8 @@ impl Gather {
         let known = core::mem::take(&mut self.silent_at);
         for peer in self.proposal.iter().filter(|p| *p != cx.me) {
             let silent_at = || cx.now + self.patience(cx, peer);
-            self.silent_at.insert(peer, known.get(&peer).copied().unwrap_or_else(silent_at));
+            let known = known.get(&peer).filter(|_| !defect!(GivenUpOneByOne));
+            self.silent_at.insert(peer, known.copied().unwrap_or_else(silent_at));
         }
         self.settle_at = cx.now + self.settle(cx);
         self.join_soon(cx);
@@ -211,6 +215,9 @@ impl Gather {
     fn patience(&self, cx: &Context, peer: Processor) -> Duration {
         let terms = cx.config.terms();
         let joined = self.joins.contains_key(&peer);
+        if defect!(NeverGivenUp) {
+            return Duration::from_secs(1 << 20);
+        }
         terms.consensus() + if joined { terms.token_loss() } else { Duration::ZERO }
     }
 
@@ -241,7 +248,9 @@ impl Gather {
     /// Forms the ring if this processor represents it and everybody proposed exactly its members.
     fn decide(&self, cx: &mut Context) -> Next {
         let agreed = |p: Processor| {
-            p == cx.me || self.joins.get(&p).is_some_and(|join| join.proposal == self.proposal)
+            p == cx.me
+                || defect!(NoConsensus)
+                || self.joins.get(&p).is_some_and(|join| join.proposal == self.proposal)
         };
         let rep = self.proposal.rep() == Some(cx.me);
         if !rep || cx.now < self.settle_at || !self.proposal.iter().all(agreed) {

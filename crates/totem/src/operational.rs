@@ -106,7 +106,7 @@ impl Operational {
             return Next::Stay;
         }
         // P1: only a message above what was passed on proves that the token arrived.
-        if self.mark().is_some_and(|mark| seq > mark.seq) {
+        if self.mark().is_some_and(|mark| seq > mark.seq || defect!(RepetitionCancelled)) {
             self.token_arrived();
         }
         self.order.deliver_unordered(cx, seq);
@@ -193,7 +193,7 @@ impl Operational {
         cx.take_back(from, Duration::MAX);
         // Only a join that was sent after this ring had been agreed to tells that its sender has
         // left it (P26, P32).
-        if member && join.accepted >= self.order.ring.seq {
+        if member && (join.accepted >= self.order.ring.seq || defect!(JoinOfAnyTime)) {
             // Its rows may say why.
             let cause = broken(cx, &self.order.members).unwrap_or(Cause::MemberGathers(from));
             return Next::Gather(cause);
@@ -328,7 +328,9 @@ impl Operational {
     }
 
     fn distrust(&self, cx: &mut Context, deaf: Option<NodeId>) {
-        if let Some(deaf) = deaf.and_then(|node| self.order.members.find(node)) {
+        if let Some(deaf) =
+            deaf.filter(|_| !defect!(DeafUnnoticed)).and_then(|node| self.order.members.find(node))
+        {
             cx.distrust(deaf);
         }
     }

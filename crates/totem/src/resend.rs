@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use evs_model::{Instant, Processor};
+use evs_model::{Instant, Processor, defect};
 
 use crate::context::Context;
 use crate::wire::Packet;
@@ -33,7 +33,9 @@ impl Resend {
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) {
         if cx.now >= self.at {
             cx.stats.token_retransmits += 1;
-            cx.transmit(self.to, self.packet.clone());
+            if !defect!(TokenNotRepeated) {
+                cx.transmit(self.to, self.packet.clone());
+            }
             self.every = (self.every * 2).min(self.every_max);
             self.at = cx.now + self.every;
         }

@@ -66,13 +66,29 @@ pub(super) struct Wire {
     keep: Vec<PacketKind>,
     passed: Vec<Passed>,
     pub(super) again: Vec<(PacketKind, u32)>,
-    pub(super) traffic: Traffic,
+    traffic: Traffic,
+    /// Whose datagrams are recorded, and those recorded so far.
+    tape: Option<(usize, Vec<Datagram>)>,
 }
+
+/// Most datagrams that are recorded.
+const TAPE_MAX: usize = 1_024;
 
 impl Wire {
     pub(super) fn pass(&mut self, at: Nanos, from: Processor, to: Destination, packet: &Packet) {
         if self.keep.contains(&packet.kind()) {
             self.passed.push(Passed { at, from, to, packet: packet.clone() });
+        }
+    }
+
+    /// Takes note of a datagram that is sent, to one or to all.
+    pub(super) fn note(&mut self, datagram: &Datagram) {
+        self.traffic.count(datagram);
+        if let Some((from, tape)) = &mut self.tape
+            && *from == datagram.from
+            && tape.len() < TAPE_MAX
+        {
+            tape.push(datagram.clone());
         }
     }
 
@@ -104,6 +120,23 @@ impl World {
     /// as a sender does that repeats it, not as a network does that doubles datagrams.
     pub fn send_again(&mut self, kind: PacketKind, times: u32) {
         self.wire.again.push((kind, times));
+    }
+
+    /// From here on a node's datagrams are recorded.
+    pub fn record(&mut self, id: u32) {
+        self.wire.tape = Some((self.index(id), Vec::new()));
+    }
+
+    /// What was recorded comes once more, all of it, to everybody but its sender: somebody without
+    /// the key plays it back.
+    pub fn play_back(&mut self) {
+        let Some((from, tape)) = &self.wire.tape else { return };
+        let (from, tape) = (*from, tape.clone());
+        for to in (0..self.nodes.len()).filter(|to| *to != from) {
+            for datagram in &tape {
+                self.schedule(self.now, Event::Arrive { to, datagram: datagram.clone() });
+            }
+        }
     }
 
     /// A node sends this to another, whatever it is: a holder of the key that does not follow the

@@ -451,7 +451,7 @@ impl World {
 
     /// Puts a datagram on its way to one node, or to each of the others.
     fn put_on_wire(&mut self, node: usize, target: Option<u32>, datagram: &Datagram) {
-        self.wire.traffic.count(datagram);
+        self.wire.note(datagram);
         for to in 0..self.nodes.len() {
             let addressed = target.is_none_or(|id| self.nodes[to].id.get() == id);
             if to == node || !addressed {

@@ -5,7 +5,7 @@
 
 use alloc::collections::BTreeMap;
 
-use evs_model::RingId;
+use evs_model::{RingId, defect};
 
 use super::matrix::{Set, bits};
 
@@ -72,7 +72,7 @@ impl Search<'_> {
         for ring in bits(clique).filter_map(|v| self.rings[v]) {
             *kept.entry(ring).or_default() += 1;
         }
-        let most = kept.into_values().max().unwrap_or(0);
+        let most = kept.into_values().max().filter(|_| !defect!(SwapsEquals)).unwrap_or(0);
         // With the bits reversed, vertex 0 weighs most.
         (clique.count_ones(), most, clique.reverse_bits())
     }

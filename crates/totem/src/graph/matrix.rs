@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use evs_model::{MEMBERS_MAX, Members, Processor, RingId};
+use evs_model::{MEMBERS_MAX, Members, Processor, RingId, defect};
 
 use crate::wire::{Row, Standing};
 
@@ -40,9 +40,11 @@ impl Matrix {
         let working = working.collect();
         let mut adjacent = alloc::vec![0; hears.len()];
         for (i, heard) in hears.iter().enumerate() {
-            for j in bits(*heard).filter(|j| hears[*j] >> i & 1 == 1) {
+            let both = |j: &usize| hears[*j] >> i & 1 == 1 || defect!(OneRowIsAnEdge);
+            for j in bits(*heard).filter(both) {
                 if processors[i].node != processors[j].node {
                     adjacent[i] |= 1 << j;
+                    adjacent[j] |= 1 << i;
                 }
             }
         }

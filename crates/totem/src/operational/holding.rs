@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use evs_model::{Instant, Processor, RingId};
+use evs_model::{Instant, Processor, RingId, defect};
 
 use crate::config::Terms;
 use crate::context::Context;
@@ -59,7 +59,7 @@ impl TokenMark {
     pub(super) fn ask(&mut self, cx: &mut Context, ring: RingId, every: Duration) {
         if let Some(parker) = self.parker.filter(|parker| *parker != cx.me) {
             cx.transmit(parker, Packet::Wake(Wake { ring }));
-            self.wake_at = cx.now + every;
+            self.wake_at = if defect!(WakeNotRepeated) { Instant::NEVER } else { cx.now + every };
         }
     }
 

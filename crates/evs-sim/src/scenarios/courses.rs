@@ -1,0 +1,200 @@
+//! What happens in the scenarios.
+
+use evs_model::Guarantee::{Agreed, Safe};
+use totem::PacketKind;
+use totem::wire::{MergeDetect, Packet};
+
+use crate::script::Script;
+use crate::world::{Aim, Kind, Moment, Snare, World};
+
+const fn at(kind: PacketKind) -> Aim {
+    Aim::at(Kind::Ring(kind))
+}
+
+/// P12: the ring is idle, and the token is parked elsewhere. Waiting for its release would take up
+/// to a quarter of the detection target.
+pub(super) fn a_lost_wake_request_is_repeated() {
+    for phase in 0..10 {
+        let mut script = World::script(3);
+        script.send(1, Agreed, 1).run_for(500 + 5 * phase);
+        script.aim(at(PacketKind::Wake).lost()).send(2, Agreed, 1).run_for(10);
+        assert_eq!(script.delivered(3), 2, "a message waits on an idle ring");
+        script.finish();
+    }
+}
+
+/// P21.
+pub(super) fn an_absurd_ring_sequence_is_not_believed() {
+    let mut script = World::script(3);
+    let mad = MergeDetect { seq: u64::MAX, rows: Vec::new() };
+    script.world().forge(3, 1, &Packet::MergeDetect(mad.into()));
+    script.run_for(50).crash(2).until_one_ring(5_000).finish();
+}
+
+/// LIVE-2.
+pub(super) fn an_orderly_leave_sends_what_was_accepted() {
+    let mut script = World::script(3);
+    script.send(2, Safe, 200).leave(2).run_for(1_500);
+    assert_eq!(script.delivered(1), 200, "what was accepted is sent");
+    script.finish();
+}
+
+/// P1, LIVE-6: while others send, and data is later than the token.
+pub(super) fn a_token_that_is_lost_costs_no_configuration() {
+    let mut script = World::script(3);
+    let mut weather = script.world().options().weather.clone();
+    weather.lag[Kind::Ring(PacketKind::Mcast).index()] = 3 * weather.delay / 2;
+    weather.reorder_ppm = 1_000_000;
+    script.world().weather(weather);
+    let before = script.configurations(1);
+    for hop in 0..30 {
+        script.send(1, Agreed, 20).send(3, Safe, 20);
+        script.aim(at(PacketKind::Token).after(hop).lost()).run_for(100);
+    }
+    assert_eq!(script.configurations(1), before, "a lost token is no fault");
+    script.finish();
+}
+
+/// P26: a join by which a ring was to be formed comes when it stands.
+pub(super) fn a_join_from_before_the_ring_does_not_break_it() {
+    let mut script = World::script(3);
+    let before = script.configurations(1);
+    script.aim(at(PacketKind::Join).to(1).held(1)).crash(3).run_for(2_000);
+    assert_eq!(script.configurations(1), before + 2, "one transitional and one regular");
+    script.finish();
+}
+
+/// P6.
+pub(super) fn the_tail_of_a_burst_is_repaired_without_further_traffic() {
+    let mut script = World::script(3);
+    script.aim(at(PacketKind::Mcast).from(1).to(3).lost()).send(1, Agreed, 1).run_for(60);
+    assert_eq!(script.delivered(3), 1, "the last message is not requested");
+    script.finish();
+}
+
+/// LIVE-3: all that 3 sends is lost but its hellos. The others go on without it.
+pub(super) fn who_is_heard_but_does_not_join_is_left_out() {
+    let mut script = World::script(4);
+    for kind in PacketKind::ALL {
+        script.aim(at(kind).from(3).count(u32::MAX).lost());
+    }
+    script.crash(4).run_for(400);
+    assert_eq!(script.world().configuration(1).map(|(_, members)| members), Some(2));
+    let before = script.configurations(1);
+    script.run_for(200);
+    assert_eq!(script.configurations(1), before, "it is left out for a while");
+    script.finish();
+}
+
+/// LIVE-1: what 3 had sent while it lived is played back again and again.
+pub(super) fn a_dead_processor_does_not_live_on_in_its_recording() {
+    let mut script = World::script(3);
+    let before = script.configurations(1);
+    script.world().record(3);
+    script.send(3, Agreed, 5).run_for(300).crash(3);
+    for _ in 0..300 {
+        script.world().play_back();
+        script.run_for(20);
+    }
+    assert_eq!(script.configurations(1), before + 2, "one transitional and one regular");
+    script.finish();
+}
+
+/// LIVE-3: 1 gets nothing of 3 but its hellos; 3 hears 1 well. The row of 1 alone parts them.
+pub(super) fn two_are_parted_although_one_hears_the_other() {
+    let mut script = World::script(3);
+    for kind in PacketKind::ALL {
+        script.aim(at(kind).from(3).to(1).count(u32::MAX).lost());
+    }
+    script.run_for(700);
+    assert_eq!(script.world().configuration(2).map(|(_, members)| members), Some(2));
+    script.finish();
+}
+
+/// LIVE-3, P34: with 1 there could be a set as large as the ring that works without it.
+pub(super) fn a_newcomer_that_a_member_cannot_hear_changes_nothing() {
+    let mut script = World::script(5);
+    script.crash(1).run_for(2_000).cut(1, 3).run_for(100);
+    let before = script.configurations(2);
+    script.start(1).run_for(5_000);
+    assert_eq!(script.configurations(2), before, "equals are not swapped");
+    script.finish();
+}
+
+/// LIVE-1: the silence of a dead processor is noticed, and there is one change for it.
+pub(super) fn a_dead_processor_is_gone_for_good() {
+    let mut script = World::script(3);
+    let before = script.configurations(1);
+    script.crash(3).run_for(10_000);
+    assert_eq!(script.configurations(1), before + 2, "one transitional and one regular");
+    script.finish();
+}
+
+/// LIVE-5: it takes no longer for four than for one.
+pub(super) fn several_that_do_not_join_are_left_out_at_once() {
+    let mut script = World::script(7);
+    for id in 3..=6 {
+        script.aim(at(PacketKind::Join).from(id).count(u32::MAX).lost());
+    }
+    script.crash(7).run_for(600);
+    assert_eq!(script.world().configuration(1).map(|(_, members)| members), Some(2));
+    script.finish();
+}
+
+/// LIVE-4, P36: 1 stands still for less than the detection target, and has heard nothing of 2 for a
+/// while before. That it then lacks a sign of 2 for too long is its own fault.
+pub(super) fn who_stood_still_does_not_blame_others() {
+    let mut script = World::script(3);
+    script.send(1, Agreed, 1).run_for(500);
+    let before = [1, 2, 3].map(|id| script.configurations(id));
+    for kind in [Kind::Hello, Kind::Ring(PacketKind::MergeDetect)] {
+        script.aim(Aim::at(kind).from(2).to(1).count(u32::MAX).lost());
+    }
+    script.run_for(40);
+    script.world().trap(1, &[Moment::After(PacketKind::Token)], Snare::Pause);
+    while !script.world().is_paused(1) {
+        script.run_for(1);
+    }
+    script.run_for(170).heal().resume_timers_first(1).run_for(1_000);
+    let after = [1, 2, 3].map(|id| script.configurations(id));
+    assert_eq!(before, after, "a pause below the detection target is no fault");
+    script.finish();
+}
+
+/// LIVE-3, P10, P55: only small packets pass.
+pub(super) fn a_path_that_large_packets_do_not_pass_is_left_alone() {
+    let mut script = World::script(2);
+    script.cut_large(1, 2, 500).cut_large(2, 1, 500);
+    let send = |script: &mut Script| {
+        for id in 1..=2 {
+            script.try_send(id, Agreed, 1_000);
+        }
+        script.run_for(100);
+    };
+    (0..30).for_each(|_| send(&mut script));
+    let before = script.configurations(2);
+    (0..60).for_each(|_| send(&mut script));
+    assert_eq!(script.configurations(2), before, "nothing changes while who hears whom does not");
+    script.finish();
+}
+
+/// LIVE-3: a ring is split for a path that flaps at most once in each hold-down.
+pub(super) fn a_path_that_comes_and_goes_is_used_ever_more_seldom() {
+    let mut script = World::script(3);
+    let before = script.configurations(2);
+    for _ in 0..20 {
+        script.cut(1, 3).run_for(400).heal().run_for(400);
+    }
+    let changes = (script.configurations(2) - before) / 2;
+    assert!(changes <= 20, "{changes} changes for 40 of the path");
+    script.finish();
+}
+
+/// LIVE-2, P9: no data reaches 3, though tokens and hellos do.
+pub(super) fn who_gets_no_data_does_not_stop_the_others() {
+    let mut script = World::script(4);
+    script.aim(at(PacketKind::Mcast).to(3).count(u32::MAX).lost());
+    script.send(1, Safe, 10).run_for(2_000);
+    assert!([1, 2, 4].iter().all(|id| script.delivered(*id) == 10), "one stops all");
+    script.finish();
+}
