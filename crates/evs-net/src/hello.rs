@@ -8,7 +8,8 @@
 //! 22..24  the sender's detection target in milliseconds, from 10 to 60,000
 //! 24..28  covers: lowest and
 //! 28..32    highest node id that this hello speaks about
-//! 32..33  flags: 1: a holder follows the echoes; 2: the hello is padded
+//! 32..33  flags: 1: a holder follows the echoes; 2: the hello is padded; 4: this answers an
+//!         incarnation while another one of its node is heard
 //! 33..35  number of echoes, at most 40
 //! 35..    echoes, ascending by node id, each
 //!            0..4   node id
@@ -46,6 +47,8 @@ pub struct Hello {
     pub echoes: Vec<Echo>,
     /// Whether this is as large as the largest packet: who echoes its challenge gets those too.
     pub full: bool,
+    /// In an answer to one incarnation: the sender hears another one of its node at present.
+    pub other: bool,
     /// In an answer to one processor: another incarnation owns its node id in the sender's eyes.
     pub holder: Option<Holder>,
 }
@@ -124,7 +127,8 @@ impl Hello {
         out.extend_from_slice(&self.covers.0.to_le_bytes());
         out.extend_from_slice(&self.covers.1.to_le_bytes());
         let holder = if self.holder.is_some() { HOLDER } else { 0 };
-        out.push(holder | if self.full { FULL } else { 0 });
+        let other = if self.other { OTHER } else { 0 };
+        out.push(holder | other | if self.full { FULL } else { 0 });
         out.extend_from_slice(&count.to_le_bytes());
         for echo in &self.echoes {
             out.extend_from_slice(&echo.node.get().to_le_bytes());
@@ -170,7 +174,7 @@ impl Hello {
             return Some(Err(HelloError::TooManyEchoes(count)));
         }
         let patient = (DETECTION_MS_MIN..=DETECTION_MS_MAX).contains(&detection_ms);
-        if flags > HOLDER | FULL || covers.0 > covers.1 || !patient {
+        if flags > HOLDER | FULL | OTHER || covers.0 > covers.1 || !patient {
             return Some(Err(HelloError::Field));
         }
         let mut echoes = Vec::with_capacity(count);
@@ -191,7 +195,7 @@ impl Hello {
             lowest = node.get().saturating_add(1);
             echoes.push(Echo { node, incarnation, challenge, stamp });
         }
-        let full = flags & FULL != 0;
+        let (full, other) = (flags & FULL != 0, flags & OTHER != 0);
         let holder = match flags & HOLDER {
             0 => None,
             _ => Some(Holder { incarnation: fields.u64()?, age_ms: fields.u64()? }),
@@ -205,6 +209,7 @@ impl Hello {
             covers,
             echoes,
             full,
+            other,
             holder,
         }))
     }
@@ -235,6 +240,7 @@ impl Fields<'_> {
 
 /// Flags of a hello.
 const HOLDER: u8 = 1;
+const OTHER: u8 = 4;
 const FULL: u8 = 2;
 
 pub(crate) const DETECTION_MS_MIN: u16 = 10;

@@ -225,6 +225,7 @@ mod tests {
             covers: (1, 9),
             echoes: Vec::new(),
             full: false,
+            other: false,
             holder: None,
         };
         assert!(session.update(at, 4, &hello(44)));

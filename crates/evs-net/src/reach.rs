@@ -339,9 +339,13 @@ impl Reach {
 
     /// Whether the hello says that its sender hears me; `None`: it does not speak about me.
     fn lists_me(&self, hello: &Hello) -> Option<bool> {
-        let about_me = hello.about(self.me.node)?;
-        let mine = about_me.is_some_and(|echo| echo.incarnation == self.me.incarnation);
-        Some(mine && hello.holder.is_none())
+        let Some(echo) = hello.about(self.me.node)? else { return Some(false) };
+        let mine = echo.incarnation == self.me.incarnation;
+        if hello.is_answer() && !mine {
+            // To a late hello of my predecessor.
+            return None;
+        }
+        Some(mine && !hello.other && hello.holder.is_none())
     }
 
     /// Brings the verdict about one peer up to date.

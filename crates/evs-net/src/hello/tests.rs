@@ -15,6 +15,7 @@ fn hello(nodes: &[u32]) -> Hello {
         covers: (1, u32::MAX),
         echoes: nodes.iter().copied().map(echo).collect(),
         full: false,
+        other: false,
         holder: Some(Holder { incarnation: 5, age_ms: 6 }),
     }
 }
@@ -45,7 +46,7 @@ fn a_hello_survives_encoding() {
     for nodes in [&[][..], &[1], &[1, 2, u32::MAX]] {
         let mut hello = hello(nodes);
         assert_eq!(Hello::decode(&encoded(&hello)), Ok(hello.clone()));
-        hello.holder = None;
+        (hello.holder, hello.other) = (None, true);
         assert_eq!(Hello::decode(&encoded(&hello)), Ok(hello));
     }
 }
@@ -100,7 +101,7 @@ fn node_zero_and_unknown_flags_are_refused() {
     bytes[35] = 0;
     assert_eq!(Hello::decode(&bytes), Err(HelloError::Field));
     let mut bytes = encoded(&hello(&[1]));
-    bytes[32] = 4;
+    bytes[32] = 8;
     assert_eq!(Hello::decode(&bytes), Err(HelloError::Field));
 }
 

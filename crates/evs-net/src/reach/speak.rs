@@ -64,10 +64,13 @@ impl Reach {
             peer.up && holder.incarnation != incarnation && holder.was_alive_after(since)
         });
         let holder = holder.map(|s| Holder { incarnation: s.incarnation, age_ms: s.age_ms(now) });
+        // As long as another incarnation is heard, this one is not: the hellos to all say so too.
+        let other = peer.up && !peer.hears(incarnation);
         let newest = self.challenges.iter().rfind(|challenge| challenge.full == asks).copied();
         let fresh = newest.filter(|challenge| now.since(challenge.drawn) <= self.interval());
         let challenge = fresh.unwrap_or_else(|| self.draw_challenge(asks));
-        let hello = self.hello(challenge, (node.get(), node.get()), vec![echo], holder);
+        let covers = (node.get(), node.get());
+        let hello = Hello { other, ..self.hello(challenge, covers, vec![echo], holder) };
         self.actions.push_back(Action::Say { to: Destination::Source, hello });
     }
 
@@ -87,6 +90,7 @@ impl Reach {
             covers,
             echoes,
             full: challenge.full,
+            other: false,
             holder,
         }
     }

@@ -429,3 +429,36 @@ fn a_recording_of_a_predecessor_brings_nobody_back() {
     assert_eq!(world.heard(0), [processor(2, 201)]);
     assert!(world.inject(1, 0, &packet).is_err(), "it was handed up before");
 }
+
+/// A processor wakes up and takes my dead predecessor for alive until a round of hellos has passed.
+/// It does not tell me meanwhile that it hears me, now in an answer and then not in a hello.
+#[test]
+fn who_still_hears_my_predecessor_does_not_say_that_it_hears_me() {
+    let mut world = World::formed(2);
+    world.pause(0);
+    world.run(INTERVAL * 3);
+    world.kill(1);
+    world.cut(0, 1);
+    world.run(DETECTION * 2);
+    world.heal();
+    let new = world.start(config(2, 201, 2));
+    world.resume(0);
+    world.run(DETECTION * 2);
+    assert_eq!(world.heard(new), [processor(1, 100)]);
+    assert_eq!(world.heard(0), [processor(2, 201)]);
+    assert_eq!(world.downs(new), []);
+}
+
+#[test]
+fn an_answer_to_my_predecessor_says_nothing_about_me() {
+    let mut world = World::formed(2);
+    world.run(DETECTION);
+    let (_, late) = world.recorded.iter().rfind(|(from, _)| *from == 1).expect("sent").clone();
+    world.kill(1);
+    let new = world.start(config(2, 201, 2));
+    world.run(DETECTION * 2);
+    // It comes from the address that is now the successor's.
+    let _ = world.inject(new, 0, &late);
+    world.run(DETECTION * 2);
+    assert_eq!(world.downs(new), []);
+}
