@@ -5,7 +5,7 @@
 use totem::PacketKind;
 
 use crate::plots::Plots;
-use crate::world::{Aim, Backlog, Disk, Fault, Kind, Nanos, Options, World};
+use crate::world::{Aim, Backlog, Disk, Fault, Frozen, Kind, Nanos, Options, World};
 
 /// The moves, each with a weight that is drawn for each run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -255,14 +255,52 @@ impl Chaos {
         self.rng.u32(1..=world.len())
     }
 
-    /// Faults stop: the network is whole and quiet, who was paused goes on, most of those that are
-    /// down start.
+    /// The network as it stays: often whole, or with one pair cut, or in sides, or full of holes.
+    fn cut_for_good(&mut self, world: &mut World) {
+        match self.rng.u32(0..10) {
+            0..4 => {}
+            4..6 => {
+                let (one, two) = (self.node(world), self.node(world));
+                Self::cut_path(world, one, two);
+                if self.rng.bool() {
+                    Self::cut_path(world, two, one);
+                }
+            }
+            6 => self.partition(world),
+            _ => {
+                let percent = [5, 20, 50][self.rng.usize(0..3)];
+                let both_ways = self.rng.bool();
+                for one in 1..=world.len() {
+                    for two in (1..=world.len()).filter(|two| *two != one) {
+                        if self.rng.u32(0..100) < percent {
+                            Self::cut_path(world, one, two);
+                            if both_ways {
+                                Self::cut_path(world, two, one);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn cut_path(world: &mut World, from: u32, to: u32) {
+        if from != to {
+            world.cut_one_way(from, to);
+        }
+    }
+
+    /// Faults stop: the network is quiet and, unless it is frozen in some graph, whole. Who was
+    /// paused goes on, most of those that are down start.
     pub fn end(&mut self, world: &mut World) {
         world.disarm();
         world.heal();
         world.weather(crate::world::Weather::fair(self.delay));
         world.resume_all();
         self.restarts.clear();
+        if world.options().frozen != Frozen::Whole {
+            self.cut_for_good(world);
+        }
         if world.options().origins.are_near_the_end() {
             world.count(Fault::Renewed);
             world.renew();

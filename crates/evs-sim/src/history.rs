@@ -8,6 +8,8 @@
 //! Responsible for: the plain data, and cutting a recorded stream to the part that can be judged.
 //! Not responsible for: judging it ([`crate::checker`]).
 
+mod circumstances;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -16,6 +18,8 @@ use evs_model::{
     ClientId, Configuration, ConfigurationChange, Event, Group, Groups, Guarantee, Message,
     MessageId, Processor,
 };
+
+pub use circumstances::{Circumstances, Span, Time};
 
 /// Everything that was recorded in one run.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +31,9 @@ pub struct History {
     /// Whether every accepted message of the run is in one of the views. If not, a message of an
     /// unknown client is taken as sent.
     pub every_send: bool,
+    /// What was done to the world meanwhile, if that is known. If not, liveness is judged only as
+    /// far as [`View::settled`] says.
+    pub circumstances: Option<Circumstances>,
 }
 
 /// What one observer at one processor saw and did.
@@ -40,6 +47,8 @@ pub struct View {
     pub start: Start,
     /// Configurations, messages and accepted sends, in order.
     pub entries: Vec<Entry>,
+    /// When each of them was seen; nothing if nobody looked at a clock.
+    pub times: Vec<Time>,
     /// How it ended.
     pub end: End,
     /// The liveness phase, where there was one: how many entries there were when its bound had
@@ -149,6 +158,10 @@ pub enum ClientAct {
     Left(Vec<Group>),
     /// It received this.
     Received(Event),
+    /// It stopped reading.
+    Stalled,
+    /// It reads what there is, and goes on reading.
+    Reads,
     /// The client ended the session.
     Disconnected,
     /// The session ended before the client had read all that there was for it.
@@ -243,6 +256,7 @@ impl View {
             scope: Scope::Groups(groups.into_iter().collect()),
             start: Start::Midway,
             entries,
+            times: Vec::new(),
             end: if cut_off { End::Crashed } else { End::Running },
             settled: None,
         })

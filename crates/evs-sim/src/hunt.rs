@@ -7,7 +7,7 @@ use std::panic::catch_unwind;
 
 use evs_model::mutation::{Defect, activate};
 
-use crate::run::{Failure, last_panic, run, violations_of};
+use crate::run::{Asked, Failure, last_panic, run, violations_of};
 use crate::scenarios::SCENARIOS;
 use crate::world::Options;
 
@@ -72,15 +72,15 @@ const NODES_MAX: u32 = 7;
 fn by_seed(defect: Defect, first: u64, seeds: u64) -> Option<Catch> {
     (0..seeds).find_map(|i| {
         let seed = first.wrapping_add(i);
-        let nodes = few_nodes(seed);
-        let outcome = run(seed, nodes, None);
+        let asked = Asked { nodes: few_nodes(seed), ..Asked::default() };
+        let outcome = run(seed, asked, None);
         let failure = outcome.failure?;
         let judged = matches!(failure, Failure::Contract(_));
-        let others = if judged { violations_of(seed, nodes) } else { Vec::new() };
+        let others = if judged { violations_of(seed, asked) } else { Vec::new() };
         let aimed = others.iter().find(|v| v.property.to_string() == defect.breaks());
         let found = aimed.map_or_else(|| failure.to_string(), ToString::to_string);
         let by = found.split(' ').next().unwrap_or_default().to_owned();
-        let nodes = nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
+        let nodes = asked.nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
         let found = format!("--seed {seed:#x}{nodes}: {found}");
         Some(Catch { by, seeds: i + 1, scenario: None, found })
     })

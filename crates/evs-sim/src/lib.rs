@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod bounds;
 pub mod chaos;
 pub mod checker;
 pub mod graphs;
@@ -29,4 +30,4 @@ pub mod sweep;
 pub mod workload;
 pub mod world;
 
-pub use run::{Failure, Outcome, remember_panics, run};
+pub use run::{Asked, Failure, Outcome, remember_panics, run};

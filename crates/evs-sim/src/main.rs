@@ -17,8 +17,8 @@ use evs_model::mutation::Defect;
 use evs_sim::checker::Judged;
 use evs_sim::hunt::hunt;
 use evs_sim::sweep::sweep;
-use evs_sim::world::{Fault, Faults, NODES_MAX, Nanos};
-use evs_sim::{Outcome, remember_panics, run};
+use evs_sim::world::{Fault, Faults, Frozen, NODES_MAX, Nanos};
+use evs_sim::{Asked, Outcome, remember_panics, run};
 
 /// Failures after which no further runs are begun.
 const FAILURES_MAX: usize = 20;
@@ -46,6 +46,9 @@ struct Args {
     /// For how many simulated seconds nothing may change once a graph has settled.
     #[arg(long, default_value_t = 30, requires = "graphs")]
     quiet: u64,
+    /// Leave the network in some graph in the end, instead of healing every path.
+    #[arg(long)]
+    frozen_graphs: bool,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -67,6 +70,13 @@ impl Args {
     fn threads(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         self.threads.map_or(cores, NonZeroUsize::get)
+    }
+}
+
+impl Args {
+    fn asked(&self) -> Asked {
+        let frozen = if self.frozen_graphs { Frozen::Graph } else { Frozen::Whole };
+        Asked { nodes: self.nodes, frozen }
     }
 }
 
@@ -121,7 +131,7 @@ fn graphs(args: &Args, random: u64) -> ExitCode {
 /// One run, with its events on standard output.
 fn trace(args: &Args) -> ExitCode {
     let out = Box::new(BufWriter::with_capacity(1 << 16, std::io::stdout()));
-    let outcome = run(args.seed, args.nodes, Some(out));
+    let outcome = run(args.seed, args.asked(), Some(out));
     println!("{outcome}");
     if outcome.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -172,7 +182,7 @@ fn run_all(args: &Args) -> Total {
                     if i >= args.runs || stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let outcome = run(args.seed.wrapping_add(i), args.nodes, None);
+                    let outcome = run(args.seed.wrapping_add(i), args.asked(), None);
                     let mut total = total.lock().expect("no run panics while it holds the total");
                     if outcome.failure.is_some() && !args.json {
                         println!("{outcome}");

@@ -8,8 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::chaos::Chaos;
 use crate::checker::{Judged, Violation, check, violations};
+use crate::history::{Entry, View};
 use crate::workload::Workload;
-use crate::world::{Faults, Nanos, Options, Stop, World};
+use crate::world::{Faults, Frozen, Nanos, Options, Stop, World};
 
 /// One of so many seeds is run twice: the two must be the same, event by event.
 const TWICE: u64 = 16;
@@ -21,13 +22,13 @@ pub struct Outcome {
     pub seed: u64,
     /// How many nodes the world had.
     pub nodes: u32,
-    /// How many nodes were asked for, if the seed did not decide.
-    pub asked: Option<u32>,
+    /// What was asked for besides the seed.
+    pub asked: Asked,
     /// Events that happened.
     pub events: u64,
     /// Simulated time, in nanoseconds.
     pub time: Nanos,
-    /// How long after the last fault all were in one ring, in nanoseconds.
+    /// How long after the last fault the last configuration came, in nanoseconds.
     pub settled_after: Option<Nanos>,
     /// Two runs of one seed share it.
     pub hash: u64,
@@ -75,20 +76,39 @@ impl fmt::Display for Outcome {
         };
         writeln!(f, "seed={seed:#x} nodes={nodes} violation={failure}")?;
         write!(f, "reproduce: cargo xtask sim --seed {seed:#x}")?;
-        if let Some(asked) = self.asked {
-            write!(f, " --nodes {asked}")?;
+        if let Some(nodes) = self.asked.nodes {
+            write!(f, " --nodes {nodes}")?;
+        }
+        if self.asked.frozen == Frozen::Graph {
+            f.write_str(" --frozen-graphs")?;
         }
         f.write_str(" --trace")
     }
 }
 
+/// What is asked for of runs, besides their seeds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Asked {
+    /// How many nodes, if the seed does not decide.
+    pub nodes: Option<u32>,
+    /// How the network is left in the end.
+    pub frozen: Frozen,
+}
+
+impl Asked {
+    /// What the world of this seed is made of.
+    fn options(self, seed: u64) -> Options {
+        Options { frozen: self.frozen, ..Options::draw(seed, self.nodes) }
+    }
+}
+
 /// Runs one seed; a share of all seeds twice. Trace lines go to `lines`, if given.
 #[must_use]
-pub fn run(seed: u64, nodes: Option<u32>, lines: Option<Box<dyn Write>>) -> Outcome {
+pub fn run(seed: u64, asked: Asked, lines: Option<Box<dyn Write>>) -> Outcome {
     let traced = lines.is_some();
-    let mut outcome = run_once(seed, nodes, lines);
+    let mut outcome = run_once(seed, asked, lines);
     if seed.is_multiple_of(TWICE) && outcome.failure.is_none() && !traced {
-        let again = run_once(seed, nodes, None);
+        let again = run_once(seed, asked, None);
         if again.hash != outcome.hash || again.events != outcome.events {
             outcome.failure = Some(Failure::NotDeterministic);
         }
@@ -96,12 +116,12 @@ pub fn run(seed: u64, nodes: Option<u32>, lines: Option<Box<dyn Write>>) -> Outc
     outcome
 }
 
-fn run_once(seed: u64, nodes: Option<u32>, lines: Option<Box<dyn Write>>) -> Outcome {
-    let options = Options::draw(seed, nodes);
+fn run_once(seed: u64, asked: Asked, lines: Option<Box<dyn Write>>) -> Outcome {
+    let options = asked.options(seed);
     let mut outcome = Outcome {
         seed,
         nodes: options.nodes,
-        asked: nodes,
+        asked,
         events: 0,
         time: 0,
         settled_after: None,
@@ -116,7 +136,7 @@ fn run_once(seed: u64, nodes: Option<u32>, lines: Option<Box<dyn Write>>) -> Out
         Ok(course) => {
             outcome.events = course.world.events();
             outcome.time = course.world.now();
-            outcome.settled_after = course.settled_after;
+            outcome.settled_after = Some(course.settled_after);
             outcome.hash = course.world.hash();
             outcome.faults = course.world.faults().clone();
             match judge(course) {
@@ -130,24 +150,24 @@ fn run_once(seed: u64, nodes: Option<u32>, lines: Option<Box<dyn Write>>) -> Out
 }
 
 /// Everything that a run breaks, if it comes as far as the checker.
-pub(crate) fn violations_of(seed: u64, nodes: Option<u32>) -> Vec<Violation> {
-    let play = || play(Options::draw(seed, nodes), None);
+pub(crate) fn violations_of(seed: u64, asked: Asked) -> Vec<Violation> {
+    let play = || play(asked.options(seed), None);
     let course = catch_unwind(AssertUnwindSafe(play));
-    course.map_or_else(|_| Vec::new(), |course| violations(course.world.history()))
+    course.map_or_else(|_| Vec::new(), |mut course| violations(course.world.conclude()))
 }
 
 /// A run that is over.
 struct Course {
     world: World,
-    settled_after: Option<Nanos>,
+    settled_after: Nanos,
     forgotten: bool,
 }
 
-fn judge(course: Course) -> Result<Judged, Failure> {
+fn judge(mut course: Course) -> Result<Judged, Failure> {
     if let Some(stop) = course.world.stopped() {
         return Err(Failure::Stopped(stop.clone()));
     }
-    let judged = check(course.world.history()).map_err(Failure::Contract)?;
+    let judged = check(course.world.conclude()).map_err(Failure::Contract)?;
     if course.forgotten {
         return Err(Failure::NoRoom);
     }
@@ -176,45 +196,51 @@ fn play(options: Options, lines: Option<Box<dyn Write>>) -> Course {
         chaos.strike(&mut world);
     }
     chaos.end(&mut world);
-    let settled_after = settle(&mut world, &mut workload);
+    let quiet = quiet_time(world.len());
+    let settled_after = settle(&mut world, &mut workload, quiet);
     let forgotten = workload.forgotten(&world).is_some();
     Course { world, settled_after, forgotten }
 }
 
-/// The liveness phase. The bound passes; from then on nothing may change, and what is sent arrives.
-pub(crate) fn settle(world: &mut World, workload: &mut Workload) -> Option<Nanos> {
+/// The liveness phase. B passes; from then on nothing may change, and what is sent arrives. Returns
+/// how long it took until the last configuration.
+pub(crate) fn settle(world: &mut World, workload: &mut Workload, quiet: Nanos) -> Nanos {
+    world.freeze();
     let began = world.now();
-    let bound = began + world.held_down_for() + settle_bound(world.options());
-    let mut since = None;
-    while world.now() < bound && world.stopped().is_none() {
-        world.run_for(5_000_000);
-        since =
-            if world.is_one_ring() { since.or_else(|| Some(world.now() - began)) } else { None };
+    // B begins when nobody is held down any more for what happened before.
+    let bound = world.bounds().settling();
+    world.run_for(bound);
+    for _ in 0..2 {
+        if world.held_down_for() > 0 {
+            world.run_for(world.held_down_for() + bound);
+        }
     }
     world.run_for(world.draining_time());
     world.mark_settled();
     workload.probe(world);
-    let quiet = quiet_time(world.options());
     world.run_for(quiet / 2);
     workload.probe(world);
     world.run_for(quiet / 2 + world.draining_time());
     world.read_all();
-    since
+    let last = world.history().views.iter().filter_map(last_configuration).max();
+    last.unwrap_or(0).saturating_sub(began)
 }
 
-/// B of the contract: three times the detection target and the time of one agreement, amply. The
-/// hold-downs of before come on top.
-fn settle_bound(options: &Options) -> Nanos {
-    detection(options) * 12 + 1_000_000_000
+/// When this view shows its last configuration.
+fn last_configuration(view: &View) -> Option<Nanos> {
+    let place = view.entries.iter().rposition(|e| matches!(e, Entry::Configuration(_)))?;
+    view.times.get(place).copied()
 }
 
-/// How long nothing may change afterwards.
-fn quiet_time(options: &Options) -> Nanos {
-    detection(options) * 12
-}
-
-fn detection(options: &Options) -> Nanos {
-    u64::try_from(options.detection.as_nanos()).unwrap_or(u64::MAX)
+/// How long nothing may change in the end of an ordinary run. Many nodes make many events in the
+/// same time.
+const fn quiet_time(nodes: u32) -> Nanos {
+    const SECOND: Nanos = 1_000_000_000;
+    match nodes {
+        0..=16 => 30 * SECOND,
+        17..=48 => 3 * SECOND,
+        _ => SECOND,
+    }
 }
 
 thread_local! {

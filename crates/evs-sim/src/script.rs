@@ -184,17 +184,26 @@ impl Script {
     /// If it breaks it.
     #[track_caller]
     pub fn finish(&mut self) -> Judged {
+        self.finish_after(5_000)
+    }
+
+    /// The same; nothing may change for so many milliseconds once everything has settled.
+    ///
+    /// # Panics
+    /// As [`Script::finish`].
+    #[track_caller]
+    pub fn finish_after(&mut self, quiet_ms: Nanos) -> Judged {
         self.world.disarm();
         self.world.heal();
         let weather = self.world.options().weather.clone();
         self.world.weather(weather);
         self.world.resume_all();
         let mut workload = Workload::draw(self.world.options());
-        settle(&mut self.world, &mut workload);
+        settle(&mut self.world, &mut workload, quiet_ms * MS);
         if let Some(stop) = self.world.stopped() {
             panic!("{stop}");
         }
-        match check(self.world.history()) {
+        match check(self.world.conclude()) {
             Ok(judged) => judged,
             Err(violation) => panic!("{violation}"),
         }

@@ -23,6 +23,8 @@ fn recorded(history: &History) -> History {
                 }
                 ClientAct::Connected
                 | ClientAct::Left(_)
+                | ClientAct::Stalled
+                | ClientAct::Reads
                 | ClientAct::Disconnected
                 | ClientAct::CutOff => {}
             }
@@ -39,7 +41,7 @@ fn recorded(history: &History) -> History {
         let running = view.end == evs_sim::history::End::Running;
         views.push(View::recorded(view.processor, groups, stream, running).expect("begins well"));
     }
-    History { views, clients: Vec::new(), every_send: false }
+    History { views, ..History::default() }
 }
 
 fn world_with_a_partition() -> History {

@@ -191,3 +191,18 @@ fn at_the_end_of_time_nothing_breaks() {
     let judged = check(script.history()).expect("the contract is kept");
     assert!(judged.deliveries > 0);
 }
+
+/// P36: 3 wakes up with a receive buffer full of a predecessor of 1, which it still hears. As long
+/// as it does not hear the new 1, it does not tell it so.
+#[test]
+fn who_wakes_up_after_another_was_restarted_is_taken_in_once() {
+    for ms in 0..20 {
+        let mut script = World::script(3);
+        script.pause(3).run_for(50 + ms).partition(&[&[1, 2], &[3]]).crash(1).run_for(300);
+        script.start(1).run_for(1_500);
+        let before = script.configurations(1);
+        script.heal().resume(3).until_one_ring(2_000);
+        assert_eq!(script.configurations(1), before + 2, "one transitional and one regular");
+        script.finish();
+    }
+}

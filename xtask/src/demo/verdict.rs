@@ -32,7 +32,7 @@ pub(super) fn pronounce(
         .into_iter()
         .map(|r| View::recorded(r.processor, [group], r.entries, r.running))
         .collect::<Result<Vec<_>, _>>()?;
-    let history = History { views, clients: Vec::new(), every_send: false };
+    let history = History { views, ..History::default() };
     let judged = checker::check(&history).context("the contract is broken")?;
     let seconds = sent_for.as_secs_f64();
     println!(

@@ -10,7 +10,8 @@ use evs_model::{
 };
 
 use super::{Property, check, violations};
-use crate::history::{End, Entry, History, Scope, Start, Submission, View};
+use crate::bounds::Bounds;
+use crate::history::{Circumstances, End, Entry, History, Scope, Span, Start, Submission, View};
 
 /// The only incarnation of a node.
 pub(super) fn p(node: u32) -> Processor {
@@ -99,13 +100,49 @@ pub(super) fn view(node: u32, entries: Vec<Entry>) -> View {
         scope: Scope::All,
         start: Start::Birth { stored_by: None },
         entries,
+        times: Vec::new(),
         end: End::Running,
         settled: None,
     }
 }
 
+/// The same, with the time of each entry, in milliseconds.
+pub(super) fn timed(node: u32, entries: Vec<(u64, Entry)>) -> View {
+    let times = entries.iter().map(|(ms, _)| ms * 1_000_000).collect();
+    let entries = entries.into_iter().map(|(_, entry)| entry).collect();
+    View { times, ..view(node, entries) }
+}
+
+/// From one ring to another at this time, together with these, who are all its members.
+pub(super) fn goes(ms: u64, from: u64, to: u64, nodes: &[u32]) -> Vec<(u64, Entry)> {
+    vec![(ms, transitional(from, to, nodes)), (ms, regular(to, nodes))]
+}
+
+/// Who hears whom, both ways.
+pub(super) type Edges<'a> = &'a [(u32, u32)];
+
+/// Views of processors that are all up for 100 s, and who hears whom from which time on, in
+/// milliseconds. The detection target is 100 ms; B is less than 400 ms.
+pub(super) fn calm(views: Vec<View>, graphs: &[(u64, Edges<'_>)]) -> History {
+    let nodes: Vec<u32> = views.iter().map(|view| view.processor.node.get()).collect();
+    let spans = graphs.iter().map(|(ms, edges)| {
+        let near = |node: u32| {
+            let edge =
+                |other: &u32| edges.contains(&(node, *other)) || edges.contains(&(*other, node));
+            members(&nodes.iter().copied().filter(edge).collect::<Vec<_>>())
+        };
+        let hears = nodes.iter().map(|node| (p(*node), near(*node))).collect();
+        let from = ms * 1_000_000;
+        Span { from, held: from, hears, stopped: Members::default(), still: true, fair: true }
+    });
+    let bounds = Bounds { detection: 100_000_000, hop: 100_000, nodes: 3 };
+    let circumstances =
+        Circumstances { bounds, spans: spans.collect(), end: 100_000_000_000, frozen: true };
+    History { circumstances: Some(circumstances), ..history(views) }
+}
+
 pub(super) fn history(views: Vec<View>) -> History {
-    History { views, clients: Vec::new(), every_send: true }
+    History { views, every_send: true, ..History::default() }
 }
 
 /// The history is legal.

@@ -31,7 +31,7 @@ fn expected(client: &ClientHistory, view: &View) -> Vec<Event> {
                 groups.iter().for_each(|group| *session.joined.entry(*group).or_insert(0) += 1);
             }
             ClientAct::Left(groups) => groups.iter().for_each(|group| session.leave(*group)),
-            ClientAct::Received(_) => {}
+            ClientAct::Received(_) | ClientAct::Reads | ClientAct::Stalled => {}
             ClientAct::Disconnected | ClientAct::CutOff => return session.events,
         }
     }
@@ -124,6 +124,8 @@ fn compare(client: &ClientHistory, view: &View, expected: &[Event]) -> Result<()
         ClientAct::Connected
         | ClientAct::Joined(_)
         | ClientAct::Left(_)
+        | ClientAct::Reads
+        | ClientAct::Stalled
         | ClientAct::Disconnected
         | ClientAct::CutOff => None,
     });

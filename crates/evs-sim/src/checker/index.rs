@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use evs_model::{Configuration, Guarantee, Members, Message, MessageId, RingId};
+use evs_model::{Configuration, Guarantee, Members, Message, MessageId, Processor, RingId};
 
 use super::{Judged, Violation, violates};
 use crate::history::{End, Entry, History, Start, Submission, View};
@@ -89,6 +89,11 @@ impl<'a> Index<'a> {
             deliveries: entries().filter(|e| matches!(e, Entry::Delivered(_))).count(),
             accepted: self.accepted.len(),
         }
+    }
+
+    /// The complete view of a processor.
+    pub(super) fn track(&self, processor: Processor) -> Option<&Track<'a>> {
+        self.tracks.iter().find(|track| track.view.processor == processor)
     }
 
     /// Every epoch of every view.

@@ -10,16 +10,23 @@
 
 mod basic;
 mod causality;
+mod cliques;
 mod configurations;
 mod fifo;
 #[cfg(test)]
 mod fixture;
 mod groups;
 mod index;
-mod liveness;
+mod live1;
+mod live2;
+mod live3;
+mod live4;
+mod live5;
+mod live6;
 mod order;
 mod safe;
 mod self_delivery;
+mod stays;
 mod synchrony;
 mod unordered;
 mod whole;
@@ -60,6 +67,14 @@ pub enum Property {
     Live1,
     /// What was accepted is delivered.
     Live2,
+    /// A network that is not whole settles in largest sets.
+    Live3,
+    /// Who stalls or stands still hurts nobody else.
+    Live4,
+    /// The dead are excluded in time.
+    Live5,
+    /// Continuity.
+    Live6,
 }
 
 impl fmt::Display for Property {
@@ -79,6 +94,10 @@ impl fmt::Display for Property {
             Self::Evs12 => "EVS-12",
             Self::Live1 => "LIVE-1",
             Self::Live2 => "LIVE-2",
+            Self::Live3 => "LIVE-3",
+            Self::Live4 => "LIVE-4",
+            Self::Live5 => "LIVE-5",
+            Self::Live6 => "LIVE-6",
         })
     }
 }
@@ -135,7 +154,7 @@ pub fn violations(history: &History) -> Vec<Violation> {
 type Checker = fn(&Index<'_>) -> Result<(), Violation>;
 
 /// One function for each property, those first that others are easier to read without.
-const PROPERTIES: [Checker; 12] = [
+const PROPERTIES: [Checker; 17] = [
     basic::check,
     configurations::check,
     whole::check,
@@ -147,7 +166,12 @@ const PROPERTIES: [Checker; 12] = [
     safe::check,
     causality::check,
     groups::check,
-    liveness::check,
+    live1::check,
+    live2::check,
+    live3::check,
+    live4::check,
+    live5::check,
+    live6::check,
 ];
 
 /// A violation of one property; the text is formatted at the place of the check.

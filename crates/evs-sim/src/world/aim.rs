@@ -113,6 +113,10 @@ impl Aims {
         self.0.push(aim);
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

@@ -160,6 +160,8 @@ impl World {
     pub fn stall(&mut self, session: Session) {
         let Some(client) = self.client(session) else { return };
         client.stalled = true;
+        let recorded = client.session;
+        self.recorder.stalled(recorded);
         self.faults.count(Fault::ClientStall);
         self.tell(session.node, &format_args!("{} stops reading", session.client));
     }
@@ -169,8 +171,9 @@ impl World {
         let Some(client) = self.client(session) else { return };
         client.stalled = false;
         client.unread_bytes = 0;
-        let recorded = client.session;
-        for event in std::mem::take(&mut client.unread) {
+        let (recorded, unread) = (client.session, std::mem::take(&mut client.unread));
+        self.recorder.reads(recorded);
+        for event in unread {
             self.recorder.received(recorded, event);
         }
     }

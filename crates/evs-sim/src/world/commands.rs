@@ -60,6 +60,7 @@ impl World {
         let view = self.recorder.birth(processor, stored_by);
         let machine = self.boot(node, processor, view);
         self.nodes[node].machine = Some(machine);
+        self.disturb();
         self.tell(node, &format_args!("starts as {processor}, disk {disk:?}"));
         self.jot(node, || Noted::Started);
         self.after(node);
@@ -149,12 +150,14 @@ impl World {
     pub fn detection(&mut self, id: u32, target: std::time::Duration) {
         let node = self.index(id);
         self.nodes[node].detection = Some(target);
+        self.disturb();
     }
 
     /// From here on a node takes so long over each datagram that it reads: a slow processor.
     pub fn effort(&mut self, id: u32, each: Nanos) {
         let node = self.index(id);
         self.nodes[node].effort = each;
+        self.disturb();
         self.tell(node, &format_args!("takes {} us for a datagram", each / 1_000));
     }
 
@@ -211,6 +214,7 @@ impl World {
     /// buffers are large.
     pub fn disarm(&mut self) {
         self.options.ambush_ppm = 0;
+        self.disturb();
         self.traps.clear();
         for node in &mut self.nodes {
             node.effort = 0;
@@ -225,6 +229,7 @@ impl World {
     pub fn buffer(&mut self, id: u32, datagrams: usize) {
         let node = self.index(id);
         self.nodes[node].inbox_max = datagrams;
+        self.disturb();
         self.faults.count(Fault::SmallBuffer);
         self.tell(node, &format_args!("has room for {datagrams} datagrams"));
     }
@@ -269,6 +274,7 @@ impl World {
         if matches!(end, End::Left { .. }) {
             self.last_words(node);
         }
+        self.disturb();
         if let Some(machine) = self.nodes[node].machine.take() {
             self.recorder.end(machine.view, end);
         }
@@ -291,6 +297,7 @@ impl World {
         let Some(machine) = self.nodes[node].awake() else { return };
         machine.paused = true;
         machine.wake_at = None;
+        self.disturb();
         self.faults.count(Fault::Pause);
         self.tell(node, &"is paused");
     }
@@ -301,6 +308,7 @@ impl World {
         let Some(machine) = self.nodes[node].machine.as_mut().filter(|m| m.paused) else { return };
         machine.paused = false;
         machine.timers_first = timers_first;
+        self.spans.disturbed = true;
         let fault = match backlog {
             Backlog::Kept => Fault::ResumeKept,
             Backlog::Lost => {

@@ -3,14 +3,14 @@
 //! Nodes are named by their ids, from 1.
 
 use super::faults::Fault;
-use super::path::Clog;
+use super::path::{Clog, Path};
 use super::{Aim, Nanos, Weather, World};
 
 impl World {
     /// Nothing passes from one node to another.
     pub fn cut_one_way(&mut self, from: u32, to: u32) {
         let (from, to) = (self.index(from), self.index(to));
-        self.network.path(from, to).open = false;
+        self.path(from, to).open = false;
         self.faults.count(Fault::CutOneWay);
         self.tell(from, &format_args!("is cut off from {}", to + 1));
     }
@@ -18,8 +18,8 @@ impl World {
     /// Nothing passes between two nodes.
     pub fn cut(&mut self, one: u32, two: u32) {
         let (one, two) = (self.index(one), self.index(two));
-        self.network.path(one, two).open = false;
-        self.network.path(two, one).open = false;
+        self.path(one, two).open = false;
+        self.path(two, one).open = false;
         self.faults.count(Fault::CutPair);
         self.tell(one, &format_args!("and {} are cut off from each other", two + 1));
     }
@@ -27,7 +27,7 @@ impl World {
     /// No datagram larger than this passes from one node to another.
     pub fn cut_large(&mut self, from: u32, to: u32, bytes_max: usize) {
         let (from, to) = (self.index(from), self.index(to));
-        self.network.path(from, to).bytes_max = bytes_max;
+        self.path(from, to).bytes_max = bytes_max;
         self.faults.count(Fault::CutLarge);
         self.tell(from, &format_args!("loses datagrams over {bytes_max} bytes to {}", to + 1));
     }
@@ -35,7 +35,7 @@ impl World {
     /// So many datagrams from one node to another are lost, in parts per million.
     pub fn lossy(&mut self, from: u32, to: u32, ppm: u32) {
         let (from, to) = (self.index(from), self.index(to));
-        self.network.path(from, to).loss_ppm = ppm;
+        self.path(from, to).loss_ppm = ppm;
         self.faults.count(Fault::Lossy);
         self.tell(from, &format_args!("loses {ppm} ppm to {}", to + 1));
     }
@@ -43,7 +43,7 @@ impl World {
     /// Everything from one node to another takes longer by this.
     pub fn slow(&mut self, from: u32, to: u32, by: Nanos) {
         let (from, to) = (self.index(from), self.index(to));
-        self.network.path(from, to).slow = by;
+        self.path(from, to).slow = by;
         self.faults.count(Fault::Slow);
         self.tell(from, &format_args!("is slower by {} us to {}", by / 1_000, to + 1));
     }
@@ -52,7 +52,7 @@ impl World {
     /// at most so many bytes, and what finds no room is dropped.
     pub fn clog(&mut self, from: u32, to: u32, bytes_per_second: u64, buffer_bytes: u64) {
         let (from, to) = (self.index(from), self.index(to));
-        self.network.path(from, to).clog = Some(Clog::new(bytes_per_second, buffer_bytes));
+        self.path(from, to).clog = Some(Clog::new(bytes_per_second, buffer_bytes));
         self.faults.count(Fault::Clog);
         let what = format_args!("sends {bytes_per_second} bytes/s to {}", to + 1);
         self.tell(from, &what);
@@ -66,7 +66,7 @@ impl World {
             for two in 1..=self.len() {
                 let together = side(one).is_some() && side(one) == side(two);
                 let (from, to) = (self.index(one), self.index(two));
-                self.network.path(from, to).open = together;
+                self.path(from, to).open = together;
             }
         }
         self.faults.count(Fault::Partition);
@@ -76,6 +76,7 @@ impl World {
     /// Opens every path: sides merge.
     pub fn heal(&mut self) {
         self.network.heal();
+        self.disturb();
         self.faults.count(Fault::Merge);
         self.note("-- every path is open");
     }
@@ -86,6 +87,7 @@ impl World {
             self.note(&format!("-- {weather:?}"));
         }
         self.network.weather = weather;
+        self.disturb();
         self.faults.count(Fault::Weather);
     }
 
@@ -95,6 +97,13 @@ impl World {
             self.note(&format!("-- {aim:?}"));
         }
         self.network.aim(aim);
+        self.disturb();
         self.faults.count(Fault::Aim);
+    }
+
+    /// The way from one node to another, by index, about to be changed.
+    pub(super) fn path(&mut self, from: usize, to: usize) -> &mut Path {
+        self.disturb();
+        self.network.path(from, to)
     }
 }

@@ -25,6 +25,7 @@ mod options;
 mod origins;
 mod path;
 mod recorder;
+mod spans;
 mod step;
 mod trace;
 mod traps;
@@ -44,7 +45,7 @@ pub use faults::{Fault, Faults};
 pub use forge::{Passed, Traffic};
 pub use journal::{Note, Noted};
 pub use network::{Kind, Weather};
-pub use options::{NODES_MAX, Options};
+pub use options::{Frozen, NODES_MAX, Options};
 pub use origins::Origins;
 pub use traps::{Moment, Snare};
 
@@ -55,6 +56,7 @@ use held::Held;
 use machine::Node;
 use network::Network;
 use recorder::Recorder;
+use spans::Spans;
 use trace::{Shown, Trace};
 use traps::Trap;
 
@@ -147,6 +149,7 @@ pub struct World {
     held: Vec<Held>,
     ambush_rng: fastrand::Rng,
     recorder: Recorder,
+    spans: Spans,
     journal: Option<Vec<Note>>,
     wire: Wire,
     traps: Vec<Trap>,
@@ -186,6 +189,7 @@ impl World {
             held: Vec::new(),
             ambush_rng: rng,
             recorder: Recorder::new(),
+            spans: Spans::default(),
             journal: None,
             wire: Wire::default(),
             traps: Vec::new(),
@@ -279,15 +283,18 @@ impl World {
     /// Lets the next thing happen, if it does by then; otherwise it is that time. Returns whether
     /// something happened.
     pub fn step(&mut self, until: Nanos) -> bool {
+        self.survey();
         if self.stop.is_some() {
             return false;
         }
         if self.queue.peek().is_none_or(|Reverse(next)| next.at > until) {
             self.now = self.now.max(until);
+            self.recorder.now = self.now;
             return false;
         }
         let Some(Reverse(next)) = self.queue.pop() else { return false };
         self.now = next.at;
+        self.recorder.now = next.at;
         self.events += 1;
         if self.events > self.events_max {
             self.stop = Some(Stop::Storm(self.events_max));

@@ -122,6 +122,25 @@ impl Network {
         self.aims.push(aim);
     }
 
+    /// Whether datagrams pass from one node to another.
+    pub(super) fn passes(&self, from: usize, to: usize) -> bool {
+        self.paths[from * self.nodes + to].open
+    }
+
+    /// Whether a path loses no more, and is no slower, than the weather says and this much.
+    pub(super) fn is_fair(&self, from: usize, to: usize, slow_max: Nanos) -> bool {
+        let path = &self.paths[from * self.nodes + to];
+        path.bytes_max == usize::MAX
+            && path.loss_ppm == 0
+            && path.slow <= slow_max
+            && path.clog.is_none()
+    }
+
+    /// Whether no datagram is aimed at.
+    pub(super) const fn aims_at_nothing(&self) -> bool {
+        self.aims.is_empty()
+    }
+
     /// All paths as they were at the start, and nothing aimed at.
     pub(super) fn heal(&mut self) {
         self.paths.iter_mut().for_each(Path::heal);

@@ -13,6 +13,16 @@ pub const NODES_MAX: u32 = 128;
 const US: Nanos = 1_000;
 const MS: Nanos = 1_000_000;
 
+/// How the network is left in the end, when all other faults have stopped (LIVE-3).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Frozen {
+    /// Everybody hears everybody.
+    #[default]
+    Whole,
+    /// In most runs some paths are cut, one way or both ways.
+    Graph,
+}
+
 /// What a world is made of.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -56,6 +66,8 @@ pub struct Options {
     pub clock_skew_ppm: u32,
     /// Where the nodes' monotonic clocks stand at the start.
     pub clock_origin: Nanos,
+    /// How the network is left in the end.
+    pub frozen: Frozen,
     /// Where the counters begin.
     pub origins: Origins,
     /// How likely a fault strikes right at a transition of a node's state.
@@ -111,6 +123,7 @@ impl Options {
             batched_outputs: false,
             clock_skew_ppm: 0,
             clock_origin: 1_000 * MS,
+            frozen: Frozen::Whole,
             origins: Origins {
                 ring: 0,
                 seq: 0,

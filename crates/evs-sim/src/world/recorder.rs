@@ -2,20 +2,23 @@
 
 use evs_model::{ClientId, Event, Group, Processor};
 
+use super::Nanos;
 use crate::history::{
-    ClientAct, ClientHistory, ClientStep, End, Entry, History, Scope, Start, Submission, View,
-    configuration_of,
+    Circumstances, ClientAct, ClientHistory, ClientStep, End, Entry, History, Scope, Start,
+    Submission, View, configuration_of,
 };
 
 /// A history in the making.
 #[derive(Debug)]
 pub(super) struct Recorder {
     history: History,
+    /// The time.
+    pub(super) now: Nanos,
 }
 
 impl Recorder {
     pub(super) fn new() -> Self {
-        Self { history: History { every_send: true, ..History::default() } }
+        Self { history: History { every_send: true, ..History::default() }, now: 0 }
     }
 
     /// A processor starts. Returns the index of its view.
@@ -25,6 +28,7 @@ impl Recorder {
             scope: Scope::All,
             start: Start::Birth { stored_by },
             entries: Vec::new(),
+            times: Vec::new(),
             end: End::Running,
             settled: None,
         });
@@ -47,11 +51,11 @@ impl Recorder {
             Event::Message(message) => Entry::Delivered(message.clone()),
             Event::Disconnected(_) => return,
         };
-        self.history.views[view].entries.push(entry);
+        self.push(view, entry);
     }
 
     pub(super) fn accepted(&mut self, view: usize, submission: Submission) {
-        self.history.views[view].entries.push(Entry::Accepted(submission));
+        self.push(view, Entry::Accepted(submission));
     }
 
     /// A session begins. Returns its index.
@@ -74,9 +78,27 @@ impl Recorder {
         self.act(session, ClientAct::Received(event));
     }
 
+    pub(super) fn stalled(&mut self, session: usize) {
+        self.act(session, ClientAct::Stalled);
+    }
+
+    pub(super) fn reads(&mut self, session: usize) {
+        self.act(session, ClientAct::Reads);
+    }
+
     /// A session ends; whether the client was cut off from events that it had not read.
     pub(super) fn disconnected(&mut self, session: usize, cut_off: bool) {
         self.act(session, if cut_off { ClientAct::CutOff } else { ClientAct::Disconnected });
+    }
+
+    fn push(&mut self, view: usize, entry: Entry) {
+        self.history.views[view].entries.push(entry);
+        self.history.views[view].times.push(self.now);
+    }
+
+    /// What was done to the world meanwhile.
+    pub(super) fn conclude(&mut self, circumstances: Circumstances) {
+        self.history.circumstances = Some(circumstances);
     }
 
     fn act(&mut self, session: usize, what: ClientAct) {

@@ -401,6 +401,7 @@ impl World {
         let Some(machine) = self.nodes[node].machine.as_mut() else { return };
         if !std::mem::replace(&mut machine.mute, true) {
             self.faults.count(Fault::Mute);
+            self.disturb();
             self.tell(node, &"has no packet counters left");
         }
     }
@@ -442,6 +443,7 @@ impl World {
 
     fn heard(&mut self, node: usize, heard: Members) {
         self.tell(node, &format_args!("hears {heard}"));
+        self.hold_down();
         let now = self.nodes[node].clock.local(self.now);
         if let Some(machine) = self.nodes[node].machine.as_mut() {
             machine.service.handle_reachability(now, heard);
@@ -458,7 +460,12 @@ impl World {
                 continue;
             }
             let packet = (node, to, datagram.kind, datagram.bytes.len());
-            match self.network.send(&mut self.faults, self.now, packet) {
+            let aimed = !self.network.aims_at_nothing();
+            let fortune = self.network.send(&mut self.faults, self.now, packet);
+            if aimed && self.network.aims_at_nothing() {
+                self.disturb();
+            }
+            match fortune {
                 Fortune::Arrives(arrivals) => {
                     for at in arrivals.iter() {
                         self.schedule(at, Event::Arrive { to, datagram: datagram.clone() });

@@ -285,7 +285,7 @@ impl Scene {
             self.views.push(member.into_view()?);
         }
         let views = std::mem::take(&mut self.views);
-        let history = History { views, clients: Vec::new(), every_send: true };
+        let history = History { views, every_send: true, ..History::default() };
         match check(&history) {
             Ok(judged) => Ok(judged),
             Err(_) => {

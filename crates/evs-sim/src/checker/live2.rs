@@ -1,76 +1,20 @@
-//! LIVE-1 and LIVE-2 as the simulation's last phase shows them: the faults have stopped, everybody
-//! hears everybody, a bound has passed ([`View::settled`](crate::history::View::settled)). Then all
-//! that are up are in one regular configuration, nothing changes any more, and what was accepted
-//! has been delivered. An orderly leave told how many it dropped.
+//! LIVE-2: what was accepted is sent and delivered everywhere. The faults have stopped and a bound
+//! has passed ([`View::settled`](crate::history::View::settled)). An orderly leave told how many
+//! it dropped.
 
 use std::collections::BTreeMap;
 
-use evs_model::{Members, MessageId, Processor, RingId};
+use evs_model::MessageId;
 
 use super::index::{Index, Track};
+use super::live1::settled;
 use super::{Violation, violates};
 use crate::history::{End, Entry, View};
 
 pub(super) fn check(index: &Index<'_>) -> Result<(), Violation> {
-    one_configuration(index)?;
-    nothing_changes(index)?;
     accepted_is_delivered(index)?;
     all_have_the_same(index)?;
     leavers_told_what_they_dropped(index)
-}
-
-/// The views of processors that were up through the last phase, each with its last epoch's index.
-fn settled<'i, 'a>(index: &'i Index<'a>) -> impl Iterator<Item = (&'i Track<'a>, usize)> {
-    index
-        .tracks
-        .iter()
-        .filter(|track| track.view.end == End::Running)
-        .filter_map(|track| Some((track, track.view.settled?)))
-}
-
-fn one_configuration(index: &Index<'_>) -> Result<(), Violation> {
-    let mut agreed: Option<(RingId, &Members)> = None;
-    let up: Vec<Processor> = settled(index).map(|(track, _)| track.view.processor).collect();
-    for (track, bound) in settled(index) {
-        let name = track.name();
-        let last = track.epochs.iter().take_while(|epoch| epoch.place < bound).last();
-        let Some(last) = last else {
-            return Err(violates!(Live1, "{name} has delivered no configuration"));
-        };
-        let (ring, members) = *agreed.get_or_insert((last.ring, last.members));
-        if last.ring != ring {
-            let found = last.ring;
-            return Err(violates!(Live1, "{name} settled in {found}, others in {ring} {members}"));
-        }
-        if let Some(missing) = up.iter().find(|processor| !members.contains(**processor)) {
-            return Err(violates!(Live1, "{name} settled in {members} without {missing}"));
-        }
-        let dead = members.iter().find(|member| is_dead(index, *member));
-        if let Some(dead) = dead {
-            return Err(violates!(Live1, "{name} settled in {members} with {dead}, which is dead"));
-        }
-    }
-    Ok(())
-}
-
-fn is_dead(index: &Index<'_>, processor: Processor) -> bool {
-    let mut views = index.history.views.iter().filter(|v| v.processor == processor).peekable();
-    views.peek().is_some() && views.all(|view| view.end != End::Running)
-}
-
-fn nothing_changes(index: &Index<'_>) -> Result<(), Violation> {
-    for (track, bound) in settled(index) {
-        let later = track.view.entries.iter().skip(bound);
-        let change = later.filter_map(|entry| match entry {
-            Entry::Configuration(configuration) => Some(configuration),
-            Entry::Accepted(_) | Entry::Delivered(_) => None,
-        });
-        if let Some(change) = change.into_iter().next() {
-            let name = track.name();
-            return Err(violates!(Live1, "{name} had settled and then delivered {change:?}"));
-        }
-    }
-    Ok(())
 }
 
 fn accepted_is_delivered(index: &Index<'_>) -> Result<(), Violation> {
@@ -142,7 +86,7 @@ fn leavers_told_what_they_dropped(index: &Index<'_>) -> Result<(), Violation> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Property::{Live1, Live2};
+    use super::super::Property::Live2;
     use super::super::fixture::*;
     use crate::history::{End, Entry, History, View};
 
@@ -153,40 +97,6 @@ mod tests {
 
     fn pair() -> History {
         history(vec![settled(1, vec![regular(1, &[1, 2])]), settled(2, vec![regular(1, &[1, 2])])])
-    }
-
-    #[test]
-    fn two_in_one_configuration_are_settled() {
-        let a = agreed(1, 1, 1, 1);
-        let mut history = pair();
-        history.views[0].entries.extend([a.accepted(), a.delivered()]);
-        history.views[1].entries.push(a.delivered());
-        holds(&history);
-    }
-
-    #[test]
-    fn two_configurations_are_noticed() {
-        let views = vec![settled(1, vec![regular(1, &[1])]), settled(2, vec![regular(2, &[2])])];
-        breaks(&history(views), Live1, "settled in");
-    }
-
-    #[test]
-    fn none_is_noticed() {
-        breaks(&history(vec![settled(1, vec![])]), Live1, "no configuration");
-    }
-
-    #[test]
-    fn a_dead_member_is_noticed() {
-        let mut history = pair();
-        history.views[1].end = End::Crashed;
-        breaks(&history, Live1, "2/0002, which is dead");
-    }
-
-    #[test]
-    fn a_change_after_the_bound_is_noticed() {
-        let mut history = pair();
-        history.views[0].entries.push(transitional(1, 2, &[1, 2]));
-        breaks(&history, Live1, "had settled and then");
     }
 
     #[test]

@@ -1,0 +1,123 @@
+//! LIVE-6, continuity: members of R that go on hearing each other through a change go directly from
+//! R to the same R'. There is no configuration without a fault.
+//!
+//! Judged where one change of the world came alone, with everything settled before it and after
+//! it. That a change costs nobody more than K configurations is LIVE-3's, and so is that nothing
+//! changes once all has settled.
+
+use std::collections::BTreeMap;
+
+use evs_model::{Members, Processor, RingId};
+
+use super::index::Index;
+use super::stays::{Stay, ms, stays};
+use super::{Violation, violates};
+
+pub(super) fn check(index: &Index<'_>) -> Result<(), Violation> {
+    for pair in stays(index).windows(2) {
+        let [before, after] = pair else { continue };
+        if before.number + 1 == after.number {
+            go_together(index, before, after)?;
+            untouched_stay(index, before, after)?;
+        }
+    }
+    Ok(())
+}
+
+/// Those who come from one configuration, hear each other before and after the change, and end up
+/// in one configuration, went to the same next one.
+fn go_together(index: &Index<'_>, before: &Stay<'_>, after: &Stay<'_>) -> Result<(), Violation> {
+    type Way = (RingId, Option<RingId>);
+    let mut ways: BTreeMap<Way, Vec<(Processor, Option<RingId>)>> = BTreeMap::new();
+    for (processor, track) in after.tracks(index).filter(|(p, _)| after.is_awake(*p)) {
+        let Some(from) = track.at(after.span.from).filter(|_| before.is_awake(processor)) else {
+            continue;
+        };
+        let next = track.between(after.span.from, after.settled).next().map(|next| next.ring);
+        let last = track.at(after.settled).map(|last| last.ring);
+        ways.entry((from.ring, last)).or_default().push((processor, next));
+    }
+    for ((from, _), travellers) in &ways {
+        for (i, (one, next)) in travellers.iter().enumerate() {
+            let apart = travellers[i + 1..].iter().find(|(other, theirs)| {
+                theirs != next && before.span.edge(*one, *other) && after.span.edge(*one, *other)
+            });
+            if let Some((other, theirs)) = apart {
+                let at = ms(after.span.from);
+                return Err(violates!(
+                    Live6,
+                    "{one} and {other} heard each other through the change at {at}, and went from \
+                     {from} to {next:?} and {theirs:?}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Who is settled with exactly those whom it hears after the change too, sees nothing of it.
+fn untouched_stay(index: &Index<'_>, before: &Stay<'_>, after: &Stay<'_>) -> Result<(), Violation> {
+    let untouched =
+        |members: &Members, clique: &Members| members == clique && before.span.is_clique(clique);
+    for clique in after.cliques() {
+        for processor in &clique {
+            let Some(track) = index.track(processor) else { continue };
+            let same = track.at(after.span.from).is_some_and(|r| untouched(r.members, &clique));
+            let change = track.between(after.span.from, after.settled).next();
+            if let Some(change) = change.filter(|_| same) {
+                let (ring, members, at) = (change.ring, change.members, ms(track.time(change)));
+                return Err(violates!(
+                    Live6,
+                    "{processor} was with {clique}, none of whom was touched, and delivered \
+                     {ring} {members} at {at}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Property::Live6;
+    use super::super::fixture::*;
+    use crate::history::{Entry, History};
+
+    /// 3 is cut off after 5 s; the others go on like this.
+    fn cut_off(one: Vec<(u64, Entry)>, two: Vec<(u64, Entry)>) -> History {
+        let begin = || vec![(0, regular(1, &[1, 2, 3]))];
+        let views = vec![
+            timed(1, [begin(), one].concat()),
+            timed(2, [begin(), two].concat()),
+            timed(3, [begin(), goes(5_100, 1, 7, &[3])].concat()),
+        ];
+        calm(views, &[(0, &[(1, 2), (1, 3), (2, 3)]), (5_000, &[(1, 2)])])
+    }
+
+    #[test]
+    fn survivors_that_go_together_are_legal() {
+        holds(&cut_off(goes(5_100, 1, 2, &[1, 2]), goes(5_100, 1, 2, &[1, 2])));
+    }
+
+    #[test]
+    fn survivors_that_part_on_the_way_are_noticed() {
+        let one = goes(5_100, 1, 2, &[1, 2]);
+        let mut alone = goes(5_090, 1, 5, &[2]);
+        alone.extend([(5_100, transitional(5, 6, &[2])), (5_100, regular(6, &[1, 2]))]);
+        let mut one_too = one;
+        one_too.extend([(5_110, transitional(2, 6, &[1])), (5_110, regular(6, &[1, 2]))]);
+        breaks(&cut_off(one_too, alone), Live6, "heard each other through the change");
+    }
+
+    #[test]
+    fn a_set_that_nothing_touches_and_changes_is_noticed() {
+        let begin = || vec![(0, regular(2, &[1, 2]))];
+        let pair = || [begin(), goes(5_100, 2, 3, &[1, 2])].concat();
+        let views = vec![timed(1, pair()), timed(2, pair()), timed(3, vec![(0, regular(1, &[3]))])];
+        let mut history = calm(views, &[(0, &[(1, 2)]), (5_000, &[(1, 2)])]);
+        // 3 stands still from then on.
+        let circumstances = history.circumstances.as_mut().expect("of a calm world");
+        circumstances.spans[1].stopped = members(&[3]);
+        breaks(&history, Live6, "none of whom was touched");
+    }
+}
