@@ -187,6 +187,7 @@ impl World {
             covers,
             echoes,
             full: more & 1 != 0,
+            other: more & 4 != 0,
             holder,
         };
         let mut payload = Vec::new();
