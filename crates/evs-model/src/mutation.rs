@@ -65,6 +65,9 @@ defects! {
         /// A ring sequence that failed attempts have used is used and agreed to again
         /// (`docs/protocol.md` §1, P19, P22).
         RingSeqReused,
+        /// A restarted node does not go on from the ring sequence that it has stored
+        /// (`docs/protocol.md` §1).
+        StoredSeqIgnored,
         /// Ring ids are compared by their sequence alone (`docs/protocol.md` §1, P24).
         RingSeqAlone,
         /// T(R, R') is not delivered.
@@ -203,8 +206,6 @@ defects! {
         MessageContinued,
         /// What nothing higher was received after is never requested (P6).
         TailNotRequested,
-        /// Nothing is sent again.
-        NothingSentAgain,
         /// A client that was refused for want of room is never told that there is some.
         RoomNeverTold,
         /// What a client sent dies with it.
@@ -244,8 +245,12 @@ defects! {
         GivenUpOneByOne,
     }
     "LIVE-6" {
+        /// Data that was lost is not sent again.
+        DataNotRepeated,
         /// A token that was lost is not sent again.
         TokenNotRepeated,
+        /// The token's numbers are compared modulo 2^32 (P13).
+        NumbersWrap,
         /// Any data packet counts as proof that the token arrived (P1).
         RepetitionCancelled,
         /// A join that a member sent before the ring was formed breaks the ring (P26).

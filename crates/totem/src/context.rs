@@ -72,7 +72,10 @@ impl Context {
             outputs: VecDeque::new(),
             stats: Stats::default(),
             graph: Graph::default(),
-            seqs: RingSeqs { seen: stored, accepted: 0 },
+            seqs: RingSeqs {
+                seen: if defect!(StoredSeqIgnored) { 0 } else { stored },
+                accepted: 0,
+            },
             installed: None,
             backlog: Backlog::default(),
             sequenced: config.origins.sequenced,

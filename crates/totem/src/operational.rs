@@ -124,7 +124,9 @@ impl Operational {
             cx.discard(Discard::NotMember);
             return Next::Stay;
         }
-        if token.token_seq <= self.token_seq && !defect!(DuplicateToken) {
+        let wraps =
+            defect!(NumbersWrap) && token.token_seq & 0xffff_ffff <= self.token_seq & 0xffff_ffff;
+        if (token.token_seq <= self.token_seq || wraps) && !defect!(DuplicateToken) {
             self.on_duplicate_token(cx, &token);
             return Next::Stay;
         }
@@ -340,7 +342,7 @@ impl Operational {
         let window = &self.order.window;
         let budget = self.terms.window_packets;
         self.resent.serve(&mut token.rtr, self.order.ring, budget, |seq| {
-            let Some(mcast) = window.get(seq).filter(|_| !defect!(NothingSentAgain)) else {
+            let Some(mcast) = window.get(seq).filter(|_| !defect!(DataNotRepeated)) else {
                 return false;
             };
             cx.stats.retransmits += 1;

@@ -5,7 +5,7 @@ use totem::PacketKind;
 use totem::wire::{MergeDetect, Packet};
 
 use crate::script::Script;
-use crate::world::{Aim, Kind, Moment, Snare, World};
+use crate::world::{Aim, Kind, Moment, Options, Origins, Snare, World};
 
 const fn at(kind: PacketKind) -> Aim {
     Aim::at(Kind::Ring(kind))
@@ -52,6 +52,35 @@ pub(super) fn a_token_that_is_lost_costs_no_configuration() {
         script.aim(at(PacketKind::Token).after(hop).lost()).run_for(100);
     }
     assert_eq!(script.configurations(1), before, "a lost token is no fault");
+    script.finish();
+}
+
+/// LIVE-6: one datagram of data in twenty is lost.
+pub(super) fn lost_data_costs_no_configuration() {
+    let mut script = World::script(3);
+    let mut weather = script.world().options().weather.clone();
+    weather.loss_ppm[Kind::Ring(PacketKind::Mcast).index()] = 50_000;
+    script.world().weather(weather);
+    let before = script.configurations(1);
+    for _ in 0..30 {
+        script.send(1, Agreed, 20).send(3, Safe, 20).run_for(100);
+    }
+    assert_eq!(script.configurations(1), before, "lost data is no fault");
+    script.finish();
+}
+
+/// P13, LIVE-6: the token's numbers pass 2^32.
+pub(super) fn a_number_beyond_2_to_the_32_is_like_any_other() {
+    let fair = Options::fair(1, 3);
+    let origins = Origins { token: (1 << 32) - 100, ..fair.origins };
+    let mut script = Script::cold(Options { origins, ..fair });
+    script.world().start_all();
+    script.until_one_ring(5_000);
+    let before = script.configurations(1);
+    for _ in 0..20 {
+        script.send(1, Agreed, 20).send(3, Safe, 20).run_for(100);
+    }
+    assert_eq!(script.configurations(1), before, "a large number is no fault");
     script.finish();
 }
 
