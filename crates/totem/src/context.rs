@@ -13,6 +13,7 @@ use crate::graph::{Graph, Merge};
 use crate::output::{Destination, Output};
 use crate::ring::Next;
 use crate::stats::{Discard, Held, Stats};
+use crate::told::told;
 use crate::wire::{Installed, MergeDetect, Packet, Row, Standing};
 
 /// A join's ring sequence that is this much above all that is known is no ring's (P21): the
@@ -122,12 +123,17 @@ impl Context {
         number
     }
 
+    /// The rows that others are told.
+    pub(crate) fn told(&self) -> Vec<Row> {
+        told(self.graph.rows(), self.me)
+    }
+
     /// Tells everybody who hears whom.
     pub(crate) fn probe(&mut self) {
         if self.untold {
             return self.discard(Discard::NumbersExhausted);
         }
-        let (seq, rows) = (self.seqs.seen, self.graph.rows());
+        let (seq, rows) = (self.seqs.seen, self.told());
         self.transmit_all(Packet::MergeDetect(MergeDetect { seq, rows }.into()));
     }
 

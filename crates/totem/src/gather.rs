@@ -293,7 +293,7 @@ impl Gather {
             seq: cx.seqs.seen,
             accepted: cx.seqs.accepted,
             proposal: self.proposal.clone(),
-            rows: cx.graph.rows(),
+            rows: cx.told(),
         };
         cx.transmit_all(Packet::Join(join.into()));
     }

@@ -76,6 +76,7 @@ mod resent;
 mod ring;
 mod stall;
 mod stats;
+mod told;
 mod window;
 pub mod wire;
 

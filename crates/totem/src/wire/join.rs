@@ -101,15 +101,22 @@ impl MergeDetect {
     }
 }
 
+/// Most processors that the rows of one packet may name. With [`ROWS_MAX`] rows it is below
+/// [`PACKET_BYTES_CAP`](crate::PACKET_BYTES_CAP).
+pub(crate) const NAMED_MAX: usize = 2 * ROWS_MAX;
+
+impl Row {
+    /// The processors that it names; some of them more than once.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Processor> + '_ {
+        let installed = self.installed.iter().flat_map(|installed| &installed.members);
+        core::iter::once(self.processor).chain(&self.hears).chain(installed)
+    }
+}
+
 /// Rows name the same few processors again and again: they are listed once, and each set holds a
 /// bit for each of them.
 fn encode_rows(rows: &[Row], out: &mut Vec<u8>) {
-    let mut named: Vec<Processor> = Vec::new();
-    for row in rows {
-        named.push(row.processor);
-        named.extend(&row.hears);
-        named.extend(row.installed.iter().flat_map(|installed| &installed.members));
-    }
+    let mut named: Vec<Processor> = rows.iter().flat_map(Row::names).collect();
     named.sort_unstable();
     named.dedup();
     put_count(out, named.len());
@@ -140,7 +147,7 @@ fn put_bits(out: &mut Vec<u8>, named: &[Processor], members: &Members) {
 
 fn decode_rows(reader: &mut Reader) -> Result<Vec<Row>, DecodeError> {
     let count = usize::from(reader.u16()?);
-    if count > 2 * ROWS_MAX {
+    if count > NAMED_MAX {
         return Err(DecodeError::Field("processors"));
     }
     let named: Vec<Processor> = (0..count).map(|_| reader.processor()).collect::<Result<_, _>>()?;
@@ -190,6 +197,6 @@ fn decode_bits(
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {
-    let count = u16::try_from(count).expect("twice ROWS_MAX fits into two bytes");
+    let count = u16::try_from(count).expect("NAMED_MAX fits into two bytes");
     out.extend_from_slice(&count.to_le_bytes());
 }
