@@ -215,8 +215,12 @@ impl Context {
     }
 
     /// Leaves a processor, which is heard but does not join, out of the own row for a while: twice
-    /// as long each time, until it has been in a ring with this one.
+    /// as long each time, until it has been in a ring with this one. Of those who are not heard
+    /// anyhow nothing is remembered: peers can name any number of them.
     pub(crate) fn give_up(&mut self, processor: Processor) {
+        if !self.heard.contains(processor) {
+            return;
+        }
         let first_pause = if defect!(TakenBackAtOnce) {
             Duration::from_micros(1)
         } else {

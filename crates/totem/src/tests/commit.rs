@@ -220,6 +220,23 @@ fn what_was_agreed_and_written_is_not_changed_in_the_second_rotation() {
     assert_eq!(solo.cause(), Some(Cause::OutOfRange));
 }
 
+/// A commit token may name anybody as its representative.
+#[test]
+fn refused_terms_leave_nothing_behind_of_whom_nobody_hears() {
+    let mut solo = joined();
+    let before = solo.ring.held().peers;
+    for incarnation in 0..1_000 {
+        let mut token = solo.commit_token(1);
+        token.ring.rep.incarnation = incarnation;
+        token.members = Members::new(alloc::vec![token.ring.rep, p(2)]).expect("two");
+        token.entries.truncate(2);
+        token.terms.window_packets = 0;
+        receive(&mut solo, token);
+    }
+    assert_eq!(solo.ring.stats().discards(Discard::Terms), 1_000);
+    assert_eq!(solo.ring.held().peers, before);
+}
+
 /// P33: mixed settings cannot split a ring; the representative's are in force.
 #[test]
 fn the_representatives_values_are_in_force() {
