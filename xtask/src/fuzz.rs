@@ -121,14 +121,21 @@ fn fuzz(target: &Target, binary: &Path, seconds: u32) -> Result<Run> {
     let status = command.status().with_context(|| format!("cannot run {}", binary.display()))?;
     let said = fs::read(&log).with_context(|| log.display().to_string())?;
     let said = String::from_utf8_lossy(&said);
-    let crashes: Vec<PathBuf> =
-        files(&crashes)?.into_iter().filter(|file| !before.contains(file)).collect();
+    let new = |file: &PathBuf| !before.contains(file) && is_crash(file);
+    let crashes: Vec<PathBuf> = files(&crashes)?.into_iter().filter(new).collect();
     if !crashes.is_empty() {
         eprintln!("{}", report::around_panic(&said));
     } else if !status.success() {
         bail!("{} ended with {status}; see {}", target.name, log.display());
     }
     Ok(Run::read(target.name, &said, crashes))
+}
+
+/// Whether libFuzzer kept this input because something went wrong; what was only slow, on a busy
+/// machine, is no crash.
+fn is_crash(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    !name.starts_with("slow-unit-")
 }
 
 /// Memory, the time of one input, and what is said at the end.
