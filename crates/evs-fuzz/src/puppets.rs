@@ -62,7 +62,12 @@ impl Puppets {
             }
             Packet::MergeDetect(merge) => self.seen = self.seen.max(merge.seq),
             Packet::Token(token) => self.token = Some(token.as_ref().clone()),
-            Packet::Mcast(_) | Packet::Parked(_) | Packet::Recovered(_) | Packet::Wake(_) => {}
+            Packet::Mcast(_)
+            | Packet::Parked(_)
+            | Packet::Piece(_)
+            | Packet::PieceRequest(_)
+            | Packet::Recovered(_)
+            | Packet::Wake(_) => {}
         }
     }
 

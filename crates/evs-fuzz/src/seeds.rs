@@ -13,10 +13,13 @@ use evs_model::{
 use evs_net::ClusterKey;
 use evs_node::Store;
 use evs_service::{Config, Output, Service};
+use totem::wire::Piece;
 use totem::{Destination, Packet};
 
+use crate::op::{self, LEAVE_INDEED};
+use crate::packet::round_trip;
+use crate::pieces::request;
 use crate::records::group;
-use crate::world::{LEAVE_INDEED, op};
 
 type Seeds = Vec<(String, Vec<u8>)>;
 
@@ -37,6 +40,13 @@ pub(crate) fn packets() -> Seeds {
             seeds.insert(longest, encoded);
         }
     }
+    let piece = Piece { id: 7, index: 1, count: 3, bytes: Bytes::from_static(b"part") };
+    let missing = request(7, &[0b101, 1]).expect("one");
+    for (name, packet) in
+        [("piece", Packet::Piece(piece)), ("piecerequest", Packet::PieceRequest(missing))]
+    {
+        seeds.insert(format!("{name}-first"), round_trip(&packet));
+    }
     seeds.into_iter().collect()
 }
 
@@ -48,6 +58,8 @@ pub(crate) fn bodies() -> Seeds {
         | Packet::Join(_)
         | Packet::MergeDetect(_)
         | Packet::Parked(_)
+        | Packet::Piece(_)
+        | Packet::PieceRequest(_)
         | Packet::Recovered(_)
         | Packet::Token(_)
         | Packet::Wake(_) => None,
@@ -223,6 +235,17 @@ fn lives(first: &[u8], second: &[u8]) -> Seeds {
             })
             .collect();
         let stops = [&busy[..], &stops].concat();
+        let pieces: Vec<u8> = (1..=5)
+            .flat_map(|steps| {
+                // A probe that lacks a piece, a request, pieces of another size, and a whole probe.
+                let part = [op::PIECES, 1, 0, 1, 0, 1, 0, 0, 0, 1, op::PIECES, 3, 0, 1, 0, 2, 5, 1];
+                let whole = [op::PIECES, 1, 0, 2, 0, 1, 0, 0, 0, 0, op::SLEEP, 1];
+                let other = [op::PIECES, 1, 0, 1, 10, 1, 0, 0, 0, 0];
+                [&[op::FORM, 1, 0, steps], &part[..], &other, &whole].concat()
+            })
+            .collect();
+        let pieces =
+            [&busy[..], &pieces, &[op::LEAVE, LEAVE_INDEED], &pieces[..pieces.len() / 5]].concat();
         let alone = [&start[..], &[op::DEADLINE; 30], first, &[op::DEADLINE; 4]].concat();
         let stranger = [op::TOKEN, 50, 9, 1, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, op::DEADLINE];
         let stranger = [&start[..], &[op::DEADLINE; 30], &stranger].concat();
@@ -240,6 +263,7 @@ fn lives(first: &[u8], second: &[u8]) -> Seeds {
             ("leaves", leaves),
             ("alone", alone),
             ("stops", stops),
+            ("pieces", pieces),
             ("deaf", deaf),
             ("lacks", lacks),
             ("entry-changed", changed),

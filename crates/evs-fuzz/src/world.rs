@@ -16,35 +16,10 @@ use totem::wire::{Packet, PacketKind, Parked, Recovered, Standing, Token, Wake};
 use totem::{Config, Destination, Discard, Origins, ROWS_MAX, Ring, SEQ_MAX, StateKind};
 
 use crate::input::Input;
+use crate::op::{self, LEAVE_INDEED};
 use crate::packet::round_trip;
 use crate::puppets::Puppets;
-use crate::{Seen, trace};
-
-/// The actions, by number.
-pub(crate) mod op {
-    pub(crate) const DEADLINE: u8 = 0;
-    pub(crate) const SLEEP: u8 = 1;
-    pub(crate) const HEAR: u8 = 2;
-    pub(crate) const ACT: u8 = 3;
-    pub(crate) const ACT_TOO: u8 = 4;
-    pub(crate) const FORM: u8 = 5;
-    pub(crate) const ROTATE: u8 = 6;
-    pub(crate) const TOKEN: u8 = 7;
-    pub(crate) const MCAST: u8 = 8;
-    pub(crate) const RECOVERED: u8 = 9;
-    pub(crate) const COMMIT: u8 = 10;
-    pub(crate) const JOIN: u8 = 11;
-    pub(crate) const MERGE: u8 = 12;
-    pub(crate) const PARKED: u8 = 13;
-    pub(crate) const WAKE: u8 = 14;
-    pub(crate) const RAW: u8 = 15;
-    pub(crate) const AGAIN: u8 = 16;
-    pub(crate) const LEAVE: u8 = 17;
-    pub(super) const COUNT: u8 = 18;
-}
-
-/// What must follow the number of the leave.
-pub(crate) const LEAVE_INDEED: u8 = 7;
+use crate::{Seen, pieces, trace};
 
 /// What is under test: a ring, or a service over one.
 pub(crate) trait Subject: fmt::Debug {
@@ -88,7 +63,7 @@ const EDGES: [(StateKind, StateKind); 9] = [
 
 /// Reasons to throw a packet away that peers can give; not `TooManyRows`, for which an input would
 /// have to be very long.
-const REASONS: [Discard; 11] = [
+const REASONS: [Discard; 12] = [
     Discard::Duplicate,
     Discard::ForeignRing,
     Discard::NotMember,
@@ -100,6 +75,7 @@ const REASONS: [Discard; 11] = [
     Discard::WrongState,
     Discard::SeqExhausted,
     Discard::NumbersExhausted,
+    Discard::Pieces,
 ];
 
 /// Counters of a ring that must have counted something.
@@ -180,6 +156,7 @@ pub(crate) struct World<S> {
     recorded: VecDeque<(Processor, Packet)>,
     /// Own packets by what they stand for.
     originated: BTreeMap<(RingId, u64), Bytes>,
+    cut: pieces::Sent,
     packets: usize,
     bytes: usize,
 }
@@ -196,6 +173,7 @@ impl<S: Subject> World<S> {
             persisted: start.stored,
             recorded: VecDeque::new(),
             originated: BTreeMap::new(),
+            cut: pieces::Sent::default(),
             packets: 0,
             bytes: 0,
         };
@@ -217,7 +195,7 @@ impl<S: Subject> World<S> {
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        match input.u8() % op::COUNT {
+        match op::of(input.u8()) {
             op::DEADLINE => self.deadline(),
             op::SLEEP => self.sleep(input.u8()),
             op::HEAR => {
@@ -279,6 +257,11 @@ impl<S: Subject> World<S> {
                 if let Some((from, packet)) = self.recorded.iter().rev().nth(back).cloned() {
                     self.hand_over(from, packet);
                 }
+            }
+            op::PIECES => {
+                let (puppets, ring) = (&mut self.puppets, self.subject.ring());
+                let (from, packets) = pieces::of_peer(puppets, ring, input);
+                packets.into_iter().for_each(|packet| self.hand_over(from, packet));
             }
             // Seldom: nothing much happens afterwards.
             _ => {
@@ -426,6 +409,8 @@ impl<S: Subject> World<S> {
             | Packet::Join(_)
             | Packet::MergeDetect(_)
             | Packet::Parked(_)
+            | Packet::Piece(_)
+            | Packet::PieceRequest(_)
             | Packet::Token(_)
             | Packet::Wake(_) => false,
         };
@@ -534,10 +519,16 @@ impl<S: Subject> World<S> {
                 let grows = last.is_none_or(|last| last.ring.seq <= commit.ring.seq);
                 assert!(grows, "ring sequences grow from attempt to attempt");
             }
+            Packet::Piece(piece) => {
+                if let Some(whole) = self.cut.take(piece) {
+                    return self.sent(to, &whole);
+                }
+            }
             Packet::Mcast(_)
             | Packet::Join(_)
             | Packet::MergeDetect(_)
             | Packet::Parked(_)
+            | Packet::PieceRequest(_)
             | Packet::Recovered(_)
             | Packet::Wake(_) => {}
         }

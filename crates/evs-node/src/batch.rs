@@ -23,6 +23,8 @@ impl Batch {
             | Packet::Join(_)
             | Packet::MergeDetect(_)
             | Packet::Parked(_)
+            | Packet::Piece(_)
+            | Packet::PieceRequest(_)
             | Packet::Wake(_) => !self.waiting.is_empty(),
         };
         if !waits {

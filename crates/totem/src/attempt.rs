@@ -40,6 +40,7 @@ impl Attempt {
     /// Passes the token on to the next member.
     pub(crate) fn forward(&mut self, cx: &mut Context, mut token: Token) {
         token.token_seq += 1;
+        token.rtr.fit(cx.config.packet_bytes_max);
         self.send(cx, Packet::Token(token.into()));
     }
 

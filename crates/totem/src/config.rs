@@ -3,8 +3,16 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::wire::PIECE_OVERHEAD;
+
 /// Largest packet that is accepted from a peer, in bytes: what one UDP datagram can carry.
 pub const PACKET_BYTES_CAP: usize = 65_000;
+/// Smallest value of `packet_bytes_max`, in bytes.
+pub const PACKET_BYTES_MIN: usize = 256;
+/// Most bytes of a packet that is sent in pieces: more than the largest join or commit token.
+pub const WHOLE_BYTES_MAX: usize = 288 << 10;
+/// Most pieces of one packet: if each is as small as the smallest path wants it.
+pub const PIECES_MAX: usize = WHOLE_BYTES_MAX.div_ceil(PACKET_BYTES_MIN - PIECE_OVERHEAD);
 /// Most packets that a window can be configured to hold in flight.
 pub const WINDOW_PACKETS_CAP: u32 = 4_096;
 /// Most bytes that a window can be configured to hold in flight.
@@ -24,8 +32,8 @@ pub struct Config {
     /// The detection target: how long a processor may be silent before it is excluded. Every
     /// other time derives from it. 50 ms to 60 s; default 1 s.
     pub detection: Duration,
-    /// Largest encoded packet that this processor multicasts as data, in bytes: what the path
-    /// carries without fragments. 256 to [`PACKET_BYTES_CAP`]; default 1,400.
+    /// Largest encoded packet that this processor sends, in bytes: what the path carries without
+    /// fragments. [`PACKET_BYTES_MIN`] to [`PACKET_BYTES_CAP`]; default 1,400.
     pub packet_bytes_max: usize,
     /// Most packets sent on the ring in one rotation. 16 to [`WINDOW_PACKETS_CAP`]; default 256.
     pub window_packets: u32,
@@ -106,7 +114,12 @@ impl Config {
         let ms = u64::try_from(self.detection.as_millis()).unwrap_or(u64::MAX);
         let ranges = [
             ("detection", ms, 50, 60_000),
-            ("packet_bytes_max", self.packet_bytes_max as u64, 256, PACKET_BYTES_CAP as u64),
+            (
+                "packet_bytes_max",
+                self.packet_bytes_max as u64,
+                PACKET_BYTES_MIN as u64,
+                PACKET_BYTES_CAP as u64,
+            ),
             ("window_packets", self.window_packets.into(), 16, WINDOW_PACKETS_CAP.into()),
             ("window_bytes", self.window_bytes.into(), 64 << 10, WINDOW_BYTES_CAP.into()),
             ("backlog_packets_max", self.backlog_packets_max as u64, 1, 65_536),
@@ -231,6 +244,17 @@ impl Terms {
     /// How often a ring tells those outside, and itself, who hears whom.
     pub(crate) fn merge_detect(&self) -> Duration {
         self.detection / 2
+    }
+
+    /// How long nothing more may come of a packet in pieces before the rest is asked for; twice as
+    /// long each time.
+    pub(crate) fn piece_request(&self) -> Duration {
+        self.detection / 500
+    }
+
+    /// How long a packet in pieces is held after the last of them.
+    pub(crate) fn piece_memory(&self) -> Duration {
+        self.detection
     }
 
     /// How often, and at which distance, a leaver repeats that it leaves.

@@ -11,10 +11,11 @@ use crate::backlog::Backlog;
 use crate::config::Config;
 use crate::graph::{Graph, Merge};
 use crate::output::{Destination, Output};
+use crate::pieces::Pieces;
 use crate::ring::Next;
 use crate::stats::{Discard, Held, Stats};
 use crate::told::told;
-use crate::wire::{Installed, MergeDetect, Packet, Row, Standing};
+use crate::wire::{Installed, MergeDetect, Packet, Piece, PieceRequest, Row, Standing};
 
 /// A join's ring sequence that is this much above all that is known is no ring's (P21): the
 /// sequence grows by one at each change, and by a block at each start.
@@ -42,6 +43,7 @@ pub(crate) struct Context {
     /// The ring that was installed last.
     pub(crate) installed: Option<Installed>,
     pub(crate) backlog: Backlog,
+    pub(crate) pieces: Pieces,
     /// How many own packets got a sequence number.
     pub(crate) sequenced: u64,
     /// Whom this processor hears, by the word of `evs-net`.
@@ -79,6 +81,7 @@ impl Context {
             },
             installed: None,
             backlog: Backlog::default(),
+            pieces: Pieces::default(),
             sequenced: config.origins.sequenced,
             heard: Members::default(),
             given_up: Vec::new(),
@@ -138,12 +141,63 @@ impl Context {
     }
 
     pub(crate) fn transmit_all(&mut self, packet: Packet) {
-        self.outputs.push_back(Output::Transmit { to: Destination::All, packet });
+        self.transmit_to(Destination::All, packet);
     }
 
-    pub(crate) fn transmit(&mut self, processor: Processor, packet: Packet) {
+    /// Sends a packet to one. Returns its number, if it was cut.
+    pub(crate) fn transmit(&mut self, processor: Processor, packet: Packet) -> Option<u64> {
         assert_ne!(processor, self.me, "no packet is addressed to oneself");
-        self.outputs.push_back(Output::Transmit { to: Destination::Node(processor), packet });
+        self.transmit_to(Destination::Node(processor), packet)
+    }
+
+    /// Reminds a processor of a packet that was cut, by its last piece: what it lacks besides it
+    /// asks for. Returns whether the packet was still there.
+    pub(crate) fn remind(&mut self, processor: Processor, id: u64) -> bool {
+        let last = self.pieces.of(id).next_back();
+        let there = last.is_some();
+        let to = Destination::Node(processor);
+        self.outputs.extend(last.map(|packet| Output::Transmit { to, packet }));
+        there
+    }
+
+    fn transmit_to(&mut self, to: Destination, packet: Packet) -> Option<u64> {
+        let cut = self.pieces.cut(to, &packet, self.config.packet_bytes_max);
+        match cut {
+            None => self.outputs.push_back(Output::Transmit { to, packet }),
+            Some(id) => {
+                let pieces = self.pieces.of(id);
+                self.outputs.extend(pieces.map(|packet| Output::Transmit { to, packet }));
+            }
+        }
+        cut
+    }
+
+    /// Takes a piece of a packet. Returns the packet, if it is complete.
+    pub(crate) fn take_piece(&mut self, from: Processor, piece: &Piece) -> Option<Packet> {
+        let taken = self.pieces.take(self.now, &self.config.terms(), from, piece);
+        taken.unwrap_or_else(|reason| {
+            self.discard(reason);
+            None
+        })
+    }
+
+    /// Sends the pieces that a peer asks for.
+    pub(crate) fn send_pieces(&mut self, from: Processor, request: &PieceRequest) {
+        let to = Destination::Node(from);
+        match self.pieces.requested(from, request) {
+            Err(reason) => self.discard(reason),
+            Ok(pieces) => {
+                self.outputs
+                    .extend(pieces.into_iter().map(|packet| Output::Transmit { to, packet }));
+            }
+        }
+    }
+
+    /// Asks for the pieces that did not come.
+    pub(crate) fn request_pieces(&mut self) {
+        for (of, request) in self.pieces.on_timeout(self.now) {
+            self.transmit(of, Packet::PieceRequest(request));
+        }
     }
 
     /// Finds a peer deaf to data, or oneself to a peer's.
@@ -211,6 +265,7 @@ impl Context {
         self.heard = heard;
         self.heard.retain(|p| p.node != self.me.node);
         self.given_up.retain(|g| self.heard.contains(g.processor));
+        self.pieces.keep_only(&self.heard);
         self.publish_row()
     }
 
@@ -276,6 +331,7 @@ impl Context {
 
     /// Hears nobody any more.
     pub(crate) fn leave(&mut self) {
+        self.pieces.keep_only(&Members::default());
         self.stand(Standing::Leaving);
     }
 
@@ -298,6 +354,7 @@ impl Context {
             rows: self.graph.rows().len(),
             peers: self.heard.len() + self.given_up.len(),
             outputs: self.outputs.len(),
+            pieces: self.pieces.held(),
         }
     }
 

@@ -49,6 +49,7 @@
 //! | joins and consensus; which sets form rings | `gather.rs`, `graph.rs` |
 //! | the commit token | `commit.rs`, with `attempt.rs` |
 //! | recovery, obligations, the install batch | `recovery.rs`, `recovery/plan.rs`, `old.rs` |
+//! | packets that are larger than the path's | `pieces.rs` |
 //! | every limit and timeout | `config.rs` |
 //! | the packets | `wire/` |
 
@@ -70,6 +71,7 @@ mod old;
 mod operational;
 mod order;
 mod output;
+mod pieces;
 mod recovery;
 mod resend;
 mod resent;
@@ -84,8 +86,8 @@ pub mod wire;
 mod tests;
 
 pub use config::{
-    Config, ConfigError, Origins, PACKET_BYTES_CAP, ROWS_MAX, RTR_MAX, SEQ_MAX, Terms,
-    WINDOW_BYTES_CAP, WINDOW_PACKETS_CAP,
+    Config, ConfigError, Origins, PACKET_BYTES_CAP, PACKET_BYTES_MIN, PIECES_MAX, ROWS_MAX,
+    RTR_MAX, SEQ_MAX, Terms, WHOLE_BYTES_MAX, WINDOW_BYTES_CAP, WINDOW_PACKETS_CAP,
 };
 pub use evs_model::Instant;
 pub use output::{Cause, Delivery, Destination, Output, StateKind, SubmitError, Timer};

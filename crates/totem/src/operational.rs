@@ -440,6 +440,7 @@ impl Operational {
 
     fn forward(&mut self, cx: &mut Context, mut token: Token) {
         token.token_seq += 1;
+        token.rtr.fit(cx.config.packet_bytes_max);
         if self.next == cx.me {
             // A ring of one paces itself: at once while there is something to do.
             self.token_seq = token.token_seq;

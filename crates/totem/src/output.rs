@@ -152,6 +152,8 @@ pub enum Timer {
     Leave,
     /// Rows are sent to those outside.
     MergeDetect,
+    /// The pieces of a packet that did not come are asked for, or forgotten.
+    Pieces,
     /// A growing proposal has been unchanged long enough.
     Settle,
     /// The token is out of sight for too long.

@@ -12,6 +12,8 @@ pub(crate) struct Resend {
     pub(crate) at: Instant,
     to: Processor,
     packet: Packet,
+    /// Its number, if it was cut.
+    cut: Option<u64>,
     every: Duration,
     every_max: Duration,
 }
@@ -25,16 +27,17 @@ impl Resend {
         every: Duration,
         every_max: Duration,
     ) -> Self {
-        cx.transmit(to, packet.clone());
-        Self { at: cx.now + every, to, packet, every, every_max }
+        let cut = cx.transmit(to, packet.clone());
+        Self { at: cx.now + every, to, packet, cut, every, every_max }
     }
 
     /// Sends it again if it is time.
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) {
         if cx.now >= self.at {
             cx.stats.token_retransmits += 1;
-            if !defect!(TokenNotRepeated) {
-                cx.transmit(self.to, self.packet.clone());
+            let silent = defect!(TokenNotRepeated);
+            if !silent && !self.cut.is_some_and(|id| cx.remind(self.to, id)) {
+                self.cut = cx.transmit(self.to, self.packet.clone());
             }
             self.every = (self.every * 2).min(self.every_max);
             self.at = cx.now + self.every;

@@ -68,6 +68,17 @@ impl Ring {
             cx.discard(Discard::NotMember);
             return;
         }
+        if let Packet::PieceRequest(request) = &packet {
+            return cx.send_pieces(from, request);
+        }
+        let left = matches!(self.state, State::Left(_));
+        let packet = if let (Packet::Piece(piece), false) = (&packet, left) {
+            let Some(whole) = cx.take_piece(from, piece) else { return };
+            cx.stats.receive(self.state.kind(), whole.kind());
+            whole
+        } else {
+            packet
+        };
         // A join that makes this processor gather belongs to the attempt that it starts.
         if let Packet::Join(join) = &packet {
             let next = match &mut self.state {
@@ -86,6 +97,7 @@ impl Ring {
     pub fn handle_timeout(&mut self, now: Instant) {
         let cx = &mut self.context;
         cx.advance(now);
+        cx.request_pieces();
         let next = match &mut self.state {
             State::Gather(state) => state.on_timeout(cx),
             State::Commit(state) => state.attempt.on_timeout(cx),
@@ -162,13 +174,15 @@ impl Ring {
     /// When [`Ring::handle_timeout`] is due next, and why. `None`: never, until an input arrives.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        match &self.state {
-            State::Gather(state) => Some(state.deadline(&self.context)),
-            State::Commit(state) => Some(state.attempt.deadline()),
-            State::Recovery(state) => Some(state.attempt.deadline()),
-            State::Operational(state) => Some(state.deadline(&self.context)),
-            State::Left(state) => state.deadline(),
-        }
+        let state = match &self.state {
+            State::Gather(state) => state.deadline(&self.context),
+            State::Commit(state) => state.attempt.deadline(),
+            State::Recovery(state) => state.attempt.deadline(),
+            State::Operational(state) => state.deadline(&self.context),
+            State::Left(state) => return state.deadline(),
+        };
+        let pieces = (self.context.pieces.deadline(), Timer::Pieces);
+        Some(if pieces.0 < state.0 { pieces } else { state })
     }
 
     /// The largest body that [`Ring::submit`] takes, in bytes.
@@ -271,6 +285,7 @@ impl Ring {
         let cx = &self.context;
         assert!(cx.backlog.len() <= cx.config.backlog_packets_max);
         assert!(cx.seqs.accepted <= cx.seqs.seen);
+        cx.pieces.check();
         if let Some(order) = self.last_installed() {
             order.check();
             assert!(order.members.contains(cx.me));
@@ -356,6 +371,7 @@ fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet
         (S::Gather(_), Packet::Recovered(_)) => cx.ignore(wrong),
         (S::Gather(_), Packet::Token(_)) => cx.ignore(wrong),
         (S::Gather(_), Packet::Wake(_)) => cx.ignore(wrong),
+        (S::Gather(_), Packet::Piece(_) | Packet::PieceRequest(_)) => Next::Stay, // see above
 
         (S::Commit(s), Packet::CommitToken(p)) => s.on_commit_token(cx, *p),
         (S::Commit(_), Packet::Join(_)) => Next::Stay, // handled before the table
@@ -368,6 +384,7 @@ fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet
         (S::Commit(_), Packet::Recovered(_)) => cx.ignore(wrong),
         (S::Commit(_), Packet::Token(_)) => cx.ignore(wrong),
         (S::Commit(_), Packet::Wake(_)) => cx.ignore(wrong),
+        (S::Commit(_), Packet::Piece(_) | Packet::PieceRequest(_)) => Next::Stay, // see above
 
         (S::Recovery(s), Packet::CommitToken(p)) => s.on_commit_token(cx, &p),
         (S::Recovery(_), Packet::Join(_)) => Next::Stay, // handled before the table
@@ -380,6 +397,7 @@ fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet
         (S::Recovery(s), Packet::Recovered(p)) => s.on_recovered(cx, p),
         (S::Recovery(s), Packet::Token(p)) => s.on_token(cx, from, *p),
         (S::Recovery(_), Packet::Wake(_)) => cx.ignore(wrong),
+        (S::Recovery(_), Packet::Piece(_) | Packet::PieceRequest(_)) => Next::Stay, // see above
 
         (S::Operational(_), Packet::CommitToken(_)) => cx.ignore(Discard::Mismatch),
         (S::Operational(_), Packet::Join(_)) => Next::Stay, // handled before the table
@@ -389,6 +407,7 @@ fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet
         (S::Operational(_), Packet::Recovered(_)) => cx.ignore(Discard::Duplicate),
         (S::Operational(s), Packet::Token(p)) => s.on_token(cx, from, *p),
         (S::Operational(s), Packet::Wake(p)) => s.on_wake(cx, p),
+        (S::Operational(_), Packet::Piece(_) | Packet::PieceRequest(_)) => Next::Stay, // see above
 
         (S::Left(_), _) => cx.ignore(wrong),
     }

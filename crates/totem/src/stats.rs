@@ -32,11 +32,13 @@ pub enum Discard {
     SeqExhausted,
     /// A row or a join of this processor cannot be told: its number would be above the maximum.
     NumbersExhausted,
+    /// A piece that does not go with those before it, or pieces that make up no packet.
+    Pieces,
 }
 
 impl Discard {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Duplicate,
         Self::ForeignRing,
         Self::NotMember,
@@ -49,6 +51,7 @@ impl Discard {
         Self::WrongState,
         Self::SeqExhausted,
         Self::NumbersExhausted,
+        Self::Pieces,
     ];
 
     /// The name under which it is counted.
@@ -67,6 +70,7 @@ impl Discard {
             Self::WrongState => "wrong_state",
             Self::SeqExhausted => "seq_exhausted",
             Self::NumbersExhausted => "numbers_exhausted",
+            Self::Pieces => "pieces",
         }
     }
 }
@@ -90,6 +94,8 @@ pub struct Held {
     pub peers: usize,
     /// Effects that nobody has executed yet.
     pub outputs: usize,
+    /// Pieces of packets, of own ones that may be asked for and of others' that came.
+    pub pieces: usize,
 }
 
 /// Counters since the start of this processor.

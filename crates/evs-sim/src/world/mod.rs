@@ -70,6 +70,8 @@ pub enum Stop {
     Codec(String),
     /// A node believes that another machine runs under its id.
     DuplicateNode(u32),
+    /// A packet larger than the path's was put on the wire in one datagram.
+    Oversize(Kind, usize),
     /// More events than any healthy run needs: a storm.
     Storm(u64),
 }
@@ -80,6 +82,9 @@ impl fmt::Display for Stop {
             Self::Codec(error) => write!(f, "CODEC an authentic packet was refused: {error}"),
             Self::DuplicateNode(node) => {
                 write!(f, "STAB node {node} thinks that another machine has its id")
+            }
+            Self::Oversize(kind, bytes) => {
+                write!(f, "MTU a {kind} of {bytes} bytes in one datagram")
             }
             Self::Storm(events) => write!(f, "NET more than {events} events: a storm"),
         }

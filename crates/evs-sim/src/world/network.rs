@@ -47,6 +47,8 @@ impl fmt::Display for Kind {
             Self::Ring(PacketKind::Recovered) => "recovered",
             Self::Ring(PacketKind::Token) => "token",
             Self::Ring(PacketKind::Wake) => "wake",
+            Self::Ring(PacketKind::Piece) => "piece",
+            Self::Ring(PacketKind::PieceRequest) => "request",
         })
     }
 }

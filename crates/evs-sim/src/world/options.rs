@@ -152,7 +152,7 @@ impl Options {
             nodes: nodes.unwrap_or(drawn).clamp(1, NODES_MAX),
             sealed: chance(rng, 150_000),
             detection: Duration::from_nanos(detection),
-            packet_bytes_max: [256, 500, 1_400, 1_400, 9_000][rng.usize(0..5)],
+            packet_bytes_max: Self::draw_packet_bytes(rng, nodes.unwrap_or(drawn)),
             window_packets: [16, 32, 256, 256][rng.usize(0..4)],
             accelerated_packets: [0, 4, 32, 32][rng.usize(0..4)],
             backlog_packets_max: [4, 32, 256, 256][rng.usize(0..4)],
@@ -172,6 +172,17 @@ impl Options {
             ambush_ppm: [0, 0, 20_000, 200_000][rng.usize(0..4)],
             disk_delay: [0, 0, 20 * MS][rng.usize(0..3)],
             ..Self::fair(seed, 1)
+        }
+    }
+
+    /// In a world of very many nodes all joins come in very many pieces if packets are small: such
+    /// worlds are left to scenarios.
+    fn draw_packet_bytes(rng: &mut fastrand::Rng, nodes: u32) -> usize {
+        let drawn = rng.usize(0..5);
+        match nodes {
+            0..=16 => [256, 500, 1_400, 1_400, 9_000][drawn],
+            17..=32 => [500, 1_400, 1_400, 9_000, 9_000][drawn],
+            _ => 9_000,
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use evs_model::{ClientId, ConfigurationChange, Event as ClientEvent, Members};
 use evs_net::{EndpointOutput, SealError};
 use evs_service::Output;
-use totem::{Packet, PacketKind};
+use totem::{Discard, Packet, PacketKind};
 
 use super::clients::packets;
 use super::faults::Fault;
@@ -123,6 +123,11 @@ impl World {
                     };
                     machine.service.handle_packet(now, from, packet);
                     machine.service.check();
+                    // Nobody here sends pieces that do not go together.
+                    let stats = machine.service.ring().stats();
+                    if stats.discards(Discard::Pieces) > 0 && !datagram.forged {
+                        self.stop = Some(Stop::Codec(String::from("pieces")));
+                    }
                 }
                 Err(_) if datagram.forged => {}
                 Err(error) => {
@@ -366,6 +371,9 @@ impl World {
         self.wire.pass(self.now, machine.service.ring().me(), to, packet);
         let mut payload = Vec::new();
         packet.encode(&mut payload);
+        if payload.len() > self.options.packet_bytes_max {
+            self.stop = Some(Stop::Oversize(Kind::Ring(packet.kind()), payload.len()));
+        }
         let times = self.wire.times(packet.kind());
         let mut copies = vec![Vec::new(); times as usize];
         let sealed = copies.iter_mut().try_for_each(|copy| machine.endpoint.seal(&payload, copy));
@@ -503,10 +511,12 @@ fn brief(packet: &Packet) -> String {
         Packet::Mcast(m) => {
             format!("mcast {} {} {} {} bytes", m.ring, m.seq, m.guarantee, m.body.len())
         }
+        Packet::Piece(p) => format!("piece {} of {} of #{}", p.index + 1, p.count, p.id),
         Packet::CommitToken(_)
         | Packet::Join(_)
         | Packet::MergeDetect(_)
         | Packet::Parked(_)
+        | Packet::PieceRequest(_)
         | Packet::Recovered(_)
         | Packet::Wake(_) => format!("{packet:?}"),
     }

@@ -246,6 +246,7 @@ type Drop = dyn FnMut(u32, u32, &Packet) -> bool;
 /// test drops them.
 pub(super) struct Together {
     pub(super) now: Instant,
+    packet_bytes_max: usize,
     pub(super) rings: BTreeMap<u32, Ring>,
     pub(super) histories: BTreeMap<u32, History>,
     flying: VecDeque<(Instant, u32, u32, Packet)>,
@@ -259,12 +260,16 @@ impl Together {
 
     /// These processors, just started.
     pub(super) fn started(nodes: &[u32]) -> Self {
+        Self::started_with(&config(), nodes)
+    }
+
+    pub(super) fn started_with(config: &Config, nodes: &[u32]) -> Self {
         let now = Instant::from_nanos(1);
-        let rings =
-            nodes.iter().map(|n| (*n, Ring::new(config(), p(*n), 0, u64::from(*n), now))).collect();
+        let ring = |n: u32| Ring::new(config.clone(), p(n), 0, u64::from(n), now);
         let mut together = Self {
             now,
-            rings,
+            packet_bytes_max: config.packet_bytes_max,
+            rings: nodes.iter().map(|n| (*n, ring(*n))).collect(),
             histories: nodes.iter().map(|n| (*n, Vec::new())).collect(),
             flying: VecDeque::new(),
             cut: Vec::new(),
@@ -404,6 +409,10 @@ impl Together {
             }
         }
         for (to, packet) in sent {
+            let mut bytes = Vec::new();
+            packet.encode(&mut bytes);
+            // P48: whatever it is and wraps.
+            assert!(bytes.len() <= self.packet_bytes_max, "{} bytes: {packet:?}", bytes.len());
             let to: Vec<u32> = match to {
                 Destination::All => self.rings.keys().copied().filter(|n| *n != node).collect(),
                 Destination::Node(processor) => alloc::vec![processor.node.get()],

@@ -5,6 +5,7 @@ mod fixtures;
 mod gather;
 mod operational;
 mod origins;
+mod pieces;
 mod recovery;
 mod table;
 mod together;

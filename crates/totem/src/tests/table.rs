@@ -3,11 +3,14 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
 use evs_model::Guarantee;
 
 use super::fixtures::{Solo, row};
 use crate::output::{Output, StateKind};
-use crate::wire::{MergeDetect, Packet, PacketKind, Parked, Recovered, Wake};
+use crate::wire::{
+    Bitmap, MergeDetect, Packet, PacketKind, Parked, Piece, PieceRequest, Recovered, Wake,
+};
 
 const ALL: [u32; 3] = [1, 2, 3];
 
@@ -40,6 +43,14 @@ fn packet(solo: &Solo, kind: PacketKind) -> Packet {
         }
         PacketKind::Token => Packet::Token(solo.token(7).into()),
         PacketKind::Wake => Packet::Wake(Wake { ring }),
+        PacketKind::Piece => {
+            Packet::Piece(Piece { id: 1, index: 0, count: 2, bytes: Bytes::from_static(b"part") })
+        }
+        PacketKind::PieceRequest => {
+            let mut missing = Bitmap::default();
+            missing.set(0);
+            Packet::PieceRequest(PieceRequest { id: 1, missing })
+        }
     }
 }
 

@@ -85,6 +85,17 @@ impl Bitmap {
         self.0.get(bit / 8).is_some_and(|byte| byte >> (bit % 8) & 1 == 1)
     }
 
+    /// The bits, eight in a byte, from the lowest.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads what [`Bitmap::as_bytes`] gives; `None` for anything else.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let shaped = bytes.last() != Some(&0) && bytes.len() * 8 <= Self::BITS_MAX;
+        shaped.then(|| Self(bytes.to_vec()))
+    }
+
     /// Sets one bit.
     ///
     /// # Panics
@@ -155,11 +166,10 @@ impl OldEntry {
         let (aru, safe) = (reader.u64()?, reader.u64()?);
         let obligations = u128::from(reader.u64()?) | (u128::from(reader.u64()?) << 64);
         let bytes = usize::from(reader.u16()?);
-        let held = Bitmap(reader.bytes(bytes)?.to_vec());
-        // Bit 0 stands for the first number not received, and the last byte is not empty.
-        let shaped = held.0.last() != Some(&0) && !held.get(0) && bytes * 8 <= Bitmap::BITS_MAX;
+        let held = Bitmap::decode(&reader.bytes(bytes)?).ok_or(DecodeError::Field("old"))?;
+        // Bit 0 stands for the first number not received.
         let ordered = safe <= aru && aru < u64::MAX - Bitmap::BITS_MAX as u64;
-        if !shaped || !ordered {
+        if held.get(0) || !ordered {
             return Err(DecodeError::Field("old"));
         }
         Ok(Self { ring, aru, safe, held, obligations })

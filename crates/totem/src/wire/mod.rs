@@ -8,6 +8,7 @@ mod codec;
 mod commit_token;
 mod join;
 mod mcast;
+mod piece;
 mod token;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use commit_token::{Bitmap, CommitToken, Entry, OldEntry};
 pub(crate) use join::NAMED_MAX;
 pub use join::{Installed, Join, MergeDetect, Row, Standing};
 pub use mcast::{MCAST_OVERHEAD, Mcast, Recovered};
+pub use piece::{PIECE_OVERHEAD, Piece, PieceRequest};
 pub use token::{Rtr, RtrList, Token};
 
 /// The version of the encoding that this build speaks.
@@ -49,6 +51,10 @@ pub enum Packet {
     Token(Box<Token>),
     /// Asks whoever parks the token to release it.
     Wake(Wake),
+    /// A part of a packet that is larger than the path's.
+    Piece(Piece),
+    /// Asks for the parts that did not come.
+    PieceRequest(PieceRequest),
 }
 
 /// The token is parked at the sender (`docs/protocol.md` §5).
@@ -87,11 +93,15 @@ pub enum PacketKind {
     Token = 6,
     /// See [`Wake`].
     Wake = 7,
+    /// See [`Piece`].
+    Piece = 8,
+    /// See [`PieceRequest`].
+    PieceRequest = 9,
 }
 
 impl PacketKind {
     /// All kinds, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::CommitToken,
         Self::Join,
         Self::Mcast,
@@ -100,6 +110,8 @@ impl PacketKind {
         Self::Recovered,
         Self::Token,
         Self::Wake,
+        Self::Piece,
+        Self::PieceRequest,
     ];
 }
 
@@ -162,6 +174,10 @@ impl Packet {
             Some(PacketKind::Recovered) => Self::Recovered(Recovered::decode(&mut reader)?),
             Some(PacketKind::Token) => Self::Token(Box::new(Token::decode(&mut reader)?)),
             Some(PacketKind::Wake) => Self::Wake(Wake { ring: reader.ring()? }),
+            Some(PacketKind::Piece) => Self::Piece(Piece::decode(&mut reader)?),
+            Some(PacketKind::PieceRequest) => {
+                Self::PieceRequest(PieceRequest::decode(&mut reader)?)
+            }
         };
         reader.finish()?;
         Ok(packet)
@@ -182,6 +198,8 @@ impl Packet {
             Self::Recovered(recovered) => recovered.encode(out),
             Self::Token(token) => token.encode(out),
             Self::Wake(wake) => put_ring(out, wake.ring),
+            Self::Piece(piece) => piece.encode(out),
+            Self::PieceRequest(request) => request.encode(out),
         }
     }
 
@@ -197,6 +215,8 @@ impl Packet {
             Self::Recovered(_) => PacketKind::Recovered,
             Self::Token(_) => PacketKind::Token,
             Self::Wake(_) => PacketKind::Wake,
+            Self::Piece(_) => PacketKind::Piece,
+            Self::PieceRequest(_) => PacketKind::PieceRequest,
         }
     }
 }

@@ -9,7 +9,7 @@ use evs_model::{Guarantee, Members, NodeId, Processor, RingId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Origins, RTR_MAX, Terms};
+use crate::config::{Origins, PIECES_MAX, RTR_MAX, Terms};
 
 fn processor(node: u32) -> Processor {
     Processor::new(NodeId::new(node).expect("not zero"), u64::from(node) << 40 | 7)
@@ -43,11 +43,16 @@ fn mcast(body: &'static [u8]) -> Mcast {
     }
 }
 
+fn held_bits(bits: &[usize]) -> Bitmap {
+    let mut held = Bitmap::default();
+    bits.iter().for_each(|bit| held.set(*bit));
+    held
+}
+
 /// One packet of each kind, with every optional part somewhere.
 fn samples() -> Vec<Packet> {
     let rows = vec![row(1, &[2, 3]), row(2, &[1, 9]), row(3, &[])];
-    let mut held = Bitmap::default();
-    [1, 9, 30].into_iter().for_each(|bit| held.set(bit));
+    let held = held_bits(&[1, 9, 30]);
     let old = OldEntry { ring: ring(2), aru: 9, safe: 5, held, obligations: 1 << 100 | 5 };
     let mut token = Token {
         seq: 50,
@@ -85,6 +90,13 @@ fn samples() -> Vec<Packet> {
         Packet::Recovered(Recovered { ring: ring(8), mcast: mcast(b"") }),
         Packet::Token(token.into()),
         Packet::Wake(Wake { ring: ring(8) }),
+        Packet::Piece(Piece {
+            id: 1 << 40,
+            index: 2,
+            count: 3,
+            bytes: Bytes::from_static(b"body"),
+        }),
+        Packet::PieceRequest(PieceRequest { id: 1 << 40, missing: held_bits(&[0, 9]) }),
     ]
 }
 
@@ -107,7 +119,18 @@ fn every_kind_is_read_as_it_was_written() {
 fn a_packet_that_ends_early_is_refused_wherever_it_ends() {
     for packet in samples() {
         let whole = encoded(&packet);
-        let body = if let Packet::Mcast(mcast) = &packet { mcast.body.len() } else { 0 };
+        let body = match &packet {
+            Packet::Mcast(mcast) => mcast.body.len(),
+            Packet::Piece(piece) => piece.bytes.len() - 1,
+            Packet::CommitToken(_)
+            | Packet::Join(_)
+            | Packet::MergeDetect(_)
+            | Packet::Parked(_)
+            | Packet::PieceRequest(_)
+            | Packet::Recovered(_)
+            | Packet::Token(_)
+            | Packet::Wake(_) => 0,
+        };
         for end in 0..whole.len() - body {
             let cut = Bytes::copy_from_slice(&whole[..end]);
             assert_eq!(Packet::decode(cut), Err(DecodeError::Truncated), "{packet:?} at {end}");
@@ -121,7 +144,7 @@ fn trailing_bytes_other_versions_and_unknown_kinds_are_refused() {
     long.push(0);
     assert_eq!(Packet::decode(long.into()), Err(DecodeError::TrailingBytes(1)));
     assert_eq!(Packet::decode(Bytes::from_static(&[2, 7])), Err(DecodeError::Version(2)));
-    assert_eq!(Packet::decode(Bytes::from_static(&[1, 8])), Err(DecodeError::Kind(8)));
+    assert_eq!(Packet::decode(Bytes::from_static(&[1, 10])), Err(DecodeError::Kind(10)));
     assert_eq!(Packet::decode(Bytes::new()), Err(DecodeError::Truncated));
 }
 
@@ -143,6 +166,13 @@ fn values_that_cannot_be_are_refused() {
     let many = [u8::try_from(RTR_MAX).expect("small") + 1];
     assert_eq!(fields(&samples[6], ranges, &many), Err(DecodeError::Field("rtr")));
     assert_eq!(fields(&samples[6], ranges + 21, &[2]), Err(DecodeError::Field("rtr")));
+    // A piece that is none of the pieces, or of too few or too many; a request for nothing.
+    assert_eq!(fields(&samples[8], 10, &[3]), Err(DecodeError::Field("index")));
+    for count in [1, u16::try_from(PIECES_MAX).expect("few") + 1] {
+        let refused = fields(&samples[8], 12, &count.to_le_bytes());
+        assert_eq!(refused, Err(DecodeError::Field("count")));
+    }
+    assert_eq!(fields(&samples[9], 12, &[0]), Err(DecodeError::Field("missing")));
     // A commit token whose representative is not its lowest member.
     assert_eq!(fields(&samples[0], 10, &[9]), Err(DecodeError::Field("rep")));
 }
@@ -200,7 +230,7 @@ proptest! {
     /// Whatever still decodes after a flip is a valid packet: it encodes to the same bytes.
     #[test]
     fn a_flipped_packet_is_refused_or_valid(
-        kind in 0..8usize,
+        kind in 0..10usize,
         at in any::<prop::sample::Index>(),
         bit in 0u32..8,
     ) {

@@ -9,6 +9,10 @@ use super::codec::{Reader, put_node, put_ring};
 use crate::config::{Origins, RTR_MAX, WINDOW_PACKETS_CAP};
 use crate::window;
 
+/// Bytes of an encoded token without its requests, and of each range of these.
+const TOKEN_OVERHEAD: usize = 87;
+const RTR_BYTES: usize = 36;
+
 /// The right to send, and what the ring knows.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Token {
@@ -181,6 +185,12 @@ impl RtrList {
             }
         }
         *self = kept;
+    }
+
+    /// Drops the last ranges, as many as do not fit into a token of this size (P48). They are
+    /// requested again by whoever misses them.
+    pub(crate) fn fit(&mut self, packet_bytes_max: usize) {
+        self.0.truncate((packet_bytes_max - TOKEN_OVERHEAD) / RTR_BYTES);
     }
 
     /// Appends a range that lies behind all others; it may continue the last one. What does not
