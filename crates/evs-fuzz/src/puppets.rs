@@ -336,7 +336,7 @@ impl Puppets {
         let turn = usize::try_from(seq / 4 % 4).expect("small");
         let sender = *others.get(turn % others.len().max(1))?;
         let (guarantee, body) = records::content(seq);
-        Some(Mcast { ring, seq, sender, guarantee, body })
+        Some(Mcast { ring, seq, sender, guarantee, again: false, body })
     }
 
     /// A data packet with fields that the input chooses.
@@ -347,6 +347,7 @@ impl Puppets {
         let seq = input.near(base).max(1);
         let style = input.u8();
         let mut mcast = self.mcast(of, seq)?;
+        mcast.again = style & 128 != 0;
         if style & 1 != 0 {
             mcast.sender = self.puppet(input.u8()).node;
         }

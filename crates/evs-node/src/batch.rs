@@ -71,7 +71,7 @@ mod tests {
 
     fn mcast() -> Packet {
         let (guarantee, body) = (Guarantee::Agreed, bytes::Bytes::new());
-        Packet::Mcast(Mcast { ring: RING, seq: 1, sender: NODE, guarantee, body })
+        Packet::Mcast(Mcast { ring: RING, seq: 1, sender: NODE, guarantee, again: false, body })
     }
 
     fn parked() -> Packet {

@@ -203,6 +203,12 @@ impl Terms {
         self.detection
     }
 
+    /// The shortest and the longest time after which what was requested is requested again: often
+    /// enough for twenty copies within the target (LIVE-2).
+    pub(crate) fn request_again(&self) -> (Duration, Duration) {
+        (self.detection / 200, self.detection / 20)
+    }
+
     /// How often a join is repeated, among so many processors.
     pub(crate) fn join(&self, processors: usize) -> Duration {
         (self.detection / 20).max(self.join_spacing(processors) * 2)

@@ -67,6 +67,7 @@ mod flow;
 mod gather;
 mod graph;
 mod left;
+mod missing;
 mod old;
 mod operational;
 mod order;

@@ -17,6 +17,7 @@ use evs_model::{Instant, Members, NodeId, Processor, defect};
 use crate::config::{SEQ_MAX, Terms};
 use crate::context::Context;
 use crate::flow::{self, Contribution};
+use crate::missing::{Arrival, Missing};
 use crate::old::OldRing;
 use crate::order::Order;
 use crate::output::{Cause, Timer};
@@ -45,6 +46,7 @@ pub(crate) struct Operational {
     loss_at: Instant,
     merge_at: Instant,
     rotation: Rotation,
+    missing: Missing,
     stall: Stall,
     resent: Resent,
 }
@@ -72,6 +74,7 @@ impl Operational {
             loss_at: cx.now + terms.token_loss(),
             merge_at: cx.now,
             rotation: Rotation::default(),
+            missing: Missing::new(cx.now, cx.config.origins.seq),
             stall: Stall::default(),
             resent: Resent::default(),
         };
@@ -96,12 +99,17 @@ impl Operational {
     }
 
     pub(crate) fn on_mcast(&mut self, cx: &mut Context, mcast: Mcast) -> Next {
-        let seq = mcast.seq;
+        let (seq, again) = (mcast.seq, mcast.again);
         // Nobody can have reserved a number while the token is here.
         if matches!(&self.holding, Holding::Parked { token, .. } if seq > token.seq) {
             return cx.ignore(Discard::OutOfWindow);
         }
-        if let Err(reason) = self.order.receive(mcast) {
+        let taken = self.order.receive(mcast);
+        let new = taken.is_ok();
+        if new || taken == Err(Discard::Duplicate) {
+            self.missing.arrived(cx.now, &self.terms, Arrival { seq, again, new });
+        }
+        if let Err(reason) = taken {
             cx.discard(reason);
             return Next::Stay;
         }
@@ -346,7 +354,7 @@ impl Operational {
                 return false;
             };
             cx.stats.retransmits += 1;
-            cx.transmit_all(Packet::Mcast(mcast.clone()));
+            cx.transmit_all(Packet::Mcast(Mcast { again: true, ..mcast.clone() }));
             true
         });
     }
@@ -377,6 +385,7 @@ impl Operational {
                 seq: token.seq,
                 sender: cx.me.node,
                 guarantee: submission.guarantee,
+                again: false,
                 body: submission.body,
             };
             let not_held = defect!(ReservedNotHeld) && sent.packets > early;
@@ -417,16 +426,15 @@ impl Operational {
     }
 
     /// Requests what was announced before this rotation and has not come.
-    fn request_missing(&self, cx: &mut Context, token: &mut Token) {
-        let window = &self.order.window;
-        token.rtr.keep_only(self.order.ring, token.aru);
+    fn request_missing(&mut self, cx: &mut Context, token: &mut Token) {
+        let (ring, window) = (self.order.ring, &self.order.window);
+        token.rtr.keep_only(ring, token.aru);
         let announced = if defect!(TailNotRequested) { window.high_seq() } else { token.seq };
-        for seq in window.missing(self.previous_seq.min(announced)) {
-            if !token.rtr.request(self.order.ring, seq) {
-                break;
-            }
-            cx.stats.requested += 1;
-        }
+        let missing = window.missing(self.previous_seq.min(announced));
+        let (pace, rtr) = ((&self.terms, self.rotation.smoothed), (&mut token.rtr, ring));
+        cx.stats.requested += self.missing.request(cx.now, pace, rtr, missing);
+        self.missing.complete(window.aru());
+        self.missing.announce(cx.now, token.seq);
     }
 
     /// Counts the visits at which there was nothing to do for anybody.
@@ -474,6 +482,7 @@ impl Operational {
         self.order.deliver(cx);
         let safe = if defect!(ReleasedEarly) { self.arus[1] } else { self.order.safe };
         self.order.window.release(safe.min(self.order.high_delivered));
+        self.resent.release(self.order.window.released());
     }
 
     // ── the parked token ────────────────────────────────────────────────────────────────────

@@ -39,7 +39,8 @@ impl Order {
         if self.members.find(mcast.sender).is_none() {
             return Err(Discard::NotMember);
         }
-        match self.window.insert(mcast) {
+        // What is held is the packet; how it came is no part of it.
+        match self.window.insert(Mcast { again: false, ..mcast }) {
             Insert::New => Ok(()),
             Insert::Duplicate => Err(Discard::Duplicate),
             Insert::OutOfWindow => Err(Discard::OutOfWindow),

@@ -12,10 +12,13 @@
 
 mod plan;
 
+use core::time::Duration;
+
 use evs_model::{Configuration, Members, Processor, defect};
 
 use crate::attempt::Attempt;
 use crate::context::Context;
+use crate::missing::Requests;
 use crate::old::OldRing;
 use crate::operational::{Operational, out_of_range};
 use crate::order::Order;
@@ -38,6 +41,7 @@ pub(crate) struct Recovery {
     token_seq: u64,
     stall: Stall,
     resent: Resent,
+    requests: Requests,
 }
 
 impl Recovery {
@@ -61,6 +65,7 @@ impl Recovery {
             token_seq: origins.token,
             stall: Stall::default(),
             resent: Resent::default(),
+            requests: Requests::default(),
         };
         let next = if state.attempt.is_alone() { state.first_token(cx) } else { Next::Stay };
         (state, next)
@@ -197,9 +202,16 @@ impl Recovery {
         let mut complete = true;
         for seq in plan.missing(old) {
             complete = defect!(CompleteTooEarly);
-            if !token.rtr.request(old.order.ring, seq) {
-                break;
+            let ring = old.order.ring;
+            if !token.rtr.contains(ring, seq) {
+                if !self.requests.may(cx.now, seq, usize::MAX) {
+                    continue;
+                }
+                if !token.rtr.request(ring, seq) {
+                    break;
+                }
             }
+            self.requests.begin(cx.now, &self.attempt.terms(), seq, Duration::ZERO);
         }
         let place = self.attempt.members().index_of(cx.me).expect("agreed to as a member");
         let too_soon = defect!(ObligationsLate) && token.complete >> place & 1 == 0;

@@ -1,16 +1,15 @@
 //! Sending again what others request (Totem §4), by turns.
 
-use alloc::vec::Vec;
+use alloc::collections::BTreeSet;
 
 use evs_model::RingId;
 
 use crate::wire::RtrList;
 
-/// What this processor sent again at its last visit of the token, ascending. What is requested
-/// again at once did not arrive from here: the path may lose it every time (P55), so the next
-/// holder has its turn.
+/// What this processor sent again when it was requested last. What is requested once more did not
+/// arrive from here: the path may lose it every time (P55), so the next holder has its turn.
 #[derive(Debug, Default)]
-pub(crate) struct Resent(Vec<u64>);
+pub(crate) struct Resent(BTreeSet<u64>);
 
 impl Resent {
     /// Goes through the requests for this ring, up to a budget of packets. `send` sends one, if it
@@ -22,19 +21,27 @@ impl Resent {
         budget: u32,
         mut send: impl FnMut(u64) -> bool,
     ) {
-        let before = core::mem::take(&mut self.0);
         rtr.serve(ring, budget, |seq| {
-            let sent = before.binary_search(&seq).is_err() && send(seq);
+            let sent = !self.0.remove(&seq) && send(seq);
             if sent {
-                self.0.push(seq);
+                self.0.insert(seq);
             }
             sent
         });
+    }
+
+    /// Everybody has everything up to here.
+    pub(crate) fn release(&mut self, to: u64) {
+        if self.0.first().is_some_and(|first| *first <= to) {
+            self.0 = self.0.split_off(&(to + 1));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use evs_model::{NodeId, Processor};
 
     use super::*;

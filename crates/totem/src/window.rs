@@ -166,6 +166,7 @@ mod tests {
             seq,
             sender,
             guarantee: Guarantee::Agreed,
+            again: false,
             body: Bytes::new(),
         }
     }

@@ -207,7 +207,7 @@ fn arrival(
     sent: Nanos,
     kind: Kind,
 ) -> Nanos {
-    let mut at = sent + weather.delay + weather.lag[kind.index()] + path.slow;
+    let mut at = sent + weather.delay + path.slow;
     if weather.jitter > 0 {
         at += path.rng.u64(0..=weather.jitter);
     }
@@ -223,7 +223,8 @@ fn arrival(
         at = at.max(path.last);
         path.last = at;
     }
-    at
+    // The other kinds overtake the one that lags behind.
+    at + weather.lag[kind.index()]
 }
 
 /// When the copies of one datagram arrive.

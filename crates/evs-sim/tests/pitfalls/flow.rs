@@ -65,6 +65,7 @@ fn p14_a_peer_that_is_out_of_every_range_costs_the_ring_at_the_most() {
             seq,
             sender: NodeId::new(3).expect("not zero"),
             guarantee: Agreed,
+            again: false,
             body: bytes::Bytes::from_static(b"junk"),
         };
         for seq in [u64::MAX, 1 << 40, 100_000] {

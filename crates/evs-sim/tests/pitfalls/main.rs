@@ -8,6 +8,7 @@ mod attempts;
 mod churn;
 mod flow;
 mod identity;
+mod loss;
 mod membership;
 mod messages;
 mod numbers;

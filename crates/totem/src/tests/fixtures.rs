@@ -159,6 +159,7 @@ impl Solo {
             seq,
             sender: p(sender).node,
             guarantee,
+            again: false,
             body: Bytes::from(alloc::format!("{sender}:{seq}")),
         }
     }

@@ -58,7 +58,7 @@ fn what_is_lost_is_sent_again() {
         together.submit(1, &alloc::format!("{i}"), Safe);
         together.run(MS / 2);
     }
-    together.run(100 * MS);
+    together.run(1_000 * MS);
     assert_eq!(together.histories[&3].len(), 21);
     assert_eq!(together.histories[&3], together.histories[&1]);
     assert!(together.rings[&1].stats().retransmits > 0);

@@ -12,6 +12,9 @@ use super::codec::{Reader, put_ring};
 /// the new ring's id comes on top (20): a packet of full size must still fit then (P48).
 pub const MCAST_OVERHEAD: usize = 55;
 
+/// The bit beside the guarantee that marks a copy sent on request.
+const AGAIN: u8 = 4;
+
 /// A data packet: one sequence number of a ring.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mcast {
@@ -23,6 +26,8 @@ pub struct Mcast {
     pub sender: NodeId,
     /// The guarantee of everything in it.
     pub guarantee: Guarantee,
+    /// This copy was sent again on request: it tells nothing about how late data comes (P5).
+    pub again: bool,
     /// What was submitted.
     pub body: Bytes,
 }
@@ -35,16 +40,17 @@ impl Mcast {
             return Err(DecodeError::Field("seq"));
         }
         let sender = reader.node()?;
+        let flags = reader.u8()?;
         let guarantee =
-            Guarantee::try_from(reader.u8()?).map_err(|_| DecodeError::Field("guarantee"))?;
-        Ok(Self { ring, seq, sender, guarantee, body: reader.rest() })
+            Guarantee::try_from(flags & !AGAIN).map_err(|_| DecodeError::Field("guarantee"))?;
+        Ok(Self { ring, seq, sender, guarantee, again: flags & AGAIN != 0, body: reader.rest() })
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put_ring(out, self.ring);
         out.extend_from_slice(&self.seq.to_le_bytes());
         out.extend_from_slice(&self.sender.get().to_le_bytes());
-        out.push(self.guarantee as u8);
+        out.push(self.guarantee as u8 | if self.again { AGAIN } else { 0 });
         out.extend_from_slice(&self.body);
     }
 }

@@ -39,6 +39,7 @@ fn mcast(body: &'static [u8]) -> Mcast {
         seq: u64::MAX,
         sender: processor(2).node,
         guarantee: Guarantee::Safe,
+        again: false,
         body: Bytes::from_static(body),
     }
 }
@@ -159,7 +160,7 @@ fn values_that_cannot_be_are_refused() {
     // A node id of 0, a sequence number of 0, an unknown guarantee.
     assert_eq!(fields(&samples[7], 10, &[0; 4]), Err(DecodeError::Field("node")));
     assert_eq!(fields(&samples[2], 22, &[0; 8]), Err(DecodeError::Field("seq")));
-    assert_eq!(fields(&samples[2], 34, &[4]), Err(DecodeError::Field("guarantee")));
+    assert_eq!(fields(&samples[2], 34, &[8]), Err(DecodeError::Field("guarantee")));
     // An aru above seq, more ranges than the limit, a range that ends before it begins.
     assert_eq!(fields(&samples[6], 38, &[51]), Err(DecodeError::Field("aru")));
     let ranges = encoded(&samples[6]).len() - 1 - 4 * 36;

@@ -132,6 +132,12 @@ impl RtrList {
         &self.0
     }
 
+    /// Whether a number is in the list.
+    pub(crate) fn contains(&self, ring: RingId, seq: u64) -> bool {
+        let at = self.0.partition_point(|r| (r.ring, r.last) < (ring, seq));
+        self.0.get(at).is_some_and(|r| r.ring == ring && r.first <= seq)
+    }
+
     /// Adds one number, from 1 to 2^64 - 2; returns whether it is in the list afterwards. Cheap
     /// when numbers come in ascending order.
     pub fn request(&mut self, ring: RingId, seq: u64) -> bool {
