@@ -12,6 +12,8 @@ mod loss;
 mod membership;
 mod messages;
 mod numbers;
+mod paths;
+mod pauses;
 mod recovery;
 mod stage;
 mod stream;
