@@ -14,12 +14,14 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 11] = [
     Need { program: "/usr/include/stdio.h", package: "libc6-dev" },
+    Need { program: "clang", package: "clang" },
     Need { program: "gcc", package: "gcc" },
     Need { program: "g++", package: "g++" },
     Need { program: "ip", package: "iproute2" },
     Need { program: "man", package: "man-db" },
+    Need { program: "mandoc", package: "mandoc" },
     Need { program: "nft", package: "nftables" },
     Need { program: "pkg-config", package: "pkg-config" },
     Need { program: "readelf", package: "binutils" },

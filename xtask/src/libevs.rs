@@ -7,6 +7,9 @@
 //! its own, and a linker takes one. So the objects of the static library are linked once more,
 //! with `libevs.map`.
 
+#[path = "libevs/pages.rs"]
+pub(crate) mod pages;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -63,9 +66,22 @@ pub(crate) fn install(staticlib: &Path, destdir: &Path, prefix: &Path) -> Result
     fs::write(&pc, pkg_config(prefix)?).with_context(|| pc.display().to_string())?;
     copy_files(&source("include/corosync"), "h", &root.join("include/corosync"))?;
     copy_files(&source("include/evs"), "h", &root.join("include/evs"))?;
-    copy_files(&source("man"), "3", &root.join("share/man/man3"))?;
-    copy_files(&source("man"), "8", &root.join("share/man/man8"))?;
-    copy_files(&source("examples"), "c", &root.join("share/doc/libevs/examples"))
+    write_pages(&root.join("share/man"))?;
+    for extension in ["c", "cpp"] {
+        copy_files(&source("examples"), extension, &root.join("share/doc/libevs/examples"))?;
+    }
+    Ok(())
+}
+
+/// Writes the manual pages, each into the directory of its section.
+fn write_pages(man: &Path) -> Result<()> {
+    for (name, text) in pages::pages(&source("man"))? {
+        let section = name.rsplit('.').next().context("a page's name ends with its section")?;
+        let dir = man.join(format!("man{section}"));
+        create_dir(&dir)?;
+        fs::write(dir.join(&name), text).with_context(|| name.clone())?;
+    }
+    Ok(())
 }
 
 /// The text of `libevs.pc`.

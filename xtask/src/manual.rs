@@ -9,6 +9,7 @@ use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 
 use crate::cargo::root;
+use crate::libevs::pages;
 
 /// Writes all pages below a directory.
 ///
@@ -48,8 +49,24 @@ pub(crate) fn pages() -> Result<Vec<(String, Vec<u8>)>> {
 fn page(command: Command, name: &str, section: &str) -> Result<(String, Vec<u8>)> {
     let mut text = Vec::new();
     let man = Man::new(command).title(name.to_uppercase()).section(section);
-    man.source("evs").manual("EVS group communication").render(&mut text)?;
-    Ok((format!("{name}.{section}"), text))
+    let man = man.date(pages::DATE).source("evs").manual("EVS group communication");
+    man.render(&mut text)?;
+    let text = String::from_utf8(text).context("a page is text")?;
+    Ok((format!("{name}.{section}"), in_short_lines(&text).into_bytes()))
+}
+
+/// The same with lines that readers of roff expect. A command of roff stands on one line.
+fn in_short_lines(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines().map(str::trim_end) {
+        if line.starts_with(['.', '\'']) {
+            out.push_str(line);
+            out.push('\n');
+        } else {
+            pages::wrapped(line, &mut out);
+        }
+    }
+    out
 }
 
 #[cfg(test)]

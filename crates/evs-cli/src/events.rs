@@ -2,22 +2,22 @@
 
 use std::fmt::Write as _;
 
-use evs::{Event, Members, Message, Processor, RingId};
+use evs::{ChangeReason, Event, Members, Message, Processor, RingId};
 use serde_json::{Value, json};
 
 /// One line for people.
 pub(crate) fn text(event: &Event) -> String {
     match event {
-        Event::Regular { ring, members, left, joined } => {
+        Event::Regular { ring, members, left, joined, reason } => {
             let mut line = format!("regular {ring}: {}", list(members));
             append(&mut line, "left", left);
             append(&mut line, "joined", joined);
-            line
+            explain(line, *reason)
         }
-        Event::Transitional { from, to, members, left } => {
+        Event::Transitional { from, to, members, left, reason } => {
             let mut line = format!("transitional {from} to {to}: {}", list(members));
             append(&mut line, "left", left);
-            line
+            explain(line, *reason)
         }
         Event::Message(message) => {
             let groups: Vec<_> = message.groups.iter().map(|group| group.to_string()).collect();
@@ -34,19 +34,21 @@ pub(crate) fn text(event: &Event) -> String {
 /// JSON cannot hold them.
 pub(crate) fn json(event: &Event) -> Value {
     match event {
-        Event::Regular { ring, members, left, joined } => json!({
+        Event::Regular { ring, members, left, joined, reason } => json!({
             "event": "regular",
             "ring": ring_id(*ring),
             "members": processors(members),
             "left": processors(left),
             "joined": processors(joined),
+            "reason": reason.to_string(),
         }),
-        Event::Transitional { from, to, members, left } => json!({
+        Event::Transitional { from, to, members, left, reason } => json!({
             "event": "transitional",
             "from": ring_id(*from),
             "to": ring_id(*to),
             "members": processors(members),
             "left": processors(left),
+            "reason": reason.to_string(),
         }),
         Event::Message(message) => message_json(message),
         Event::Disconnected { reason } => {
@@ -102,6 +104,15 @@ fn append(line: &mut String, what: &str, members: &Members) {
         // A string takes everything.
         let _ = write!(line, ", {what} {}", list(members));
     }
+}
+
+/// What begins a session needs no reason.
+fn explain(mut line: String, reason: ChangeReason) -> String {
+    if reason != ChangeReason::Begin {
+        // A string takes everything.
+        let _ = write!(line, " ({reason})");
+    }
+    line
 }
 
 /// A body that is text in full; of any other the first bytes. Control characters are shown, so

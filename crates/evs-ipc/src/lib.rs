@@ -48,7 +48,7 @@ mod wire;
 pub use client_frame::{ClientFrame, Hello, SendHead};
 pub use credit::{Credit, CreditLedger, Overdrawn};
 pub use error::DecodeError;
-pub use event_frame::decode_event;
+pub use event_frame::{Explained, decode_event, decode_explained};
 pub use limits::{
     CLIENT_NAME_BYTES_MAX, HELLO_FRAME_BYTES_MAX, MESSAGE_BYTES_CEILING, PROTOCOL_VERSION,
     SERVER_FRAME_BYTES_MAX, SOCKET_ENV, SOCKET_PATH, STATUS_BYTES_MAX, client_frame_bytes_max,

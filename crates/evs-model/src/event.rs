@@ -79,6 +79,40 @@ pub enum ConfigurationChange {
     },
 }
 
+/// Why a configuration came about, as the own processor saw it. Other members may have had another
+/// reason for the same change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ChangeReason {
+    /// Nothing has changed: a session begins with a copy of the current configuration.
+    Begin,
+    /// The token did not come round in time: a member has failed, or what it sends is lost.
+    TokenLost,
+    /// These two members no longer hear each other.
+    PathLost(Processor, Processor),
+    /// This member left in order.
+    MemberLeft(Processor),
+    /// This member asked for a new agreement, for a reason of its own.
+    MemberAsked(Processor),
+    /// This processor, which was not a member, can be heard by all.
+    Growth(Processor),
+    /// A peer's state was out of every bound, and the ring was given up.
+    OutOfRange,
+}
+
+impl fmt::Display for ChangeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begin => f.write_str("the session begins"),
+            Self::TokenLost => f.write_str("the token was lost"),
+            Self::PathLost(p, q) => write!(f, "{p} and {q} no longer hear each other"),
+            Self::MemberLeft(p) => write!(f, "{p} left in order"),
+            Self::MemberAsked(p) => write!(f, "{p} asked for it"),
+            Self::Growth(p) => write!(f, "{p} can be heard by all"),
+            Self::OutOfRange => f.write_str("a peer's state was out of bounds"),
+        }
+    }
+}
+
 /// Why the daemon ended a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]

@@ -25,7 +25,9 @@ mod time;
 
 pub use configuration::{Configuration, Guarantee, UnknownGuarantee};
 pub use cost::{SEND_OVERHEAD, send_cost};
-pub use event::{ClientId, ConfigurationChange, DisconnectReason, Event, Message, MessageId};
+pub use event::{
+    ChangeReason, ClientId, ConfigurationChange, DisconnectReason, Event, Message, MessageId,
+};
 pub use group::{Group, Groups, GroupsError};
 pub use identity::{NodeId, Processor, RingId};
 pub use members::{MEMBERS_MAX, Members, MembersError};

@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     client.send(Guarantee::Agreed, &[group], hello.as_bytes())?;
     loop {
         match client.recv()? {
-            Event::Regular { ring, members, left, joined } => {
+            Event::Regular { ring, members, left, joined, .. } => {
                 println!("configuration {ring}: {members}, left {left}, joined {joined}");
             }
             Event::Transitional { members, .. } => println!("on the way with {members}"),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use evs_model::{ConfigurationChange, Members, Message, RingId};
+use evs_model::{ChangeReason, ConfigurationChange, Members, Message, RingId};
 
 /// One event, in history order.
 ///
@@ -22,6 +22,8 @@ pub enum Event {
         /// Members that were not in the last regular configuration; in the first event of a
         /// session, all but the own processor.
         joined: Members,
+        /// Why, as the own processor saw it.
+        reason: ChangeReason,
     },
     /// A transitional configuration: messages of `from` are being finished. What is delivered in
     /// it is only known to reach its members.
@@ -34,6 +36,8 @@ pub enum Event {
         members: Members,
         /// Members of the last regular configuration that do not.
         left: Members,
+        /// Why, as the own processor saw it.
+        reason: ChangeReason,
     },
     /// A message for a group that the client has joined.
     ///
@@ -99,21 +103,22 @@ impl From<evs_model::DisconnectReason> for DisconnectReason {
     }
 }
 
-impl From<evs_model::Event> for Event {
-    fn from(event: evs_model::Event) -> Self {
+impl Event {
+    /// What the daemon said, with the reason of a configuration.
+    pub(crate) fn new(event: evs_model::Event, reason: ChangeReason) -> Self {
         match event {
             evs_model::Event::Configuration(ConfigurationChange::Regular {
                 ring,
                 members,
                 left,
                 joined,
-            }) => Self::Regular { ring, members, left, joined },
+            }) => Self::Regular { ring, members, left, joined, reason },
             evs_model::Event::Configuration(ConfigurationChange::Transitional {
                 from,
                 to,
                 members,
                 left,
-            }) => Self::Transitional { from, to, members, left },
+            }) => Self::Transitional { from, to, members, left, reason },
             evs_model::Event::Message(message) => Self::Message(message),
             evs_model::Event::Disconnected(reason) => Self::Disconnected { reason: reason.into() },
         }

@@ -4,7 +4,7 @@ use std::mem;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use evs_ipc::{FrameReader, ReadOutcome, decode_event};
+use evs_ipc::{DecodeError, Frame, FrameReader, ReadOutcome, decode_explained};
 use evs_model::Configuration;
 
 use crate::readiness::Readiness;
@@ -66,8 +66,7 @@ impl EventStream {
         loop {
             match reader.next_frame() {
                 Ok(Some(frame)) => {
-                    return decode_event(frame)
-                        .map_or(Taken::Closed, |event| Taken::Event(event.into()));
+                    return decode(frame).map_or(Taken::Closed, Taken::Event);
                 }
                 Ok(None) => {}
                 Err(_) => return Taken::Closed,
@@ -161,7 +160,7 @@ impl EventStream {
         let unread = self.reader.unread_bytes();
         let Some(frame) = self.reader.next_frame().map_err(malformed)? else { return Ok(None) };
         self.position += (unread - self.reader.unread_bytes()) as u64;
-        let event = Event::from(decode_event(frame).map_err(malformed)?);
+        let event = decode(frame).map_err(malformed)?;
         if matches!(event, Event::Disconnected { .. }) {
             self.stage = Stage::Over;
         }
@@ -188,6 +187,11 @@ impl Versioned for EventStream {
     fn version(&self) -> u64 {
         0
     }
+}
+
+fn decode(frame: Frame) -> Result<Event, DecodeError> {
+    let (event, reason) = decode_explained(frame)?;
+    Ok(Event::new(event, reason))
 }
 
 fn configuration_of(event: &Event) -> Option<Configuration> {

@@ -50,9 +50,10 @@ pub use client::{Arrived, Client};
 pub use control::{Limits, Target};
 pub use error::{Closed, ConnectError, RequestError, SendError, TryAgain};
 pub use event::{DisconnectReason, Event};
+pub use evs_ipc::PROTOCOL_VERSION;
 pub use evs_model::{
-    ClientId, Configuration, Group, Groups, Guarantee, Members, Message, MessageId, NodeId,
-    Processor, RingId,
+    ChangeReason, ClientId, Configuration, Group, Groups, Guarantee, Members, Message, MessageId,
+    NodeId, Processor, RingId,
 };
 pub use options::ConnectOptions;
 pub use reconnect::ReconnectingClient;

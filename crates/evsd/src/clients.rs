@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::time::Duration;
 
-use evs_ipc::ServerFrame;
-use evs_model::{ClientId, DisconnectReason, Event, Instant, Processor};
+use evs_ipc::{Explained, ServerFrame};
+use evs_model::{ChangeReason, ClientId, DisconnectReason, Event, Instant, Processor};
 use evs_node::Node;
 use mio::{Registry, Token};
 
@@ -99,6 +99,8 @@ pub struct Clients {
     broken_log: RateLimit,
     slow_log: RateLimit,
     session_log: RateLimit,
+    /// Why the ring was given up last.
+    reason: ChangeReason,
     stats: ClientsStats,
 }
 
@@ -168,6 +170,7 @@ impl Clients {
             broken_log: RateLimit::new(LOG_EVERY),
             slow_log: RateLimit::new(LOG_EVERY),
             session_log: RateLimit::of(SESSION_LINES, SESSION_LINES_EVERY),
+            reason: ChangeReason::Begin,
             stats: ClientsStats {
                 accepted: 0,
                 refused_access: 0,
@@ -274,11 +277,23 @@ impl Clients {
         }
     }
 
-    /// Queues an event for a client.
+    /// Why the configurations that follow come about.
+    pub fn set_reason(&mut self, reason: ChangeReason) {
+        self.reason = reason;
+    }
+
+    /// Queues an event for a client. A configuration goes with its reason, but for the first,
+    /// which is no change.
     pub fn deliver(&mut self, now: Instant, node: &mut Node, client: ClientId, event: &Event) {
+        let reason = self.reason;
         let Some(&slot) = self.by_id.get(&client) else { return };
         let Some(session) = self.session(slot) else { return };
-        let pushed = session.events.push(event);
+        let first = session.events_count == 0;
+        let pushed = if first {
+            session.events.push(event)
+        } else {
+            session.events.push(&Explained { event, reason })
+        };
         session.events_count += u64::from(pushed);
         self.mark_dirty(slot);
         if !pushed {

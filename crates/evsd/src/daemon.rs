@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use evs_model::{Instant, Members, RingId};
+use evs_model::{ChangeReason, Instant, Members, RingId};
 use evs_net::{DownCause, PeerEvent};
 use evs_node::{Clock, Node, Output};
 use mio::{Events, Interest, Poll, Token};
@@ -229,6 +229,7 @@ impl<'a> Daemon<'a> {
                     tracing::debug!(%from, %to, %cause, "ring state");
                     if to == StateKind::Gather && from == StateKind::Operational {
                         self.membership.cause = Some(cause);
+                        self.clients.set_reason(reason(cause));
                         self.membership.since = Some(now);
                     }
                 }
@@ -413,6 +414,24 @@ impl Daemon<'_> {
             "membership changed"
         );
         self.membership = Membership { ring: Some(id), members, cause: None, since: None };
+    }
+}
+
+/// What clients are told of why the ring was given up.
+const fn reason(cause: Cause) -> ChangeReason {
+    match cause {
+        Cause::PathLost(one, other) => ChangeReason::PathLost(one, other),
+        Cause::MemberLeft(member) => ChangeReason::MemberLeft(member),
+        Cause::MemberGathers(member) => ChangeReason::MemberAsked(member),
+        Cause::Growth(newcomer) => ChangeReason::Growth(newcomer),
+        Cause::OutOfRange => ChangeReason::OutOfRange,
+        // The others do not end a ring in operation.
+        Cause::TokenLost
+        | Cause::Leave
+        | Cause::CommitComplete
+        | Cause::CommitToken
+        | Cause::Consensus
+        | Cause::Recovered => ChangeReason::TokenLost,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The three ways of dispatching.
 
+use evs::DisconnectReason;
+
 use crate::abi::Handle;
 use crate::deliver::Caller;
 use crate::instance::{FinalizedBy, Instance, Next};
@@ -38,13 +40,16 @@ pub(crate) fn dispatch(instance: &Instance, handle: Handle, mode: Mode) -> Resul
     let mut waited = false;
     loop {
         match instance.next(arrived) {
-            Next::Deliver { node, body } => caller.deliver(node, &body),
-            Next::Change(lists) => caller.confchg(&lists),
+            Next::Tell(told) => caller.tell(&told),
             Next::Nothing if mode == Mode::All => return Ok(()),
             Next::Nothing => {
                 waited = true;
                 instance.wait();
                 continue;
+            }
+            Next::End(reason) => {
+                caller.end(reason);
+                return Err(over(instance, waited));
             }
             Next::Over => return Err(over(instance, waited)),
         }
@@ -61,5 +66,9 @@ pub(crate) fn dispatch(instance: &Instance, handle: Handle, mode: Mode) -> Resul
 
 fn over(instance: &Instance, waited: bool) -> Status {
     let before_the_call = !waited && instance.finalized().is_none();
-    if before_the_call && instance.is_shut_down() { Status::InShutdown } else { Status::Library }
+    if before_the_call && instance.end() == Some(DisconnectReason::Shutdown) {
+        Status::InShutdown
+    } else {
+        Status::Library
+    }
 }

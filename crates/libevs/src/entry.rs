@@ -7,7 +7,6 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::io::IoSlice;
-use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::{mem, ptr, slice};
@@ -15,7 +14,8 @@ use std::{mem, ptr, slice};
 use evs::{Configuration, Group, Groups, Guarantee, Target};
 use libc::iovec;
 
-use crate::abi::{Callbacks, GroupKey, Handle};
+use crate::abi::{self, GroupKey, Handle};
+use crate::deliver::Callbacks;
 use crate::dispatch::{Mode, dispatch};
 use crate::handles;
 use crate::instance::Instance;
@@ -34,7 +34,7 @@ const IOVECS_MAX: usize = 1024;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn evs_initialize(
     handle: *mut Handle,
-    callbacks: *const Callbacks,
+    callbacks: *const abi::Callbacks,
 ) -> Status {
     guard(|| {
         if handle.is_null() {
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn evs_initialize(
         }
         // SAFETY: the caller says that it is null or to callbacks.
         let callbacks = unsafe { callbacks.as_ref() }.copied().unwrap_or_default();
-        let opened = handles::insert(Instance::connect(callbacks)?);
+        let opened = handles::insert(Instance::connect(Callbacks::Plain(callbacks))?);
         // SAFETY: not null, so to a handle.
         unsafe { handle.write(opened) };
         Ok(())
@@ -72,23 +72,6 @@ pub unsafe extern "C" fn evs_fd_get(handle: Handle, fd: *mut c_int) -> Status {
         let instance = handles::find(handle)?;
         // SAFETY: the caller says that it is null or to an int.
         unsafe { put(fd, instance.fd()) }
-    })
-}
-
-/// The descriptor to poll after `CS_ERR_TRY_AGAIN` of a send; see evs_room_fd_get(3).
-///
-/// # Safety
-/// `fd` is null or to an int.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn evs_room_fd_get(handle: Handle, fd: *mut c_int) -> Status {
-    guard(|| {
-        let instance = handles::find(handle)?;
-        if fd.is_null() {
-            return Err(Status::InvalidParam);
-        }
-        let room = instance.client.room_fd().map_err(|error| Status::from(&error))?;
-        // SAFETY: not null, so to an int.
-        unsafe { put(fd, room.as_raw_fd()) }
     })
 }
 
@@ -239,7 +222,7 @@ pub unsafe extern "C" fn evs_membership_get(
 }
 
 /// No panic crosses the border to C.
-fn guard(call: impl FnOnce() -> Result<(), Status>) -> Status {
+pub(crate) fn guard(call: impl FnOnce() -> Result<(), Status>) -> Status {
     // After a panic nothing is left half done: what is shared is behind locks that survive one.
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(())) => Status::Ok,
@@ -256,7 +239,7 @@ fn guard(call: impl FnOnce() -> Result<(), Status>) -> Status {
 ///
 /// # Safety
 /// `place` is null or to a `T`.
-unsafe fn put<T>(place: *mut T, value: T) -> Result<(), Status> {
+pub(crate) unsafe fn put<T>(place: *mut T, value: T) -> Result<(), Status> {
     if place.is_null() {
         return Err(Status::InvalidParam);
     }

@@ -5,11 +5,11 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use evs::{Arrived, Bytes, Client, ConnectOptions, DisconnectReason, Event};
+use evs::{Arrived, Client, ConnectOptions, DisconnectReason, Event};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::abi::Callbacks;
-use crate::lists::{Lists, Split};
+use crate::deliver::{Callbacks, Told};
+use crate::lists::Split;
 use crate::status::Status;
 
 /// A session. Any thread may use it; it lives until the last one is out of it.
@@ -34,10 +34,10 @@ struct Stream {
 /// What there is to do.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// A message to deliver.
-    Deliver { node: u32, body: Bytes },
-    /// A configuration to tell.
-    Change(Lists),
+    /// A callback to run.
+    Tell(Told),
+    /// The session has ended, and that is to be told.
+    End(DisconnectReason),
     /// Nothing has arrived.
     Nothing,
     /// Nothing will arrive any more.
@@ -81,17 +81,17 @@ impl Instance {
                 None => self.client.try_recv(),
             };
             match received {
-                Ok(Some(Event::Message(message))) => {
-                    let node = message.id.sender.node.get();
-                    return Next::Deliver { node, body: message.body };
-                }
+                Ok(Some(Event::Message(message))) => return Next::Tell(Told::Message(message)),
                 Ok(Some(Event::Disconnected { reason })) => {
                     stream.end = Some(reason);
-                    return Next::Over;
+                    return Next::End(reason);
                 }
                 Ok(Some(event)) => {
+                    if matches!(self.callbacks, Callbacks::Typed(_)) {
+                        return Next::Tell(Told::Typed(event));
+                    }
                     if let Some(lists) = stream.split.lists(&event) {
-                        return Next::Change(lists);
+                        return Next::Tell(Told::Lists(lists));
                     }
                 }
                 Ok(None) => return Next::Nothing,
@@ -107,10 +107,9 @@ impl Instance {
         let _ = poll(&mut fds, None);
     }
 
-    /// Whether the daemon has said that it stops, and that has been taken.
-    pub(crate) fn is_shut_down(&self) -> bool {
-        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        stream.end == Some(DisconnectReason::Shutdown)
+    /// Why the session ended, once that has been taken.
+    pub(crate) fn end(&self) -> Option<DisconnectReason> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner).end
     }
 
     /// Ends the session for every thread. Nothing more is delivered.

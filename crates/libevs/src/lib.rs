@@ -21,14 +21,22 @@ mod abi;
 mod deliver;
 mod dispatch;
 mod entry;
+mod extension;
 mod handles;
 mod instance;
 mod lists;
 mod status;
+mod typed;
 
 pub use abi::{Callbacks, ConfchgFn, DeliverFn, GroupKey, Handle, RingId};
 pub use entry::{
     evs_context_get, evs_context_set, evs_dispatch, evs_fd_get, evs_finalize, evs_initialize,
-    evs_join, evs_leave, evs_mcast_groups, evs_mcast_joined, evs_membership_get, evs_room_fd_get,
+    evs_join, evs_leave, evs_mcast_groups, evs_mcast_joined, evs_membership_get,
+};
+pub use extension::{
+    evs_end_get, evs_room_fd_get, evs_self_get, evs_typed_initialize, evs_version_get,
 };
 pub use status::Status;
+pub use typed::{
+    Message, Processor, Processors, Reason, Regular, Ring, Transitional, TypedCallbacks, Version,
+};

@@ -67,7 +67,7 @@ fn nodes(members: &Members) -> Vec<c_uint> {
 
 #[cfg(test)]
 mod tests {
-    use evs::{NodeId, Processor, RingId as Ring};
+    use evs::{ChangeReason, NodeId, Processor, RingId as Ring};
 
     use super::*;
 
@@ -89,6 +89,7 @@ mod tests {
             members: members(list),
             left: members(left),
             joined: members(joined),
+            reason: ChangeReason::TokenLost,
         }
     }
 
@@ -98,6 +99,7 @@ mod tests {
             to: ring(seq + 1),
             members: members(list),
             left: members(left),
+            reason: ChangeReason::TokenLost,
         }
     }
 

@@ -29,6 +29,8 @@ pub enum Status {
     NotExist = 12,
     /// `CS_ERR_NO_RESOURCES`: no descriptor or no memory of the kernel left.
     NoResources = 18,
+    /// `CS_ERR_NOT_SUPPORTED`: what a later version of this library knows.
+    NotSupported = 19,
     /// `CS_ERR_TOO_BIG`: a message above the daemon's limit.
     TooBig = 26,
     /// `CS_ERR_TOO_MANY_GROUPS`

@@ -227,13 +227,13 @@ impl Worker {
         let mut log = self.shared.log();
         let (event, goes_on) = match event {
             Event::Message(message) => (self.note_message(&mut log, message)?, true),
-            Event::Regular { ring, members, left, joined } => {
+            Event::Regular { ring, members, left, joined, .. } => {
                 let nodes = members.iter().map(|member| member.node.get()).collect();
                 log.installed.push(Installed { at: Instant::now(), ring, nodes });
                 let change = ConfigurationChange::Regular { ring, members, left, joined };
                 (evs_model::Event::Configuration(change), true)
             }
-            Event::Transitional { from, to, members, left } => {
+            Event::Transitional { from, to, members, left, .. } => {
                 let change = ConfigurationChange::Transitional { from, to, members, left };
                 (evs_model::Event::Configuration(change), true)
             }

@@ -291,12 +291,12 @@ impl Worker {
         let mut log = self.shared.log();
         let (event, goes_on) = match event {
             Event::Message(message) => (self.note_message(&mut log, message)?, true),
-            Event::Regular { ring, members, left, joined } => {
+            Event::Regular { ring, members, left, joined, .. } => {
                 let change = ConfigurationChange::Regular { ring, members, left, joined };
                 log.changes.push(Change { at, change: change.clone() });
                 (evs_model::Event::Configuration(change), true)
             }
-            Event::Transitional { from, to, members, left } => {
+            Event::Transitional { from, to, members, left, .. } => {
                 let change = ConfigurationChange::Transitional { from, to, members, left };
                 log.changes.push(Change { at, change: change.clone() });
                 (evs_model::Event::Configuration(change), true)

@@ -5,9 +5,9 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use evs_ipc::socket::{self, PeerCredentials};
 use evs_ipc::{
-    ClientFrame, CreditLedger, DecodeError, EncodeFrame as _, Flush, FrameReader,
-    MESSAGE_BYTES_CEILING, OutQueue, QueueFull, ReadOutcome, SERVER_FRAME_BYTES_MAX, ServerFrame,
-    Welcome, event_frame_bytes_max,
+    ClientFrame, CreditLedger, DecodeError, EncodeFrame, Flush, FrameReader, MESSAGE_BYTES_CEILING,
+    OutQueue, QueueFull, ReadOutcome, SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome,
+    event_frame_bytes_max,
 };
 use evs_model::{ClientId, DisconnectReason, Event, Instant};
 use mio::unix::SourceFd;
@@ -303,7 +303,7 @@ impl EventStream {
     /// that wait have reached the limit. The last event may go beyond it, because the size of a
     /// message is its sender's affair, which may sit at a node with other limits.
     #[must_use]
-    pub(super) fn push(&mut self, event: &Event) -> bool {
+    pub(super) fn push(&mut self, event: &impl EncodeFrame) -> bool {
         self.queue.bytes() < self.bytes_max && self.queue.push(event).is_ok()
     }
 

@@ -72,6 +72,60 @@ ERROR(TOO_MANY_GROUPS, 30);
 ERROR(IN_SHUTDOWN, 31);
 ERROR(SECURITY, 100);
 
+/* The extended interface: later versions may add members at the ends, never move one. */
+#define AT(type, member, offset) SAME(type##_##member, offsetof(struct evs_##type, member), offset)
+SAME(processor, sizeof(struct evs_processor), 16);
+AT(processor, nodeid, 0);
+AT(processor, incarnation, 8);
+SAME(ring, sizeof(struct evs_ring), 24);
+AT(ring, seq, 0);
+AT(ring, representative, 8);
+SAME(reason, sizeof(struct evs_reason), 40);
+AT(reason, kind, 0);
+AT(reason, one, 8);
+AT(reason, other, 24);
+SAME(processors, sizeof(struct evs_processors), 16);
+AT(processors, list, 0);
+AT(processors, count, 8);
+SAME(regular, sizeof(struct evs_regular), 112);
+AT(regular, ring, 0);
+AT(regular, members, 24);
+AT(regular, left, 40);
+AT(regular, joined, 56);
+AT(regular, reason, 72);
+SAME(transitional, sizeof(struct evs_transitional), 120);
+AT(transitional, from, 0);
+AT(transitional, to, 24);
+AT(transitional, members, 48);
+AT(transitional, left, 64);
+AT(transitional, reason, 80);
+SAME(message, sizeof(struct evs_message), 104);
+AT(message, body, 0);
+AT(message, size, 8);
+AT(message, sender, 16);
+AT(message, client, 32);
+AT(message, number, 40);
+AT(message, ring, 48);
+AT(message, seq, 72);
+AT(message, guarantee, 80);
+AT(message, groups, 88);
+AT(message, group_count, 96);
+SAME(ext_callbacks, sizeof(evs_typed_callbacks_t), 32);
+SAME(ext_callbacks_message, offsetof(evs_typed_callbacks_t, message), 0);
+SAME(ext_callbacks_regular, offsetof(evs_typed_callbacks_t, regular), 8);
+SAME(ext_callbacks_transitional, offsetof(evs_typed_callbacks_t, transitional), 16);
+SAME(ext_callbacks_end, offsetof(evs_typed_callbacks_t, end), 24);
+SAME(ext_version, sizeof(struct evs_version), 20);
+AT(version, interface, 12);
+AT(version, protocol, 16);
+SAME(reasons, EVS_REASON_BEGIN + EVS_REASON_TOKEN_LOST * 10 + EVS_REASON_PATH_LOST * 100 +
+     EVS_REASON_MEMBER_LEFT * 1000 + EVS_REASON_MEMBER_ASKED * 10000 +
+     EVS_REASON_GROWTH * 100000 + EVS_REASON_OUT_OF_RANGE * 1000000, 6543210);
+SAME(ends, EVS_END_NONE + EVS_END_LOST * 10 + EVS_END_SHUTDOWN * 100 + EVS_END_TOO_SLOW * 1000 +
+     EVS_END_PROTOCOL * 10000 + EVS_END_MALFORMED * 100000, 543210);
+SAME(ends_size, sizeof(evs_end_t), 4);
+SAME(reasons_size, sizeof(evs_reason_kind_t), 4);
+
 /* The callbacks of a program that was written for the original. */
 static void deliver(hdb_handle_t handle, unsigned int nodeid, const void *msg, size_t msg_len)
 {

@@ -23,6 +23,7 @@ int main(void)
     evs_callbacks_t callbacks = {deliver, NULL};
     struct evs_group here = group("here");
     evs_handle_t mute, sender;
+    evs_end_t end;
     unsigned number;
     int room, fd;
 
@@ -48,6 +49,8 @@ int main(void)
     CHECK_EQ(evs_dispatch(mute, CS_DISPATCH_BLOCKING), CS_ERR_LIBRARY);
     CHECK(received > 100 && received < FLOOD);
     CHECK_EQ(evs_join(mute, &here, 1), CS_ERR_LIBRARY);
+    OK(evs_end_get(mute, &end));
+    CHECK_EQ(end, EVS_END_TOO_SLOW);
     OK(evs_finalize(mute));
     OK(evs_leave(sender, &here, 1));
     OK(evs_finalize(sender));
