@@ -116,9 +116,12 @@ impl Row {
 /// Rows name the same few processors again and again: they are listed once, and each set holds a
 /// bit for each of them.
 fn encode_rows(rows: &[Row], out: &mut Vec<u8>) {
-    let mut named: Vec<Processor> = rows.iter().flat_map(Row::names).collect();
-    named.sort_unstable();
-    named.dedup();
+    let mut named: Vec<Processor> = Vec::new();
+    for processor in rows.iter().flat_map(Row::names) {
+        if let Err(place) = named.binary_search(&processor) {
+            named.insert(place, processor);
+        }
+    }
     put_count(out, named.len());
     named.iter().for_each(|processor| put_processor(out, *processor));
     put_count(out, rows.len());
@@ -139,8 +142,10 @@ fn encode_rows(rows: &[Row], out: &mut Vec<u8>) {
 fn put_bits(out: &mut Vec<u8>, named: &[Processor], members: &Members) {
     let start = out.len();
     out.resize(start + named.len().div_ceil(8), 0);
+    // Both ascend.
+    let mut rest = named.iter().enumerate();
     for processor in members {
-        let bit = named.binary_search(&processor).expect("all are listed");
+        let (bit, _) = rest.find(|(_, listed)| **listed == processor).expect("all are listed");
         out[start + bit / 8] |= 1 << (bit % 8);
     }
 }
@@ -191,9 +196,17 @@ fn decode_bits(
     field: &'static str,
 ) -> Result<Members, DecodeError> {
     let bits = reader.bytes(named.len().div_ceil(8))?;
-    let set = (0..bits.len() * 8).filter(|bit| bits[bit / 8] >> (bit % 8) & 1 == 1);
-    let list: Option<Vec<Processor>> = set.map(|bit| named.get(bit).copied()).collect();
-    list.and_then(|list| Members::new(list).ok()).ok_or(DecodeError::Field(field))
+    let count = bits.iter().map(|byte| byte.count_ones() as usize).sum();
+    let mut list = Vec::with_capacity(count);
+    for (byte, names) in bits.iter().zip(named.chunks(8)) {
+        let set = names.iter().enumerate().filter(|(bit, _)| byte >> bit & 1 == 1);
+        list.extend(set.map(|(_, processor)| *processor));
+    }
+    // A bit beyond the list names nobody.
+    if list.len() < count {
+        return Err(DecodeError::Field(field));
+    }
+    Members::new(list).map_err(|_| DecodeError::Field(field))
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {
