@@ -2,9 +2,12 @@
 //!
 //! Only a policy: every move is one command of [`World`].
 
+use std::fmt;
+
 use totem::PacketKind;
 
 use crate::plots::Plots;
+use crate::selection::{FaultId, Source, stream};
 use crate::world::{Aim, Backlog, Disk, Fault, Frozen, Kind, Nanos, Options, World};
 
 /// The moves, each with a weight that is drawn for each run.
@@ -66,10 +69,29 @@ impl Move {
     }
 }
 
+/// A node that starts again soon.
+#[derive(Debug)]
+struct Restart {
+    at: Nanos,
+    node: u32,
+    rng: fastrand::Rng,
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 /// The course of faults of one run.
 #[derive(Debug)]
 pub struct Chaos {
+    seed: u64,
+    /// When moves are made, and which; always as many numbers for each, whether it strikes or not.
+    times: fastrand::Rng,
+    /// What the present move is like.
     rng: fastrand::Rng,
+    moves: u32,
     weights: [u32; Move::ALL.len()],
     detection: Nanos,
     delay: Nanos,
@@ -77,7 +99,7 @@ pub struct Chaos {
     next: Nanos,
     plots: Plots,
     /// When which node starts again that was restarted faster than its death can be noticed.
-    restarts: Vec<(Nanos, u32)>,
+    restarts: Vec<Restart>,
     until: Nanos,
 }
 
@@ -99,8 +121,20 @@ impl Chaos {
         let plots = Plots::draw(options);
         // Beside plots there is little else, or they would be foiled.
         let interval = if plots.any() { interval * 4 } else { interval };
-        let restarts = Vec::new();
-        Self { rng, weights, detection, delay, interval, next, plots, restarts, until }
+        Self {
+            seed: options.seed,
+            times: rng.clone(),
+            rng,
+            moves: 0,
+            weights,
+            detection,
+            delay,
+            interval,
+            next,
+            plots,
+            restarts: Vec::new(),
+            until,
+        }
     }
 
     /// When the faults stop.
@@ -113,29 +147,32 @@ impl Chaos {
     #[must_use]
     pub fn next(&self) -> Nanos {
         let first = self.next.min(self.plots.next());
-        self.restarts.iter().map(|(at, _)| *at).fold(first, Nanos::min)
+        self.restarts.iter().map(|restart| restart.at).fold(first, Nanos::min)
     }
 
     /// Makes every move that is due.
     pub fn strike(&mut self, world: &mut World) {
         let now = world.now();
-        let due: Vec<u32> =
-            self.restarts.iter().filter(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
-        self.restarts.retain(|(at, _)| *at > now);
-        due.into_iter().for_each(|id| self.restart(world, id));
+        for restart in self.restarts.extract_if(.., |restart| restart.at <= now) {
+            let mut rng = restart.rng;
+            Self::restart(&mut rng, world, restart.node);
+        }
         self.plots.strike(world);
         if self.next <= now {
             let total: u32 = self.weights.iter().sum();
-            let mut drawn = self.rng.u32(0..total.max(1));
+            let mut drawn = self.times.u32(0..total.max(1));
             let chosen = Move::ALL.iter().zip(self.weights).find(|(_, weight)| {
                 let found = drawn < *weight;
                 drawn = drawn.saturating_sub(*weight);
                 found
             });
+            self.moves += 1;
+            let id = FaultId { source: Source::Move, ordinal: self.moves };
             if let Some((chosen, _)) = chosen {
-                self.make(*chosen, world);
+                self.rng = id.stream(self.seed);
+                world.strike(id, chosen, |world| self.make(*chosen, world));
             }
-            self.next = now + self.rng.u64(1..=self.interval * 2);
+            self.next = now + self.times.u64(1..=self.interval * 2);
         }
     }
 
@@ -179,14 +216,15 @@ impl Chaos {
             Move::Restart => {
                 let down: Vec<u32> = (1..=world.len()).filter(|id| !world.is_up(*id)).collect();
                 if let Some(id) = self.rng.choice(&down) {
-                    self.restart(world, *id);
+                    Self::restart(&mut self.rng, world, *id);
                 }
             }
             Move::RestartFast => {
                 world.crash(id);
                 world.count(Fault::RestartFast);
                 let soon = self.rng.u64(0..=self.detection / 2);
-                self.restarts.push((world.now() + soon, id));
+                let rng = self.rng.fork();
+                self.restarts.push(Restart { at: world.now() + soon, node: id, rng });
             }
             Move::Resume => {
                 let paused: Vec<u32> =
@@ -238,13 +276,13 @@ impl Chaos {
         world.partition(&sides);
     }
 
-    fn restart(&mut self, world: &mut World, id: u32) {
+    fn restart(rng: &mut fastrand::Rng, world: &mut World, id: u32) {
         if world.is_up(id) {
             return;
         }
-        let (disk, fault) = match self.rng.u32(0..6) {
+        let (disk, fault) = match rng.u32(0..6) {
             0 => (Disk::Wiped, Fault::RestartWiped),
-            1 => (Disk::Older(self.rng.u32(1..=10)), Fault::RestartRolledBack),
+            1 => (Disk::Older(rng.u32(1..=10)), Fault::RestartRolledBack),
             _ => (Disk::Kept, Fault::RestartKept),
         };
         world.count(fault);
@@ -293,6 +331,7 @@ impl Chaos {
     /// Faults stop: the network is quiet and, unless it is frozen in some graph, whole. Who was
     /// paused goes on, most of those that are down start.
     pub fn end(&mut self, world: &mut World) {
+        self.rng = stream(self.seed, 'e', 0);
         world.disarm();
         world.heal();
         world.weather(crate::world::Weather::fair(self.delay));
@@ -308,7 +347,7 @@ impl Chaos {
         }
         for id in 1..=world.len() {
             if self.rng.u32(0..8) > 0 {
-                self.restart(world, id);
+                Self::restart(&mut self.rng, world, id);
             }
         }
     }

@@ -93,9 +93,9 @@ fn by_seed(defect: Defect, first: u64, seeds: u64) -> Option<Catch> {
 
 fn try_seed(defect: Defect, seed: u64, seeds: u64) -> Option<Catch> {
     let asked = Asked { nodes: few_nodes(seed), ..Asked::default() };
-    let failure = run(seed, asked, None).failure?;
+    let failure = run(seed, &asked, None).failure?;
     let judged = matches!(failure, Failure::Contract(_));
-    let others = if judged { violations_of(seed, asked) } else { Vec::new() };
+    let others = if judged { violations_of(seed, &asked) } else { Vec::new() };
     let aimed = others.iter().find(|v| v.property.to_string() == defect.breaks());
     let found = aimed.map_or_else(|| failure.to_string(), ToString::to_string);
     let by = found.split(' ').next().unwrap_or_default().to_owned();

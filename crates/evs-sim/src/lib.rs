@@ -7,6 +7,7 @@
 //! - [`world`]: nodes (`evs_net::Endpoint` and `evs_service::Service`), network, disks, clocks,
 //!   clients, under one seed.
 //! - [`fn@run`]: one seeded run, from chaos to calm; [`chaos`] and [`workload`] draw what happens.
+//! - [`selection`] and [`minimise`]: a seed replayed with some of its faults.
 //! - [`hunt`] and [`scenarios`]: whether a deliberate defect is noticed.
 //! - [`script`]: the same world for scenarios with a name.
 //! - [`graphs`] and [`sweep`]: networks in which not everybody hears everybody.
@@ -22,12 +23,14 @@ pub mod checker;
 pub mod graphs;
 pub mod history;
 pub mod hunt;
+pub mod minimise;
 mod plots;
 mod run;
 pub mod scenarios;
 pub mod script;
+pub mod selection;
 pub mod sweep;
 pub mod workload;
 pub mod world;
 
-pub use run::{Asked, Failure, Outcome, remember_panics, run};
+pub use run::{Asked, Failure, Outcome, remember_panics, replay, run};

@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
-use evs_model::mutation::Defect;
+use evs_model::mutation::{Defect, activate};
 use evs_sim::checker::Judged;
-use evs_sim::hunt::hunt;
+use evs_sim::hunt::{NotBuiltIn, hunt};
+use evs_sim::minimise::minimise;
+use evs_sim::selection::{FaultSet, Selection};
 use evs_sim::sweep::sweep;
 use evs_sim::world::{Fault, Faults, Frozen, NODES_MAX, Nanos};
 use evs_sim::{Asked, Outcome, remember_panics, run};
@@ -36,6 +38,21 @@ struct Args {
     /// Print every event of a single run.
     #[arg(long)]
     trace: bool,
+    /// Replay a failing seed again and again, leaving out faults and acts of clients as long as it
+    /// fails in the same way; ends with the fewest, and the line that replays them.
+    #[arg(long, conflicts_with_all = ["runs", "trace", "json"])]
+    minimise: bool,
+    /// Most runs that it takes to minimise.
+    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "minimise")]
+    attempts: u32,
+    /// Of all faults let only these strike. They are named by source and ordinal, as in m3,m7-12:
+    /// a is an ambush, m a move, p a plot, w a condition of the world. The acts of clients, u, are
+    /// left alone unless some are named; u0 is none.
+    #[arg(long, value_name = "FAULTS")]
+    only: Option<FaultSet>,
+    /// Let these faults not strike.
+    #[arg(long, value_name = "FAULTS")]
+    without: Option<FaultSet>,
     /// How many nodes each world has, instead of what its seed says.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     nodes: Option<u32>,
@@ -55,9 +72,9 @@ struct Args {
     /// How many runs at a time; as many as there are cores if not given.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// Looks for a deliberate defect, seed by seed, and prints as JSON what noticed it; needs a
-    /// build with `--cfg evs_mutation`.
-    #[arg(long, value_name = "NAME", value_parser = defect, conflicts_with = "trace")]
+    /// Looks for a deliberate defect, seed by seed, and prints as JSON what noticed it; with
+    /// --trace or --minimise, replays a seed with it. Needs a build with `--cfg evs_mutation`.
+    #[arg(long, value_name = "NAME", value_parser = defect)]
     mutation: Option<Defect>,
 }
 
@@ -76,7 +93,9 @@ impl Args {
 impl Args {
     fn asked(&self) -> Asked {
         let frozen = if self.frozen_graphs { Frozen::Graph } else { Frozen::Whole };
-        Asked { nodes: self.nodes, frozen }
+        let without = self.without.clone().unwrap_or_default();
+        let selection = Selection { only: self.only.clone(), without };
+        Asked { nodes: self.nodes, frozen, selection }
     }
 }
 
@@ -90,8 +109,17 @@ fn seed(text: &str) -> Result<u64, std::num::ParseIntError> {
 fn main() -> ExitCode {
     let args = Args::parse();
     remember_panics();
+    if let Some(defect) = args.mutation.filter(|_| args.trace || args.minimise)
+        && !activate(defect)
+    {
+        eprintln!("error: {NotBuiltIn}");
+        return ExitCode::FAILURE;
+    }
     if args.trace {
         return trace(&args);
+    }
+    if args.minimise {
+        return fewest(&args);
     }
     if let Some(defect) = args.mutation {
         return mutation(&args, defect);
@@ -131,9 +159,24 @@ fn graphs(args: &Args, random: u64) -> ExitCode {
 /// One run, with its events on standard output.
 fn trace(args: &Args) -> ExitCode {
     let out = Box::new(BufWriter::with_capacity(1 << 16, std::io::stdout()));
-    let outcome = run(args.seed, args.asked(), Some(out));
+    let outcome = run(args.seed, &args.asked(), Some(out));
     println!("{outcome}");
     if outcome.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One failing run with ever fewer faults.
+fn fewest(args: &Args) -> ExitCode {
+    match minimise(args.seed, &args.asked(), args.attempts) {
+        Ok(found) => {
+            println!("{found}");
+            if found.minimal {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("error: {} runs are not enough (--attempts)", found.attempts);
+        }
+        Err(error) => eprintln!("error: {error}"),
+    }
+    ExitCode::FAILURE
 }
 
 /// Up to `runs` seeds, one after the other, until one notices the defect.
@@ -174,6 +217,7 @@ fn run_all(args: &Args) -> Total {
     let stop = AtomicBool::new(false);
     let total = Mutex::new(Total::default());
     let threads = args.threads();
+    let asked = args.asked();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -182,7 +226,7 @@ fn run_all(args: &Args) -> Total {
                     if i >= args.runs || stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let outcome = run(args.seed.wrapping_add(i), args.asked(), None);
+                    let outcome = run(args.seed.wrapping_add(i), &asked, None);
                     let mut total = total.lock().expect("no run panics while it holds the total");
                     if outcome.failure.is_some() && !args.json {
                         println!("{outcome}");

@@ -8,12 +8,18 @@ use evs_model::{Groups, Guarantee};
 use totem::{PacketKind, StateKind};
 
 use crate::body::body;
+use crate::selection::{FaultId, Source};
 use crate::world::{Aim, Fault, Kind, Moment, Nanos, Options, Session, Snare, World};
 
 /// The plots of one run, one after the other.
 #[derive(Debug)]
 pub(crate) struct Plots {
+    seed: u64,
+    /// When plots begin.
+    times: fastrand::Rng,
+    /// What the present plot is like.
     rng: fastrand::Rng,
+    plots: u32,
     /// A little more than a datagram needs from one node to another.
     hop: Nanos,
     detection: Nanos,
@@ -65,7 +71,10 @@ impl Plots {
             patience: None,
             sessions: BTreeMap::new(),
             tag: 1 << 40,
+            seed: options.seed,
+            times: rng.clone(),
             rng,
+            plots: 0,
         }
     }
 
@@ -86,7 +95,7 @@ impl Plots {
                 if world.is_one_ring() {
                     self.conceive(world);
                 }
-                self.at = world.now() + self.rng.u64(1..=self.pause);
+                self.at = world.now() + self.times.u64(1..=self.pause);
                 continue;
             };
             if !self.take(&step, world) {
@@ -111,9 +120,16 @@ impl Plots {
         if ids.len() < 3 {
             return;
         }
-        world.count(Fault::Plot);
+        self.plots += 1;
+        let id = FaultId { source: Source::Plot, ordinal: self.plots };
+        self.rng = id.stream(self.seed);
         self.rng.shuffle(&mut ids);
-        if self.rng.bool() { self.broken_promises(&ids) } else { self.late_data(&ids) }
+        let promises = self.rng.bool();
+        let name = if promises { "broken promises" } else { "late data" };
+        world.strike(id, &name, |world| {
+            world.count(Fault::Plot);
+            if promises { self.broken_promises(&ids) } else { self.late_data(&ids) }
+        });
     }
 
     /// Messages of a node are lost and it dies; others send after the gap. One of those that

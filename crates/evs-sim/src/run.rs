@@ -9,8 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::chaos::Chaos;
 use crate::checker::{Judged, Violation, check, violations};
 use crate::history::{Entry, View};
+use crate::selection::Selection;
 use crate::workload::Workload;
-use crate::world::{Faults, Frozen, Nanos, Options, Stop, World};
+use crate::world::{Faults, Frozen, Nanos, Options, Stop, Struck, StruckFaults, World};
 
 /// One of so many seeds is run twice: the two must be the same, event by event.
 const TWICE: u64 = 16;
@@ -82,33 +83,37 @@ impl fmt::Display for Outcome {
         if self.asked.frozen == Frozen::Graph {
             f.write_str(" --frozen-graphs")?;
         }
+        self.asked.selection.fmt(f)?;
         f.write_str(" --trace")
     }
 }
 
 /// What is asked for of runs, besides their seeds.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Asked {
     /// How many nodes, if the seed does not decide.
     pub nodes: Option<u32>,
     /// How the network is left in the end.
     pub frozen: Frozen,
+    /// Which of the faults that the seed draws strike.
+    pub selection: Selection,
 }
 
 impl Asked {
     /// What the world of this seed is made of.
-    fn options(self, seed: u64) -> Options {
-        Options { frozen: self.frozen, ..Options::draw(seed, self.nodes) }
+    fn options(&self, seed: u64) -> Options {
+        let drawn = Options { frozen: self.frozen, ..Options::draw(seed, self.nodes) };
+        drawn.with(self.selection.clone())
     }
 }
 
 /// Runs one seed; a share of all seeds twice. Trace lines go to `lines`, if given.
 #[must_use]
-pub fn run(seed: u64, asked: Asked, lines: Option<Box<dyn Write>>) -> Outcome {
+pub fn run(seed: u64, asked: &Asked, lines: Option<Box<dyn Write>>) -> Outcome {
     let traced = lines.is_some();
-    let mut outcome = run_once(seed, asked, lines);
+    let mut outcome = run_once(seed, asked, lines, None);
     if seed.is_multiple_of(TWICE) && outcome.failure.is_none() && !traced {
-        let again = run_once(seed, asked, None);
+        let again = run_once(seed, asked, None, None);
         if again.hash != outcome.hash || again.events != outcome.events {
             outcome.failure = Some(Failure::NotDeterministic);
         }
@@ -116,12 +121,25 @@ pub fn run(seed: u64, asked: Asked, lines: Option<Box<dyn Write>>) -> Outcome {
     outcome
 }
 
-fn run_once(seed: u64, asked: Asked, lines: Option<Box<dyn Write>>) -> Outcome {
+/// Runs one seed once, and tells which faults struck.
+#[must_use]
+pub fn replay(seed: u64, asked: &Asked) -> (Outcome, Vec<Struck>) {
+    let list = StruckFaults::default();
+    let outcome = run_once(seed, asked, None, Some(&list));
+    (outcome, list.take())
+}
+
+fn run_once(
+    seed: u64,
+    asked: &Asked,
+    lines: Option<Box<dyn Write>>,
+    struck: Option<&StruckFaults>,
+) -> Outcome {
     let options = asked.options(seed);
     let mut outcome = Outcome {
         seed,
         nodes: options.nodes,
-        asked,
+        asked: asked.clone(),
         events: 0,
         time: 0,
         settled_after: None,
@@ -131,7 +149,7 @@ fn run_once(seed: u64, asked: Asked, lines: Option<Box<dyn Write>>) -> Outcome {
         failure: None,
     };
     // The world is dropped on the way out of a panic, and nothing of it is used afterwards.
-    let course = catch_unwind(AssertUnwindSafe(|| play(options, lines)));
+    let course = catch_unwind(AssertUnwindSafe(|| play(options, lines, struck)));
     match course {
         Ok(course) => {
             outcome.events = course.world.events();
@@ -150,8 +168,8 @@ fn run_once(seed: u64, asked: Asked, lines: Option<Box<dyn Write>>) -> Outcome {
 }
 
 /// Everything that a run breaks, if it comes as far as the checker.
-pub(crate) fn violations_of(seed: u64, asked: Asked) -> Vec<Violation> {
-    let play = || play(asked.options(seed), None);
+pub(crate) fn violations_of(seed: u64, asked: &Asked) -> Vec<Violation> {
+    let play = || play(asked.options(seed), None, None);
     let course = catch_unwind(AssertUnwindSafe(play));
     course.map_or_else(|_| Vec::new(), |mut course| violations(course.world.conclude()))
 }
@@ -175,11 +193,14 @@ fn judge(mut course: Course) -> Result<Judged, Failure> {
 }
 
 /// Faults, then calm.
-fn play(options: Options, lines: Option<Box<dyn Write>>) -> Course {
+fn play(options: Options, lines: Option<Box<dyn Write>>, struck: Option<&StruckFaults>) -> Course {
     let mut chaos = Chaos::draw(&options);
     let mut workload = Workload::draw(&options);
     let mut world = World::new(options, lines);
-    if world.is_traced() {
+    if let Some(list) = struck {
+        world.keep_struck(list.clone());
+    }
+    if world.is_heard() {
         let options = format!("-- {:?}", world.options());
         world.note(&options);
     }

@@ -5,12 +5,19 @@ use std::collections::BTreeMap;
 use evs_model::{Group, Groups, Guarantee};
 
 use crate::body::body;
+use crate::selection::{FaultId, Source, stream};
 use crate::world::{Fault, Nanos, Options, Sent, Session, World};
 
 /// The clients of one run.
 #[derive(Debug)]
 pub struct Workload {
+    seed: u64,
+    /// When something is done.
+    times: fastrand::Rng,
+    /// What the present act is like.
     rng: fastrand::Rng,
+    acts: u32,
+    probes: u32,
     clients: BTreeMap<Session, Vec<Group>>,
     clients_max: usize,
     interval: Nanos,
@@ -51,7 +58,11 @@ impl Workload {
             tag: 0,
             messages_left: 3_000,
             bytes_left: 4 << 20,
+            seed: options.seed,
+            times: rng.clone(),
             rng,
+            acts: 0,
+            probes: 0,
         }
     }
 
@@ -64,6 +75,14 @@ impl Workload {
     /// One client does something.
     pub fn act(&mut self, world: &mut World) {
         self.clients.retain(|session, _| world.is_alive(*session));
+        self.acts += 1;
+        let id = FaultId { source: Source::Act, ordinal: self.acts };
+        self.rng = id.stream(self.seed);
+        world.strike(id, &"a client", |world| self.act_now(world));
+        self.next = world.now() + self.times.u64(1..=self.interval * 2);
+    }
+
+    fn act_now(&mut self, world: &mut World) {
         let count = self.clients.len();
         if count == 0 || (count < self.clients_max && self.rng.u32(0..10) == 0) {
             self.connect(world);
@@ -81,7 +100,6 @@ impl Workload {
                 }
             }
         }
-        self.next = world.now() + self.rng.u64(1..=self.interval * 2);
     }
 
     fn connect(&mut self, world: &mut World) {
@@ -176,6 +194,8 @@ impl Workload {
 
     /// One new client on each node that is up sends one message of each guarantee.
     pub fn probe(&mut self, world: &mut World) {
+        self.probes += 1;
+        self.rng = stream(self.seed, 'q', self.probes);
         for id in 1..=world.len() {
             let Some(session) = world.connect(id) else { continue };
             self.clients.insert(session, Vec::new());

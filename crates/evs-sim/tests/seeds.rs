@@ -9,7 +9,7 @@ fn of(nodes: u32) -> Asked {
 #[test]
 fn some_seeds_keep_the_contract() {
     for seed in 0..30 {
-        let outcome = run(seed, Asked::default(), None);
+        let outcome = run(seed, &Asked::default(), None);
         assert!(outcome.failure.is_none(), "{outcome}");
         assert!(outcome.judged.configurations > 0, "nothing happened: {outcome}");
     }
@@ -17,15 +17,15 @@ fn some_seeds_keep_the_contract() {
 
 #[test]
 fn a_seed_decides_everything() {
-    let (one, two) = (run(77, of(4), None), run(77, of(4), None));
+    let (one, two) = (run(77, &of(4), None), run(77, &of(4), None));
     assert_eq!((one.hash, one.events, one.faults), (two.hash, two.events, two.faults));
-    assert_ne!(one.hash, run(78, of(4), None).hash);
+    assert_ne!(one.hash, run(78, &of(4), None).hash);
 }
 
 #[test]
 fn every_number_of_nodes_from_one_to_seven_runs() {
     for nodes in 1..=7 {
-        let outcome = run(1_000 + u64::from(nodes), of(nodes), None);
+        let outcome = run(1_000 + u64::from(nodes), &of(nodes), None);
         assert!(outcome.failure.is_none(), "{outcome}");
     }
 }

@@ -342,8 +342,9 @@ impl World {
     pub fn pause_for(&mut self, id: u32, time: Nanos) {
         self.pause(id);
         let node = self.index(id);
+        let timers_first = self.rng.bool();
         if let Some(machine) = self.nodes[node].machine.as_ref().filter(|machine| machine.paused) {
-            let mend = Mend::Resume { node, boot: machine.boot };
+            let mend = Mend::Resume { node, boot: machine.boot, timers_first };
             self.schedule(self.now.saturating_add(time), Event::Mend(mend));
         }
     }

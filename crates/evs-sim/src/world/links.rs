@@ -70,7 +70,9 @@ impl World {
             }
         }
         self.faults.count(Fault::Partition);
-        self.note(&format!("-- partition {sides:?}"));
+        if self.is_heard() {
+            self.note(&format!("-- partition {sides:?}"));
+        }
     }
 
     /// Opens every path: sides merge.
@@ -83,7 +85,7 @@ impl World {
 
     /// From here on all links behave like this.
     pub fn weather(&mut self, weather: Weather) {
-        if self.trace.is_shown() {
+        if self.is_heard() {
             self.note(&format!("-- {weather:?}"));
         }
         self.network.weather = weather;
@@ -93,7 +95,7 @@ impl World {
 
     /// Strikes certain datagrams.
     pub fn aim(&mut self, aim: Aim) {
-        if self.trace.is_shown() {
+        if self.is_heard() {
             self.note(&format!("-- {aim:?}"));
         }
         self.network.aim(aim);

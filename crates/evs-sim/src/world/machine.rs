@@ -23,6 +23,8 @@ pub(super) struct Node {
     pub(super) inbox_max: usize,
     /// How its driver behaves depends on no other node.
     pub(super) rng: fastrand::Rng,
+    /// How often its processes have changed their state, where faults wait for that.
+    pub(super) transitions: u32,
     /// What its processes are born with: their incarnations and seeds.
     pub(super) births: fastrand::Rng,
     /// The running process, if there is one.
@@ -156,6 +158,7 @@ impl Node {
             detection: None,
             effort: 0,
             inbox_max: options.inbox_max,
+            transitions: 0,
             births: rng.fork(),
             rng,
             machine: None,

@@ -14,6 +14,7 @@ mod ambush;
 mod clients;
 mod clock;
 mod commands;
+mod conditions;
 mod faults;
 mod forge;
 mod held;
@@ -27,6 +28,7 @@ mod path;
 mod recorder;
 mod spans;
 mod step;
+mod struck;
 mod trace;
 mod traps;
 
@@ -47,6 +49,7 @@ pub use journal::{Note, Noted};
 pub use network::{Kind, Weather};
 pub use options::{Frozen, NODES_MAX, Options};
 pub use origins::Origins;
+pub use struck::{Struck, StruckFaults};
 pub use traps::{Moment, Snare};
 
 use crate::history::History;
@@ -57,6 +60,7 @@ use machine::Node;
 use network::Network;
 use recorder::Recorder;
 use spans::Spans;
+use struck::StruckList;
 use trace::{Shown, Trace};
 use traps::Trap;
 
@@ -152,13 +156,14 @@ pub struct World {
     nodes: Vec<Node>,
     network: Network,
     held: Vec<Held>,
-    ambush_rng: fastrand::Rng,
+    rng: fastrand::Rng,
     recorder: Recorder,
     spans: Spans,
     journal: Option<Vec<Note>>,
     wire: Wire,
     traps: Vec<Trap>,
     faults: Faults,
+    struck: StruckList,
     trace: Trace,
     boots: u64,
     events: u64,
@@ -192,13 +197,14 @@ impl World {
             network: Network::new(nodes.len(), options.weather.clone(), rng.fork()),
             nodes,
             held: Vec::new(),
-            ambush_rng: rng,
+            rng,
             recorder: Recorder::new(),
             spans: Spans::default(),
             journal: None,
             wire: Wire::default(),
             traps: Vec::new(),
             faults: Faults::default(),
+            struck: StruckList::default(),
             trace: Trace::new(lines),
             boots: 0,
             events: 0,
@@ -337,14 +343,15 @@ impl World {
         self.note("-- settled: from here on nothing may change");
     }
 
-    /// Whether anybody reads the trace.
+    /// Whether anybody hears what is noted.
     #[must_use]
-    pub const fn is_traced(&self) -> bool {
-        self.trace.is_shown()
+    pub const fn is_heard(&self) -> bool {
+        self.trace.is_shown() || self.struck.is_open()
     }
 
     /// One line in the trace that belongs to no node.
     pub fn note(&mut self, what: &str) {
+        self.struck.hear(None, &what);
         if self.trace.is_shown() {
             self.trace.line(self.now, None, &what);
         }
@@ -352,6 +359,9 @@ impl World {
 
     /// One line in the trace about a node.
     fn tell(&mut self, node: usize, what: &dyn fmt::Display) {
+        if self.struck.is_open() {
+            self.struck.hear(Some(self.nodes[node].id.get()), what);
+        }
         if self.trace.is_shown() {
             let shown = self.nodes[node].shown();
             self.trace.line(self.now, Some(shown), what);

@@ -54,7 +54,7 @@ impl fmt::Display for Kind {
 }
 
 /// How all links behave. Probabilities are in parts per million.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Weather {
     /// Shortest time on the way, in nanoseconds.
     pub delay: Nanos,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::network::{Kind, Weather};
 use super::{Nanos, Origins, chance};
+use crate::selection::Selection;
 use totem::PacketKind;
 
 /// Nodes that a world can have.
@@ -24,7 +25,7 @@ pub enum Frozen {
 }
 
 /// What a world is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Options {
     /// Everything random in the world follows from it.
     pub seed: u64,
@@ -74,6 +75,8 @@ pub struct Options {
     pub ambush_ppm: u32,
     /// How long it takes until the ring sequence is stored; a crash in between loses it.
     pub disk_delay: Nanos,
+    /// Which of the faults that the seed draws strike.
+    pub selection: Selection,
 }
 
 /// Where clocks stand at the start: at nothing, somewhere, and where 32 bits of milliseconds, 32
@@ -137,6 +140,7 @@ impl Options {
             },
             ambush_ppm: 0,
             disk_delay: 0,
+            selection: Selection::ALL,
         }
     }
 
