@@ -220,6 +220,9 @@ defects! {
         DeafUnnoticed,
     }
     "LIVE-3" {
+        /// A working ring is left for a better partition at once, before all paths that heal are
+        /// proven (`docs/protocol.md` §3).
+        GrowsAtOnce,
         /// A ring is formed before all have proposed it, and of whomever the commit token names
         /// (`docs/protocol.md` §3).
         NoConsensus,

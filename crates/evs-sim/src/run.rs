@@ -236,15 +236,24 @@ pub(crate) fn settle(world: &mut World, workload: &mut Workload, quiet: Nanos) -
             world.run_for(world.held_down_for() + bound);
         }
     }
-    world.run_for(world.draining_time());
+    drain(world);
     world.mark_settled();
     workload.probe(world);
     world.run_for(quiet / 2);
     workload.probe(world);
-    world.run_for(quiet / 2 + world.draining_time());
+    world.run_for(quiet / 2);
+    drain(world);
     world.read_all();
     let last = world.history().views.iter().filter_map(last_configuration).max();
     last.unwrap_or(0).saturating_sub(began)
+}
+
+/// Until everything that was accepted is sent, or should be.
+fn drain(world: &mut World) {
+    let until = world.now() + world.draining_time();
+    while world.draining_time() > 0 && world.now() < until && world.stopped().is_none() {
+        world.run_for((until - world.now()).min(world.bounds().detection));
+    }
 }
 
 /// When this view shows its last configuration.

@@ -7,7 +7,6 @@ use evs_model::{Instant, Members, Processor, RingId};
 
 use crate::config::Terms;
 use crate::context::Context;
-use crate::operational::broken;
 use crate::output::{Cause, Timer};
 use crate::resend::Resend;
 use crate::ring::Next;
@@ -83,12 +82,12 @@ impl Attempt {
         cx.merge_rows(&join.rows);
         let gone = self.members().contains(from) && join.accepted >= self.ring().seq;
         let gathers = gone.then_some(Cause::MemberGathers(from));
-        broken(cx, self.members()).or(gathers).map_or(Next::Stay, Next::Gather)
+        cx.broken(self.members()).or(gathers).map_or(Next::Stay, Next::Gather)
     }
 
     /// The attempt fails if a member leaves, or two of them no longer hear each other.
     pub(crate) fn on_row_change(&self, cx: &Context) -> Next {
-        broken(cx, self.members()).map_or(Next::Stay, Next::Gather)
+        cx.broken(self.members()).map_or(Next::Stay, Next::Gather)
     }
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Next {

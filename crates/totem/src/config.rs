@@ -237,6 +237,13 @@ impl Terms {
         self.join(processors)
     }
 
+    /// How long a better partition must be in sight, unchanged, before a working ring is left for
+    /// it, and before a starting processor forms its first ring: the interval of the hellos by
+    /// which paths are proven, and a little more.
+    pub(crate) fn grow(&self) -> Duration {
+        self.detection / 8
+    }
+
     /// How long a processor waits before it parts with companions whom it still hears.
     pub(crate) fn part(&self) -> Duration {
         self.detection / 4

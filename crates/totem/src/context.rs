@@ -10,7 +10,7 @@ use crate::backlog::Backlog;
 
 use crate::config::Config;
 use crate::graph::{Graph, Merge};
-use crate::output::{Destination, Output};
+use crate::output::{Cause, Destination, Output};
 use crate::pieces::Pieces;
 use crate::ring::Next;
 use crate::stats::{Discard, Held, Stats};
@@ -344,6 +344,16 @@ impl Context {
     /// Whether somebody is heard whose row has not come yet.
     pub(crate) fn hears_unknown(&self) -> bool {
         self.heard.iter().any(|p| self.graph.row(p).is_none())
+    }
+
+    /// Why these processors can no longer be one ring, if so: a member leaves, or two do not hear
+    /// each other.
+    pub(crate) fn broken(&self, members: &Members) -> Option<Cause> {
+        let standing = |p| self.graph.row(p).map(|row| row.standing);
+        if let Some(leaver) = members.iter().find(|p| standing(*p) == Some(Standing::Leaving)) {
+            return Some(Cause::MemberLeft(leaver));
+        }
+        self.graph.broken_pair(members).map(|(p, q)| Cause::PathLost(p, q))
     }
 
     /// How much of everything is held here.

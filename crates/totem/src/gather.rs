@@ -228,7 +228,7 @@ impl Gather {
             return if self.proposal.len() == 1 {
                 terms.listen()
             } else {
-                terms.settle(cx.graph.len())
+                terms.settle(cx.graph.len()).max(terms.grow())
             };
         };
         let old = &old.order.members;

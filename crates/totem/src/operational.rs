@@ -7,12 +7,13 @@
 //!
 //! [`visit`]: Operational::visit
 
+mod growth;
 mod holding;
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use evs_model::{Instant, Members, NodeId, Processor, defect};
+use evs_model::{Instant, NodeId, Processor, defect};
 
 use crate::config::{SEQ_MAX, Terms};
 use crate::context::Context;
@@ -26,7 +27,8 @@ use crate::resent::Resent;
 use crate::ring::Next;
 use crate::stall::Stall;
 use crate::stats::Discard;
-use crate::wire::{Join, Mcast, MergeDetect, Packet, Parked, Standing, Token, Wake};
+use crate::wire::{Join, Mcast, MergeDetect, Packet, Parked, Token, Wake};
+use growth::{Growth, Sight};
 use holding::{Holding, Rotation, TokenMark};
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ pub(crate) struct Operational {
     holding: Holding,
     loss_at: Instant,
     merge_at: Instant,
+    growth: Option<Growth>,
     rotation: Rotation,
     missing: Missing,
     stall: Stall,
@@ -73,6 +76,7 @@ impl Operational {
             holding: Holding::Away { token: mark },
             loss_at: cx.now + terms.token_loss(),
             merge_at: cx.now,
+            growth: None,
             rotation: Rotation::default(),
             missing: Missing::new(cx.now, cx.config.origins.seq),
             stall: Stall::default(),
@@ -200,15 +204,22 @@ impl Operational {
         if news && defect!(GatherOnNews) {
             return Next::Gather(Cause::MemberGathers(from));
         }
-        cx.take_back(from, Duration::MAX);
+        let news = cx.take_back(from, Duration::MAX) || news;
         // Only a join that was sent after this ring had been agreed to tells that its sender has
         // left it (P26, P32).
         if member && (join.accepted >= self.order.ring.seq || defect!(JoinOfAnyTime)) {
             // Its rows may say why.
-            let cause = broken(cx, &self.order.members).unwrap_or(Cause::MemberGathers(from));
+            let cause = cx.broken(&self.order.members).unwrap_or(Cause::MemberGathers(from));
             return Next::Gather(cause);
         }
-        self.evaluate(cx)
+        // Who left a ring of its own to be in one with this processor has waited, and now waits.
+        let called = join.proposal.contains(cx.me)
+            && cx.graph.row(from).is_some_and(|row| row.installed.is_some());
+        match (called, news) {
+            (true, _) => self.evaluate(cx, Sight::Called),
+            (false, true) => self.evaluate(cx, Sight::News),
+            (false, false) => Next::Stay,
+        }
     }
 
     pub(crate) fn on_merge_detect(
@@ -223,29 +234,38 @@ impl Operational {
         }
         // A probe tells less than a join: who was given up again and again must join.
         let first_pause = cx.config.terms().give_up();
-        if cx.take_back(from, first_pause) || changed { self.evaluate(cx) } else { Next::Stay }
+        if cx.take_back(from, first_pause) || changed {
+            self.evaluate(cx, Sight::News)
+        } else {
+            Next::Stay
+        }
     }
 
     /// Whom this processor hears has changed: tell the others, and see whether the ring holds.
     pub(crate) fn on_row_change(&mut self, cx: &mut Context) -> Next {
         self.merge_at = self.merge_at.min(cx.now + self.terms.join_spacing(cx.graph.len()));
-        self.evaluate(cx)
+        self.evaluate(cx, Sight::News)
     }
 
     /// Evaluate before gather (`docs/protocol.md` §3): the ring is left only if two of its members
     /// lost each other, if one leaves, or if there is a better partition that includes this
-    /// processor. Others' troubles cost rows, never a reconfiguration.
-    fn evaluate(&self, cx: &Context) -> Next {
-        if let Some(cause) = broken(cx, &self.order.members) {
+    /// processor; for that it is left once nothing more is added, or when one that would be added
+    /// calls. Others' troubles cost rows, never a reconfiguration.
+    fn evaluate(&mut self, cx: &Context, sight: Sight) -> Next {
+        if let Some(cause) = cx.broken(&self.order.members) {
             return Next::Gather(cause);
         }
-        match cx.graph.better_part(cx.me, &self.order.members) {
-            Some(part) => {
-                let newcomer = part.difference(&self.order.members).rep();
-                Next::Gather(Cause::Growth(newcomer.unwrap_or(cx.me)))
-            }
-            None => Next::Stay,
+        let Some(part) = cx.graph.better_part(cx.me, &self.order.members) else {
+            self.growth = None;
+            return Next::Stay;
+        };
+        let growth = Growth::see(self.growth.take(), cx.now, &self.terms, sight);
+        if cx.now >= growth.at {
+            let newcomer = part.difference(&self.order.members).rep();
+            return Next::Gather(Cause::Growth(newcomer.unwrap_or(cx.me)));
         }
+        self.growth = Some(growth);
+        Next::Stay
     }
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Next {
@@ -275,11 +295,15 @@ impl Operational {
         if cx.take_back_due() {
             return self.on_row_change(cx);
         }
+        if self.growth.as_ref().is_some_and(|growth| cx.now >= growth.at) {
+            return self.evaluate(cx, Sight::Due);
+        }
         Next::Stay
     }
 
     pub(crate) fn deadline(&self, cx: &Context) -> (Instant, Timer) {
         let merge = (self.merge_at.min(cx.take_back_at()), Timer::MergeDetect);
+        let growth = self.growth.as_ref().map_or(Instant::NEVER, |growth| growth.at);
         let token = match &self.holding {
             Holding::Parked { release_at, .. } => (*release_at, Timer::TokenPark),
             Holding::Sent { resend, token } => [
@@ -293,7 +317,8 @@ impl Operational {
             Holding::Away { token } if token.wake_at < self.loss_at => (token.wake_at, Timer::Wake),
             Holding::Away { .. } => (self.loss_at, Timer::TokenLoss),
         };
-        if merge.0 < token.0 { merge } else { token }
+        let earlier = if merge.0 < token.0 { merge } else { token };
+        if growth < earlier.0 { (growth, Timer::Settle) } else { earlier }
     }
 
     /// Whether a packet that is submitted now is sent at once, or fetches the token.
@@ -565,15 +590,4 @@ pub(crate) fn out_of_range(order: &Order, token: &Token) -> bool {
         || !token.aru_by.is_none_or(known)
         || token.aru_by.is_none() && token.aru != token.seq
         || !known(token.originator)
-}
-
-/// Why these processors can no longer be one ring, if so: a member leaves, or two do not hear
-/// each other.
-pub(crate) fn broken(cx: &Context, members: &Members) -> Option<Cause> {
-    let leaves =
-        |p: &Processor| cx.graph.row(*p).is_some_and(|row| row.standing == Standing::Leaving);
-    if let Some(leaver) = members.iter().find(leaves) {
-        return Some(Cause::MemberLeft(leaver));
-    }
-    cx.graph.broken_pair(members).map(|(p, q)| Cause::PathLost(p, q))
 }

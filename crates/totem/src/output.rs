@@ -154,7 +154,7 @@ pub enum Timer {
     MergeDetect,
     /// The pieces of a packet that did not come are asked for, or forgotten.
     Pieces,
-    /// A growing proposal has been unchanged long enough.
+    /// A growing proposal, or a better partition in sight, has been unchanged long enough.
     Settle,
     /// The token is out of sight for too long.
     TokenLoss,

@@ -23,6 +23,21 @@ pub(super) fn a_lost_wake_request_is_repeated() {
     }
 }
 
+/// LIVE-3: the paths that heal at once are proven one after another, for as long as two intervals
+/// of the hellos. Everybody was alone.
+pub(super) fn a_network_that_heals_costs_one_configuration() {
+    for phase in 0..20 {
+        let mut script = World::script(5);
+        script.partition(&[&[1], &[2], &[3], &[4], &[5]]).run_for(1_000 + 3 * phase);
+        let before: Vec<usize> = (1..=5).map(|id| script.regular_configurations(id)).collect();
+        script.heal().until_one_ring(1_000);
+        for (id, before) in (1..=5).zip(before) {
+            assert_eq!(script.regular_configurations(id), before + 1, "{id}, phase {phase}");
+        }
+        script.finish();
+    }
+}
+
 /// P21.
 pub(super) fn an_absurd_ring_sequence_is_not_believed() {
     let mut script = World::script(3);

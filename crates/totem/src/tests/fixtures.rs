@@ -22,11 +22,11 @@ pub(super) fn p(node: u32) -> Processor {
     Processor::new(NodeId::new(node).expect("not zero"), u64::from(node) * 0x1111)
 }
 
-pub(super) fn members(nodes: &[u32]) -> Members {
+pub(crate) fn members(nodes: &[u32]) -> Members {
     Members::new(nodes.iter().map(|n| p(*n)).collect()).expect("a short list")
 }
 
-pub(super) fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config { detection: 1000 * MS, window_packets: 16, ..Config::default() }
 }
 

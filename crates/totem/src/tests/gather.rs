@@ -112,7 +112,7 @@ fn those_who_are_heard_but_do_not_join_are_given_up_together() {
     given_up.version += 1;
     (join.proposal, join.rows) = (members(&[2, 3]), vec![given_up]);
     solo.receive(3, Packet::Join(join.into()));
-    solo.pass(100 * MS);
+    solo.pass(200 * MS);
     assert_eq!(solo.ring.state(), StateKind::Commit);
 }
 

@@ -1,7 +1,7 @@
 //! One test for each rule of the protocol, named as a sentence, with its section.
 
 mod commit;
-mod fixtures;
+pub(crate) mod fixtures;
 mod gather;
 mod operational;
 mod origins;

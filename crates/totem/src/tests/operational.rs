@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 use evs_model::Guarantee::{Agreed, Fifo, Safe, Unordered};
+use evs_model::RingId;
 
-use super::fixtures::{MS, Solo, config, p, row};
+use super::fixtures::{MS, Solo, config, members, p, row};
 use crate::config::Config;
 use crate::output::{Cause, Destination, StateKind, SubmitError, Timer};
 use crate::stats::Discard;
 use crate::wire::{
-    Mcast, MergeDetect, Packet, PacketKind, Parked, Rtr, RtrList, Standing, Token, Wake,
+    Installed, Join, Mcast, MergeDetect, Packet, PacketKind, Parked, Rtr, RtrList, Standing, Token,
+    Wake,
 };
 
 const ALL: [u32; 3] = [1, 2, 3];
@@ -395,12 +397,34 @@ fn a_processor_that_not_all_can_hear_costs_rows_and_no_reconfiguration() {
     let mut rows = alloc::vec![row(1, &all, ring), row(3, &ALL, ring), row(4, &[1, 2, 4], None)];
     rows.iter_mut().for_each(|row| row.version += 1);
     solo.receive(1, Packet::MergeDetect(MergeDetect { seq: 5, rows }.into()));
-    solo.ring.handle_reachability(solo.now, super::fixtures::members(&[1, 3, 4]));
+    solo.ring.handle_reachability(solo.now, members(&[1, 3, 4]));
     assert_eq!(solo.ring.state(), StateKind::Operational);
     let mut rows = alloc::vec![row(3, &all, ring), row(4, &all, None)];
     rows.iter_mut().for_each(|row| row.version += 2);
     solo.receive(1, Packet::MergeDetect(MergeDetect { seq: 5, rows }.into()));
+    solo.pass(100 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Operational, "more may be added");
+    solo.pass(50 * MS);
     assert_eq!(solo.cause(), Some(Cause::Growth(p(4))));
+}
+
+/// Whoever has left a ring to be in one with this processor is not kept waiting; a processor that
+/// starts waits like everybody.
+#[test]
+fn who_left_a_ring_for_a_better_one_is_followed_at_once() {
+    for (was_in_a_ring, follows) in [(true, true), (false, false)] {
+        let mut solo = Solo::operational(&ALL);
+        let (ring, all) = (Some(solo.ring_id()), [1, 2, 3, 4]);
+        let lonely = Installed { ring: RingId { seq: 3, rep: p(4) }, members: members(&[4]) };
+        let mut newcomer = row(4, &all, None);
+        newcomer.installed = was_in_a_ring.then_some(lonely);
+        let mut rows = alloc::vec![row(1, &all, ring), row(3, &all, ring), newcomer];
+        rows.iter_mut().for_each(|row| row.version += 1);
+        solo.ring.handle_reachability(solo.now, members(&[1, 3, 4]));
+        let join = Join { rows, proposal: members(&all), ..solo.join(1) };
+        solo.receive(4, Packet::Join(join.into()));
+        assert_eq!(solo.cause() == Some(Cause::Growth(p(4))), follows);
+    }
 }
 
 #[test]
