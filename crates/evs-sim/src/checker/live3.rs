@@ -81,7 +81,8 @@ fn one_is_largest(index: &Index<'_>, stay: &Stay<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Who hears whom changes until the last hold-down is over; whoever goes on before, does so to grow.
+/// Who hears whom changes until the last hold-down is over; whoever goes on before that does so to
+/// grow.
 fn costs_few_configurations(index: &Index<'_>, stay: &Stay<'_>) -> Result<(), Violation> {
     let most = Bounds::CONFIGURATIONS_MAX;
     for (processor, track) in stay.tracks(index) {
