@@ -321,6 +321,11 @@ impl Context {
         later.min().unwrap_or(Instant::NEVER)
     }
 
+    /// How long the longest pause of one that was given up still lasts.
+    pub(crate) fn left_out_for(&self) -> Duration {
+        self.given_up.iter().map(|g| g.until.since(self.now)).max().unwrap_or_default()
+    }
+
     /// Notes the ring that was just installed.
     pub(crate) fn install(&mut self, ring: RingId, members: &Members) {
         self.installed = Some(Installed { ring, members: members.clone() });

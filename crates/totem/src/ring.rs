@@ -1,5 +1,7 @@
 //! One processor: the table of states and packets, and every legal change of state.
 
+use core::time::Duration;
+
 use bytes::Bytes;
 use evs_model::{Guarantee, Instant, Members, Processor, RingId};
 
@@ -263,6 +265,13 @@ impl Ring {
     #[must_use]
     pub const fn stats(&self) -> &Stats {
         &self.context.stats
+    }
+
+    /// How long a processor that is heard, but did not join, is still left out of the own row; the
+    /// longest of them.
+    #[must_use]
+    pub fn left_out_for(&self) -> Duration {
+        self.context.left_out_for()
     }
 
     /// How much it holds; for tests and the simulator.

@@ -364,11 +364,15 @@ impl World {
         Some((ring.ring_id()?, ring.members()?.len()))
     }
 
-    /// How long the longest hold-down of a peer still lasts.
+    /// How long the longest hold-down of a peer still lasts: because its path flaps, or because it
+    /// was heard and did not join.
     #[must_use]
     pub fn held_down_for(&self) -> Nanos {
         let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
-        let longest = machines.map(|machine| machine.endpoint.held_down_for()).max();
+        let held = |machine: &Machine| {
+            machine.endpoint.held_down_for().max(machine.service.ring().left_out_for())
+        };
+        let longest = machines.map(held).max();
         // A clock may run slower than the world's.
         longest.map_or(0, |held| u64::try_from(held.as_nanos()).unwrap_or(u64::MAX) / 4 * 5)
     }
