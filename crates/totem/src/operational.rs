@@ -104,6 +104,9 @@ impl Operational {
 
     pub(crate) fn on_mcast(&mut self, cx: &mut Context, mcast: Mcast) -> Next {
         let (seq, again) = (mcast.seq, mcast.again);
+        if again {
+            self.stall.copied(seq);
+        }
         // Nobody can have reserved a number while the token is here.
         if matches!(&self.holding, Holding::Parked { token, .. } if seq > token.seq) {
             return cx.ignore(Discard::OutOfWindow);
@@ -379,6 +382,7 @@ impl Operational {
                 return false;
             };
             cx.stats.retransmits += 1;
+            self.stall.copied(seq);
             cx.transmit_all(Packet::Mcast(Mcast { again: true, ..mcast.clone() }));
             true
         });

@@ -174,6 +174,8 @@ impl Recovery {
     fn watch(&mut self, cx: &mut Context) {
         let Some((old, plan)) = &self.old else { return };
         let lacks = plan.missing(old).next();
+        // At each visit it is requested, or has been lately.
+        lacks.into_iter().for_each(|seq| self.stall.copied(seq));
         self.stall.observe(cx.now, lacks.map(|seq| (cx.me.node, seq)));
         let late = self.stall.overdue(cx.now, &self.attempt.terms());
         if let (Some(_), Some(seq)) = (late, lacks) {

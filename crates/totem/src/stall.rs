@@ -22,19 +22,25 @@ struct Lack {
     who: NodeId,
     seq: u64,
     since: Instant,
-    visits: u32,
+    copies: u32,
 }
 
 impl Stall {
-    /// What the token tells at one more visit: who lacks which sequence number, if anybody does.
+    /// What the token tells at a visit: who lacks which sequence number, if anybody does.
     pub(crate) fn observe(&mut self, now: Instant, lacks: Option<(NodeId, u64)>) {
         let before = self.lacks;
-        self.lacks = lacks.map(|(who, seq)| match before {
-            Some(lack) if (lack.who, lack.seq) == (who, seq) => {
-                Lack { visits: lack.visits.saturating_add(1), ..lack }
-            }
-            _ => Lack { who, seq, since: now, visits: 0 },
+        self.lacks = lacks.map(|(who, seq)| {
+            let same = before.filter(|lack| (lack.who, lack.seq) == (who, seq));
+            same.unwrap_or(Lack { who, seq, since: now, copies: 0 })
         });
+    }
+
+    /// A packet was sent once more. How often that should have happened by now is for the one that
+    /// lacks it to say: where data is late, it is patient (P5).
+    pub(crate) fn copied(&mut self, seq: u64) {
+        if let Some(lack) = self.lacks.as_mut().filter(|lack| lack.seq == seq) {
+            lack.copies = lack.copies.saturating_add(1);
+        }
     }
 
     /// Who has lacked its packet for too long. Told once; then the time begins anew.
@@ -50,7 +56,7 @@ impl Stall {
 
     fn take_after(&mut self, now: Instant, terms: &Terms, part: u32) -> Option<NodeId> {
         let late = |lack: &mut Lack| {
-            lack.visits >= COPIES / part && now.since(lack.since) >= terms.stall() / part
+            lack.copies >= COPIES / part && now.since(lack.since) >= terms.stall() / part
         };
         self.lacks.take_if(late).map(|lack| lack.who)
     }
@@ -64,15 +70,15 @@ mod tests {
 
     const WHO: NodeId = NodeId::new(3).expect("not zero");
 
-    /// Tells so many times, spread over this time, that `WHO` lacks 7; returns how it ends.
-    fn after(visits: u32, time: Duration) -> (bool, bool) {
+    /// `WHO` lacks 7 for this time, and meanwhile 7 is sent so many times; returns how it ends.
+    fn after(copies: u32, time: Duration) -> (bool, bool) {
         let terms = Config::default().terms();
         let begin = Instant::from_nanos(5);
         let stall = || {
             let mut stall = Stall::default();
-            for visit in 0..=visits {
-                stall.observe(begin + time * visit / visits, Some((WHO, 7)));
-            }
+            stall.observe(begin, Some((WHO, 7)));
+            (0..copies).for_each(|_| stall.copied(7));
+            stall.observe(begin + time, Some((WHO, 7)));
             stall
         };
         let end = begin + time;
@@ -94,16 +100,29 @@ mod tests {
     #[test]
     fn progress_starts_it_anew_and_it_is_told_once() {
         let terms = Config::default().terms();
+        let (begin, end) = (Instant::from_nanos(0), Instant::from_nanos(0) + terms.detection * 2);
         let mut stall = Stall::default();
-        let end = Instant::from_nanos(0) + terms.detection * 2;
-        (0..100).for_each(|_| stall.observe(Instant::from_nanos(0), Some((WHO, 7))));
-        stall.observe(end, Some((WHO, 8)));
+        let lacks = |stall: &mut Stall, now, seq| {
+            stall.observe(now, Some((WHO, seq)));
+            (0..100).for_each(|_| stall.copied(seq));
+        };
+        lacks(&mut stall, begin, 7);
+        lacks(&mut stall, end, 8);
         assert_eq!(stall.overdue(end, &terms), None);
-        (0..100).for_each(|_| stall.observe(end, Some((WHO, 8))));
         stall.observe(end, None);
         assert_eq!(stall.nearly_overdue(end + terms.detection, &terms), None);
-        (0..100).for_each(|_| stall.observe(Instant::from_nanos(0), Some((WHO, 9))));
+        lacks(&mut stall, begin, 9);
         assert_eq!(stall.overdue(end, &terms), Some(WHO));
+        assert_eq!(stall.overdue(end, &terms), None);
+    }
+
+    #[test]
+    fn copies_of_other_packets_do_not_count() {
+        let terms = Config::default().terms();
+        let mut stall = Stall::default();
+        stall.observe(Instant::from_nanos(0), Some((WHO, 7)));
+        (0..100).for_each(|_| stall.copied(8));
+        let end = Instant::from_nanos(0) + terms.detection * 2;
         assert_eq!(stall.overdue(end, &terms), None);
     }
 }
