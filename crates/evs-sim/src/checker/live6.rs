@@ -1,25 +1,49 @@
 //! LIVE-6, continuity: members of R that go on hearing each other through a change go directly from
-//! R to the same R'. There is no configuration without a fault.
+//! R to the same R'. One fault costs nobody more than K configurations. There is none without a
+//! fault.
 //!
-//! Judged where one change of the world came alone, with everything settled before it and after
-//! it. That a change costs nobody more than K configurations is LIVE-3's, and so is that nothing
-//! changes once all has settled.
+//! Who goes with whom is judged where one change of the world came alone, with everything settled
+//! before it and after it. What a change costs is judged however soon the next one follows. That
+//! nothing changes once all has settled is LIVE-3's.
 
 use std::collections::BTreeMap;
 
 use evs_model::{Members, Processor, RingId};
 
-use super::index::Index;
+use super::index::{Index, Track};
 use super::stays::{Stay, ms, stays};
 use super::{Violation, violates};
+use crate::bounds::Bounds;
+use crate::history::{Span, Time};
 
 pub(super) fn check(index: &Index<'_>) -> Result<(), Violation> {
+    if let Some(circumstances) = &index.history.circumstances {
+        for (span, end) in circumstances.spans().filter(|(span, _)| span.fair) {
+            index.tracks.iter().try_for_each(|track| costs_few(track, span, end))?;
+        }
+    }
     for pair in stays(index).windows(2) {
         let [before, after] = pair else { continue };
         if before.number + 1 == after.number {
             go_together(index, before, after)?;
             untouched_stay(index, before, after)?;
         }
+    }
+    Ok(())
+}
+
+/// However soon the next change follows, or whatever went before: what one change costs does not
+/// depend on it.
+fn costs_few(track: &Track<'_>, span: &Span, end: Time) -> Result<(), Violation> {
+    let most = Bounds::CONFIGURATIONS_MAX;
+    let rings: Vec<RingId> = track.between(span.held, end).map(|epoch| epoch.ring).collect();
+    if rings.len() > most {
+        let (name, count, from, end) = (track.name(), rings.len(), ms(span.held), ms(end));
+        return Err(violates!(
+            Live6,
+            "{name} delivered {count} configurations from {from} to {end}, when nothing was done \
+             to the world, not {most}: {rings:?}"
+        ));
     }
     Ok(())
 }
@@ -107,6 +131,27 @@ mod tests {
         let mut one_too = one;
         one_too.extend([(5_110, transitional(2, 6, &[1])), (5_110, regular(6, &[1, 2]))]);
         breaks(&cut_off(one_too, alone), Live6, "heard each other through the change");
+    }
+
+    /// The path from 1 to 2 is cut, and whole again after 50 ms; meanwhile each alone delivers so
+    /// many configurations.
+    fn flaps(cost: u64) -> History {
+        let alone = |node: u32| {
+            let first = 100 * u64::from(node);
+            let rings = (0..cost).flat_map(|i| {
+                goes(5_010 + i, if i == 0 { 1 } else { first + i - 1 }, first + i, &[node])
+            });
+            let together = [transitional(first + cost - 1, 900, &[node]), regular(900, &[1, 2])];
+            let together = together.map(|entry| (5_060, entry)).to_vec();
+            timed(node, [vec![(0, regular(1, &[1, 2]))], rings.collect(), together].concat())
+        };
+        calm(vec![alone(1), alone(2)], &[(0, &[(1, 2)]), (5_000, &[]), (5_050, &[(1, 2)])])
+    }
+
+    #[test]
+    fn a_change_that_is_soon_followed_by_another_costs_no_more_than_k_either() {
+        holds(&flaps(3));
+        breaks(&flaps(4), Live6, "delivered 4 configurations from 5000.000 ms to 5050.000 ms");
     }
 
     #[test]

@@ -32,9 +32,11 @@ impl World {
         let detection = u64::try_from(options.detection.as_nanos()).unwrap_or(u64::MAX);
         let slow = detection / 1_000_000 * u64::from(options.clock_skew_ppm.min(100_000));
         let weather = &options.weather;
+        // In the end there is fair weather, whatever there was in the beginning.
+        let jitter = weather.jitter.max(Weather::fair(weather.delay).jitter);
         Bounds {
             detection: detection + slow,
-            hop: weather.delay + weather.jitter + options.reading_delay,
+            hop: weather.delay + jitter + options.reading_delay,
             nodes: self.len(),
         }
     }
@@ -155,18 +157,21 @@ impl World {
         highest - lowest < 1 << 31
     }
 
+    /// Whether nothing is lost or delayed, and six rotations stay below a quarter of the detection
+    /// target (LIVE-5).
     fn is_still(&self) -> bool {
         let Weather { lag, loss_ppm, late_ppm, .. } = &self.network.weather;
-        *late_ppm == 0 && lag.iter().all(|lag| *lag == 0) && loss_ppm.iter().all(|loss| *loss == 0)
+        6 * self.bounds().rotation() <= self.bounds().pause()
+            && *late_ppm == 0
+            && lag.iter().all(|lag| *lag == 0)
+            && loss_ppm.iter().all(|loss| *loss == 0)
     }
 
     fn weather_is_fair(&self, limit: Nanos) -> bool {
         let Weather { delay, jitter, lag, loss_ppm, late_ppm, late, .. } = &self.network.weather;
         let slowest = lag.iter().max().copied().unwrap_or(0);
         let late = if *late_ppm > 0 { *late } else { 0 };
-        // Six rotations stay below a quarter of the detection target (LIVE-5).
-        6 * self.bounds().rotation() <= limit
-            && *delay + *jitter <= self.bounds().hop
+        *delay + *jitter <= self.bounds().hop
             && slowest + late <= limit
             && loss_ppm.iter().all(|loss| *loss <= LOSS_MAX_PPM)
     }
