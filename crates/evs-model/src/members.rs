@@ -50,6 +50,10 @@ impl Members {
         if list.len() > MEMBERS_MAX {
             return Err(MembersError::TooMany(list.len()));
         }
+        // What was on the wire is sorted.
+        if list.is_sorted_by(|one, two| one.node < two.node) {
+            return Ok(Self(list));
+        }
         list.sort_unstable();
         for pair in list.windows(2) {
             if pair[0].node == pair[1].node {

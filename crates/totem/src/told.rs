@@ -9,13 +9,12 @@ use alloc::vec::Vec;
 
 use evs_model::Processor;
 
-use crate::wire::{NAMED_MAX, Row};
+use crate::wire::{NAMED_MAX, Row, named};
 
 /// All rows, if they name no more than [`NAMED_MAX`] processors; else the own one and those to
 /// which the shortest chains of who hears whom lead, as many as name no more.
 pub(crate) fn told(rows: Vec<Row>, me: Processor) -> Vec<Row> {
-    let all: BTreeSet<Processor> = rows.iter().flat_map(Row::names).collect();
-    if all.len() <= NAMED_MAX {
+    if named(&rows).len() <= NAMED_MAX {
         return rows;
     }
     let mut rows: BTreeMap<Processor, Row> =

@@ -113,15 +113,21 @@ impl Row {
     }
 }
 
-/// Rows name the same few processors again and again: they are listed once, and each set holds a
-/// bit for each of them.
-fn encode_rows(rows: &[Row], out: &mut Vec<u8>) {
+/// All processors that rows name, ascending.
+pub(crate) fn named(rows: &[Row]) -> Vec<Processor> {
     let mut named: Vec<Processor> = Vec::new();
     for processor in rows.iter().flat_map(Row::names) {
         if let Err(place) = named.binary_search(&processor) {
             named.insert(place, processor);
         }
     }
+    named
+}
+
+/// Rows name the same few processors again and again: they are listed once, and each set holds a
+/// bit for each of them.
+fn encode_rows(rows: &[Row], out: &mut Vec<u8>) {
+    let named = named(rows);
     put_count(out, named.len());
     named.iter().for_each(|processor| put_processor(out, *processor));
     put_count(out, rows.len());
@@ -155,7 +161,10 @@ fn decode_rows(reader: &mut Reader) -> Result<Vec<Row>, DecodeError> {
     if count > NAMED_MAX {
         return Err(DecodeError::Field("processors"));
     }
-    let named: Vec<Processor> = (0..count).map(|_| reader.processor()).collect::<Result<_, _>>()?;
+    let mut named = Vec::with_capacity(count);
+    for _ in 0..count {
+        named.push(reader.processor()?);
+    }
     if !named.is_sorted_by(|a, b| a < b) {
         return Err(DecodeError::Field("processors"));
     }

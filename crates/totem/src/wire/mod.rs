@@ -23,8 +23,8 @@ use evs_model::RingId;
 
 use codec::{Reader, put_ring};
 pub use commit_token::{Bitmap, CommitToken, Entry, OldEntry};
-pub(crate) use join::NAMED_MAX;
 pub use join::{Installed, Join, MergeDetect, Row, Standing};
+pub(crate) use join::{NAMED_MAX, named};
 pub use mcast::{MCAST_OVERHEAD, Mcast, Recovered};
 pub use piece::{PIECE_OVERHEAD, Piece, PieceRequest};
 pub use token::{Rtr, RtrList, Token};
