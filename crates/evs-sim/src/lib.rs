@@ -9,6 +9,7 @@
 //! - [`fn@run`]: one seeded run, from chaos to calm; [`chaos`] and [`workload`] draw what happens.
 //! - [`selection`] and [`minimise`]: a seed replayed with some of its faults.
 //! - [`hunt`] and [`scenarios`]: whether a deliberate defect is noticed.
+//! - [`coverage`]: which states met which packets.
 //! - [`script`]: the same world for scenarios with a name.
 //! - [`graphs`] and [`sweep`]: networks in which not everybody hears everybody.
 //!
@@ -20,6 +21,7 @@ pub mod body;
 pub mod bounds;
 pub mod chaos;
 pub mod checker;
+pub mod coverage;
 pub mod graphs;
 pub mod history;
 pub mod hunt;

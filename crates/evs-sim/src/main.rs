@@ -5,22 +5,24 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::{BufWriter, Write};
+mod total;
+
+use std::io::BufWriter;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use clap::Parser;
 use evs_model::mutation::{Defect, activate};
-use evs_sim::checker::Judged;
+use evs_sim::coverage::Tables;
 use evs_sim::hunt::{NotBuiltIn, hunt};
 use evs_sim::minimise::minimise;
 use evs_sim::selection::{FaultSet, Selection};
 use evs_sim::sweep::sweep;
-use evs_sim::world::{Fault, Faults, Frozen, NODES_MAX, Nanos};
-use evs_sim::{Asked, Outcome, remember_panics, run};
+use evs_sim::world::{Frozen, NODES_MAX};
+use evs_sim::{Asked, remember_panics, run};
+use total::Total;
 
 /// Failures after which no further runs are begun.
 const FAILURES_MAX: usize = 20;
@@ -66,6 +68,10 @@ struct Args {
     /// Leave the network in some graph in the end, instead of healing every path.
     #[arg(long)]
     frozen_graphs: bool,
+    /// Print which states met which packets, and every change of state, with the reasons for what
+    /// cannot be; fail if something is missing. From 2,000 runs on that is a failure anyway.
+    #[arg(long, conflicts_with_all = ["graphs", "trace", "minimise"])]
+    coverage: bool,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -127,15 +133,16 @@ fn main() -> ExitCode {
     if let Some(random) = args.graphs {
         return graphs(&args, random);
     }
-    let began = now();
     let total = run_all(&args);
-    let elapsed = now().saturating_sub(began);
     if args.json {
-        total.print_json(&args, elapsed)
+        println!("{}", total.json());
     } else {
-        total.print(&args, elapsed)
+        if args.coverage {
+            println!("{}", Tables(&total.coverage));
+        }
+        println!("{total}");
     }
-    if total.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if total.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Networks in which not everybody hears everybody.
@@ -199,25 +206,13 @@ fn mutation(args: &Args, defect: Defect) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What all runs came to.
-#[derive(Debug, Default)]
-struct Total {
-    runs: u64,
-    events: u64,
-    time: Nanos,
-    judged: Judged,
-    faults: Faults,
-    slowest: Nanos,
-    failures: Vec<Outcome>,
-}
-
 #[expect(clippy::disallowed_methods, reason = "each run is one thread; several runs are several")]
 fn run_all(args: &Args) -> Total {
+    let asked = args.asked();
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
-    let total = Mutex::new(Total::default());
+    let total = Mutex::new(Total::new(args.seed, &asked, args.coverage));
     let threads = args.threads();
-    let asked = args.asked();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -238,86 +233,6 @@ fn run_all(args: &Args) -> Total {
         }
     });
     let mut total = total.into_inner().expect("no run panics while it holds the total");
-    total.failures.sort_by_key(|outcome| outcome.seed);
+    total.conclude();
     total
-}
-
-impl Total {
-    fn add(&mut self, outcome: Outcome) {
-        self.runs += 1;
-        self.events += outcome.events;
-        self.time += outcome.time;
-        self.judged.views += outcome.judged.views;
-        self.judged.configurations += outcome.judged.configurations;
-        self.judged.deliveries += outcome.judged.deliveries;
-        self.judged.accepted += outcome.judged.accepted;
-        self.faults.add(&outcome.faults);
-        self.slowest = self.slowest.max(outcome.settled_after.unwrap_or(0));
-        if outcome.failure.is_some() {
-            self.failures.push(outcome);
-        }
-    }
-
-    fn print(&self, args: &Args, elapsed: Duration) {
-        let Self { runs, events, judged, faults, .. } = self;
-        let rate = rate(*runs, elapsed);
-        println!("runs            {runs} from seed {:#x}, {rate:.1} per second", args.seed);
-        println!("simulated       {} s, {events} events", self.time / 1_000_000_000);
-        println!("processors      {}", judged.views);
-        println!("configurations  {} delivered", judged.configurations);
-        println!("messages        {} accepted, {} delivered", judged.accepted, judged.deliveries);
-        println!("faults          {faults}");
-        println!("slowest settle  {} ms after the last fault", self.slowest / 1_000_000);
-        println!("failures        {}", self.failures.len());
-        for failure in self.failures.iter().filter(|_| self.failures.len() > 1) {
-            println!("{failure}");
-        }
-    }
-
-    fn print_json(&self, args: &Args, elapsed: Duration) {
-        let faults: serde_json::Map<String, serde_json::Value> = Fault::ALL
-            .iter()
-            .map(|fault| (fault.name().to_owned(), self.faults.of(*fault).into()))
-            .collect();
-        let failures: Vec<serde_json::Value> = self
-            .failures
-            .iter()
-            .map(|outcome| {
-                serde_json::json!({
-                    "seed": format!("{:#x}", outcome.seed),
-                    "nodes": outcome.nodes,
-                    "violation": outcome.failure.as_ref().map(ToString::to_string),
-                })
-            })
-            .collect();
-        let summary = serde_json::json!({
-            "seed": format!("{:#x}", args.seed),
-            "runs": self.runs,
-            "runs_per_second": rate(self.runs, elapsed),
-            "simulated_seconds": self.time / 1_000_000_000,
-            "events": self.events,
-            "processors": self.judged.views,
-            "configurations": self.judged.configurations,
-            "messages_accepted": self.judged.accepted,
-            "messages_delivered": self.judged.deliveries,
-            "slowest_settle_ms": self.slowest / 1_000_000,
-            "faults": faults,
-            "failures": failures,
-        });
-        println!("{summary}");
-        let _ = std::io::stdout().flush();
-    }
-}
-
-fn rate(runs: u64, elapsed: Duration) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let runs = runs as f64;
-    runs / elapsed.as_secs_f64().max(0.001)
-}
-
-/// The real time since some point in the past, for the rate of the summary only.
-#[expect(clippy::disallowed_methods, reason = "how fast the simulation runs is a real time")]
-fn now() -> Duration {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::chaos::Chaos;
 use crate::checker::{Judged, Violation, check, violations};
+use crate::coverage::Coverage;
 use crate::history::{Entry, View};
 use crate::selection::Selection;
 use crate::workload::Workload;
@@ -37,6 +38,8 @@ pub struct Outcome {
     pub judged: Judged,
     /// Which faults struck.
     pub faults: Faults,
+    /// What the state machines came through.
+    pub coverage: Coverage,
     /// What went wrong, if anything did.
     pub failure: Option<Failure>,
 }
@@ -146,6 +149,7 @@ fn run_once(
         hash: 0,
         judged: Judged::default(),
         faults: Faults::default(),
+        coverage: Coverage::default(),
         failure: None,
     };
     // The world is dropped on the way out of a panic, and nothing of it is used afterwards.
@@ -157,6 +161,7 @@ fn run_once(
             outcome.settled_after = Some(course.settled_after);
             outcome.hash = course.world.hash();
             outcome.faults = course.world.faults().clone();
+            outcome.coverage = course.world.coverage();
             match judge(course) {
                 Ok(judged) => outcome.judged = judged,
                 Err(failure) => outcome.failure = Some(failure),

@@ -77,6 +77,30 @@ pub enum Property {
     Live6,
 }
 
+impl Property {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Evs1,
+        Self::Evs2,
+        Self::Evs3,
+        Self::Evs4,
+        Self::Evs5,
+        Self::Evs6,
+        Self::Evs7,
+        Self::Evs8,
+        Self::Evs9,
+        Self::Evs10,
+        Self::Evs11,
+        Self::Evs12,
+        Self::Live1,
+        Self::Live2,
+        Self::Live3,
+        Self::Live4,
+        Self::Live5,
+        Self::Live6,
+    ];
+}
+
 impl fmt::Display for Property {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -276,6 +276,7 @@ impl World {
         }
         self.disturb();
         if let Some(machine) = self.nodes[node].machine.take() {
+            self.coverage.count_packets(machine.service.ring().stats());
             self.recorder.end(machine.view, end);
         }
     }

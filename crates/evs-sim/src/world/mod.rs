@@ -52,6 +52,7 @@ pub use origins::Origins;
 pub use struck::{Struck, StruckFaults};
 pub use traps::{Moment, Snare};
 
+use crate::coverage::Coverage;
 use crate::history::History;
 use ambush::Mend;
 use forge::Wire;
@@ -164,6 +165,9 @@ pub struct World {
     traps: Vec<Trap>,
     faults: Faults,
     struck: StruckList,
+    coverage: Coverage,
+    /// Room for one sealed datagram.
+    sealed: Vec<u8>,
     trace: Trace,
     boots: u64,
     events: u64,
@@ -205,6 +209,8 @@ impl World {
             traps: Vec::new(),
             faults: Faults::default(),
             struck: StruckList::default(),
+            coverage: Coverage::default(),
+            sealed: Vec::new(),
             trace: Trace::new(lines),
             boots: 0,
             events: 0,
@@ -260,6 +266,15 @@ impl World {
     #[must_use]
     pub const fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// What the nodes' state machines have come through.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        let mut coverage = self.coverage.clone();
+        let alive = self.nodes.iter().filter_map(|node| node.machine.as_ref());
+        alive.for_each(|machine| coverage.count_packets(machine.service.ring().stats()));
+        coverage
     }
 
     /// A number that two runs of one seed share, and hardly two of different seeds.

@@ -35,9 +35,11 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Kind {
+    /// What traces call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Hello => "hello",
             Self::Ring(PacketKind::CommitToken) => "commit",
             Self::Ring(PacketKind::Join) => "join",
@@ -49,7 +51,13 @@ impl fmt::Display for Kind {
             Self::Ring(PacketKind::Wake) => "wake",
             Self::Ring(PacketKind::Piece) => "piece",
             Self::Ring(PacketKind::PieceRequest) => "request",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

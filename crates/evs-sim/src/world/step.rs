@@ -103,8 +103,10 @@ impl World {
         let now = self.nodes[node].clock.local(self.now);
         let Some(machine) = self.nodes[node].machine.as_mut() else { return Fate::Gone };
         machine.source = datagram.from;
-        let mut bytes = datagram.bytes.to_vec();
-        let packet = match machine.endpoint.handle_datagram(now, &mut bytes) {
+        // Opened in place, and other receivers have the same bytes.
+        self.sealed.clear();
+        self.sealed.extend_from_slice(&datagram.bytes);
+        let packet = match machine.endpoint.handle_datagram(now, &mut self.sealed) {
             Ok(Some(incoming)) => {
                 let payload = Bytes::copy_from_slice(incoming.payload);
                 Some((incoming.from, Packet::decode(payload)))
@@ -301,6 +303,7 @@ impl World {
             Output::ToClient { client, event } => self.client_event(node, client, event),
             Output::Transition { from, to, cause } => {
                 self.trace.mix(&[from as u64, to as u64]);
+                self.coverage.count_change(from, to, cause);
                 self.tell(node, &format_args!("{from} -> {to}: {cause}"));
                 self.jot(node, || Noted::Moved { from, to, cause });
                 self.ambush(node);
@@ -375,14 +378,16 @@ impl World {
             self.stop = Some(Stop::Oversize(Kind::Ring(packet.kind()), payload.len()));
         }
         let times = self.wire.times(packet.kind());
-        let mut copies = vec![Vec::new(); times as usize];
-        let sealed = copies.iter_mut().try_for_each(|copy| machine.endpoint.seal(&payload, copy));
-        match sealed {
-            Ok(()) => {}
-            Err(SealError::CountersUsed) => return self.mute(node),
-            Err(error @ SealError::TooLong(_)) => {
-                self.stop = Some(Stop::Codec(error.to_string()));
-                return;
+        let mut copies: Vec<Rc<[u8]>> = Vec::with_capacity(times as usize);
+        for _ in 0..times {
+            self.sealed.clear();
+            match machine.endpoint.seal(&payload, &mut self.sealed) {
+                Ok(()) => copies.push(self.sealed.as_slice().into()),
+                Err(SealError::CountersUsed) => return self.mute(node),
+                Err(error @ SealError::TooLong(_)) => {
+                    self.stop = Some(Stop::Codec(error.to_string()));
+                    return;
+                }
             }
         }
         if self.trace.is_shown() {
@@ -399,7 +404,7 @@ impl World {
             totem::Destination::Node(processor) => Some(processor.node.get()),
         };
         for bytes in copies {
-            let datagram = Datagram { from: node, kind, bytes: bytes.into(), forged: false };
+            let datagram = Datagram { from: node, kind, bytes, forged: false };
             self.put_on_wire(node, target, &datagram);
         }
     }
