@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use evs_model::{Configuration, Guarantee};
 
@@ -12,6 +13,9 @@ use crate::world::{Nanos, Options};
 
 /// K of the contract: most regular configurations that one change of the network may cost.
 pub const CONFIGURATIONS_MAX: usize = 3;
+
+/// The detection target in these worlds: what a daemon has if nothing else is said.
+pub const DETECTION: Duration = Duration::from_secs(1);
 
 /// Directed paths that are cut: from, to.
 pub type Cuts = BTreeSet<(u32, u32)>;
@@ -104,7 +108,8 @@ impl Graph {
     /// # Errors
     /// What is broken.
     pub fn play(&self, quiet: Nanos) -> Result<Settled, Broken> {
-        let mut script = Script::cold(Options::fair(self.seed, self.nodes));
+        let fair = Options::fair(self.seed, self.nodes);
+        let mut script = Script::cold(Options { detection: DETECTION, ..fair });
         let detection = script.detection();
         script.world().start_all();
         script.until_one_ring(5_000);

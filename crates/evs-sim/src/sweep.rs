@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::graphs::{Broken, Graph, Settled};
+use crate::graphs::{Broken, DETECTION, Graph, Settled};
 use crate::world::Nanos;
 
 /// What all graphs came to.
@@ -62,10 +62,11 @@ impl fmt::Display for Sweep {
         self.broken.iter().try_for_each(|broken| writeln!(f, "{broken}"))?;
         let Self { graphs, configurations, slowest, broken } = self;
         let (slowest, broken) = (slowest / 1_000_000, broken.len());
+        let target = DETECTION.as_millis();
         write!(
             f,
             "{graphs} graphs, {broken} broken; at most {configurations} configurations each, \
-             settled within {slowest} ms of the last cut (detection target 200 ms)"
+             settled within {slowest} ms of the last cut (detection target {target} ms)"
         )
     }
 }
