@@ -253,12 +253,13 @@ pub(crate) fn settle(world: &mut World, workload: &mut Workload, quiet: Nanos) -
     last.unwrap_or(0).saturating_sub(began)
 }
 
-/// Until everything that was accepted is sent, or should be.
+/// Until everything that was accepted is sent, or should be, and everybody knows of it.
 fn drain(world: &mut World) {
     let until = world.now() + world.draining_time();
     while world.draining_time() > 0 && world.now() < until && world.stopped().is_none() {
         world.run_for((until - world.now()).min(world.bounds().detection));
     }
+    world.run_for(world.bounds().agreement());
 }
 
 /// When this view shows its last configuration.
