@@ -16,6 +16,7 @@ mod install;
 mod libevs;
 mod manual;
 mod mutate;
+mod soak;
 mod steps;
 mod tidy;
 
@@ -58,6 +59,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Kills and starts the daemon 1,000 times under a C program, which must lose nothing by it.
+    Soak(soak::Options),
     /// Checks what no compiler checks: words, sizes, dependencies, citations.
     Tidy,
 }
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Task::Netns => ci::netns().map(drop),
         Task::Quick => return ci::quick(),
         Task::Sim { args } => ci::sim(&args).map(drop),
+        Task::Soak(options) => soak::run(&options),
         Task::Tidy => tidy::run().map(drop),
     };
     match result {

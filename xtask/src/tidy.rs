@@ -4,6 +4,7 @@
 //! Not responsible for: mending it, or anything that rustfmt and clippy see.
 
 mod arrows;
+mod c_interface;
 mod citations;
 mod defects;
 mod lines;
@@ -61,7 +62,7 @@ pub(crate) fn run() -> Result<u64> {
 }
 
 /// The rules that need nothing but the files.
-const RULES: [fn(&Tree) -> Vec<Complaint>; 7] = [
+const RULES: [fn(&Tree) -> Vec<Complaint>; 8] = [
     lines::check,
     manifests::check,
     unsafety::check,
@@ -69,4 +70,5 @@ const RULES: [fn(&Tree) -> Vec<Complaint>; 7] = [
     wire::check,
     defects::check,
     pitfalls::check,
+    c_interface::check,
 ];

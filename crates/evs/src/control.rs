@@ -173,21 +173,27 @@ impl Control {
         fd: BorrowedFd<'_>,
         message: &mut Outgoing<'_>,
     ) -> Result<(), SendError> {
-        let busy = self.line.serving != self.line.next;
-        let lacks = if busy && !self.gone {
-            self.cost_of(message)?;
-            // Those who wait come first. The last of them opens the room again.
-            Interest::Read
-        } else {
-            match self.offer(fd, message)? {
-                None => return Ok(()),
-                Some(interest) => interest,
+        loop {
+            let busy = self.line.serving != self.line.next;
+            let lacks = if busy && !self.gone {
+                self.cost_of(message)?;
+                // Those who wait come first. The last of them opens the room again.
+                Interest::Read
+            } else {
+                match self.offer(fd, message)? {
+                    None => return Ok(()),
+                    Some(interest) => interest,
+                }
+            };
+            // What is left unread would show as room to those who poll. And what is read may be
+            // the last credit for long: then there is room, and nothing would tell of it later.
+            let before = self.version;
+            self.read(fd);
+            if busy || self.version == before {
+                self.refuse_room(fd, lacks);
+                return Err(SendError::QueueFull);
             }
-        };
-        // What is left unread would show as room to those who poll.
-        self.read(fd);
-        self.refuse_room(fd, lacks);
-        Err(SendError::QueueFull)
+        }
     }
 
     /// One step of a send: hand over, then see the last byte off. Only then will the message be
@@ -358,6 +364,10 @@ impl Control {
         }
         if self.gone {
             return Step::Done(Err(Closed.into()));
+        }
+        if self.requests.is_full() {
+            // Answers that nobody asks for any more make room.
+            self.read(fd);
         }
         let begun = match self.requests.begin(request.clone()) {
             Ok(begun) => begun,

@@ -44,9 +44,14 @@ impl Requests {
     /// Most requests that can wait for an answer.
     pub(crate) const MAX: usize = 1024;
 
+    /// Whether no further request can wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending.len() >= Self::MAX
+    }
+
     /// Numbers a request.
     pub(crate) fn begin(&mut self, request: Request) -> Result<u32, RequestError> {
-        if self.pending.len() >= Self::MAX {
+        if self.is_full() {
             return Err(RequestError::TooManyRequests(Self::MAX));
         }
         while self.pending.contains_key(&self.next) {

@@ -113,6 +113,30 @@ fn a_full_queue_refuses_until_credit_comes_back() {
     assert!(!is_readable(room));
 }
 
+/// D11: credit that comes in the very moment of a refusal is not missed.
+#[test]
+fn credit_that_crosses_a_refusal_opens_the_room() {
+    const MESSAGES: u64 = 20_000;
+    let (client, mut peer) = with_room_for(1);
+    let room = client.room_fd().expect("a descriptor");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..MESSAGES {
+                peer.read_send();
+                peer.say(&ServerFrame::Credit { bytes: COST });
+            }
+        });
+        let mut refused = 0;
+        for _ in 0..MESSAGES {
+            while client.try_send(Guarantee::Agreed, &[group("g")], &BODY).is_err() {
+                refused += 1;
+                wait_until_readable(room);
+            }
+        }
+        assert!(refused > 0);
+    });
+}
+
 #[test]
 fn room_that_came_before_anybody_watched_shows() {
     let (client, peer) = with_room_for(1);
@@ -338,6 +362,25 @@ fn an_answer_that_comes_late_still_counts() {
     // The next request reads the answer of the first.
     assert!(matches!(client.join(&[group("h")]), Err(RequestError::TimedOut { .. })));
     assert_eq!(client.joined(), [(group("g"), 1)]);
+}
+
+/// D17: a daemon that stood still answers later, and nobody asks for the answers any more.
+#[test]
+fn answers_that_come_late_make_room_for_other_requests() {
+    let daemon = Daemon::listen();
+    let options = daemon.options().request_timeout(Duration::from_millis(1));
+    let (client, mut peer) = daemon.connect_with(&options, CREDIT);
+    let join = || client.join(&[group("g")]);
+    let mut last = 0;
+    while matches!(join(), Err(RequestError::TimedOut { .. })) {
+        let Some(ClientFrame::Join { request, .. }) = peer.read() else { panic!("no join") };
+        last = request;
+    }
+    assert!(matches!(join(), Err(RequestError::TooManyRequests(_))));
+    peer.say(&ServerFrame::Done { request: last, outcome: Outcome::Done });
+    // It reads the answers of the others.
+    assert!(matches!(join(), Err(RequestError::TimedOut { .. })));
+    assert!(!client.joined().is_empty());
 }
 
 #[test]

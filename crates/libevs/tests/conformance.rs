@@ -3,14 +3,17 @@
 
 #[path = "../../../xtask/src/libevs.rs"]
 mod libevs;
+
+mod examples;
 mod programs;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use evs_testkit::netns::{IpVersion, Network};
 use evs_testkit::{Cluster, Setup};
-use programs::{Installed, run, text};
+use programs::{How, Installed, Stage, run, text};
 
 #[test]
 fn the_exported_symbols_are_those_of_the_original_and_ours_under_another_version() {
@@ -75,11 +78,15 @@ fn the_native_libraries_are_those_that_the_compiler_names() {
 #[test]
 fn the_headers_suit_every_standard_of_c_and_cpp() {
     let tree = Installed::new();
-    for standard in ["c89", "c99", "c11", "c2x"] {
-        tree.check_syntax("gcc", &["-x", "c"], standard, "layout.c");
+    for standard in ["c89", "c99", "c11", "c17", "c2x"] {
+        for compiler in ["gcc", "clang"] {
+            tree.check_syntax(compiler, &["-x", "c"], standard, "layout.c");
+        }
     }
-    for standard in ["c++11", "c++17", "c++20"] {
-        tree.check_syntax("g++", &["-x", "c++"], standard, "layout.c");
+    for standard in ["c++11", "c++14", "c++17", "c++20", "c++2b"] {
+        for compiler in ["g++", "clang++"] {
+            tree.check_syntax(compiler, &["-x", "c++"], standard, "layout.c");
+        }
     }
 }
 
@@ -96,9 +103,7 @@ fn pkg_config_knows_both_libraries() {
 #[test]
 fn every_function_has_a_manual_page_that_renders_without_warnings() {
     let tree = Installed::new();
-    let header = |name| fs::read_to_string(tree.include().join(name)).expect("it is installed");
-    let headers = header("corosync/evs.h") + &header("evs/evs_ext.h");
-    let functions: Vec<_> = headers.lines().filter_map(declared).collect();
+    let functions = functions(&tree);
     assert_eq!(functions.len(), 16, "{functions:?}");
     let mut pages: Vec<_> = functions.iter().map(|name| format!("man3/{name}.3")).collect();
     pages.push("man8/evs_overview.8".to_owned());
@@ -117,119 +122,115 @@ fn every_function_has_a_manual_page_that_renders_without_warnings() {
     }
 }
 
+/// Every function that the headers declare.
+fn functions(tree: &Installed) -> Vec<String> {
+    let header = |name| fs::read_to_string(tree.include().join(name)).expect("it is installed");
+    let headers = header("corosync/evs.h") + &header("evs/evs_ext.h");
+    headers.lines().filter_map(declared).map(str::to_owned).collect()
+}
+
 /// The function that a line of a header declares.
 fn declared(line: &str) -> Option<&str> {
     line.strip_prefix("cs_error_t ")?.split('(').next()
 }
 
-#[test]
-fn without_a_daemon_initialize_says_try_again() {
-    let tree = Installed::new();
-    run(&tree.compile("no_daemon.c"), None);
+/// One test for each program and each way to run it.
+macro_rules! programs {
+    ($($name:ident: $source:literal, $stage:expr;)*) => {
+        /// As its authors would run it.
+        mod plain {
+            use super::*;
+            $(#[test] fn $name() { conforms($source, How::Plain, $stage); })*
+        }
+
+        /// No error and no leak under valgrind.
+        mod valgrind {
+            use super::*;
+            $(#[test] fn $name() { conforms($source, How::Valgrind, $stage); })*
+        }
+
+        /// The program itself does nothing that AddressSanitizer would object to.
+        mod sanitized {
+            use super::*;
+            $(#[test] fn $name() { conforms($source, How::Sanitized, $stage); })*
+        }
+
+        const SOURCES: &[&str] = &[$($source),*];
+    };
+}
+
+programs! {
+    // One for each function.
+    context_get_gives_back_what_was_set: "evs_context_get.c", loopback(1);
+    context_set_works_in_callbacks_and_threads: "evs_context_set.c", loopback(1);
+    dispatch_has_three_ways: "evs_dispatch.c", loopback(1);
+    end_get_tells_why: "evs_end_get.c", loopback(1);
+    fd_get_gives_one_descriptor_for_good: "evs_fd_get.c", loopback(1);
+    finalize_makes_handles_unknown: "evs_finalize.c", loopback(1);
+    initialize_has_an_error_for_each_cause: "evs_initialize.c", loopback(1);
+    join_counts_and_has_limits: "evs_join.c", loopback(1);
+    leave_takes_effect_at_one_point: "evs_leave.c", loopback(1);
+    mcast_groups_reaches_members_once: "evs_mcast_groups.c", loopback(1);
+    mcast_joined_reaches_the_joined_groups: "evs_mcast_joined.c", loopback(1);
+    membership_get_fits_what_was_dispatched: "evs_membership_get.c", loopback(3);
+    room_fd_get_ends_every_refusal: "evs_room_fd_get.c", loopback(1);
+    self_get_names_the_session: "evs_self_get.c", loopback(1);
+    typed_callbacks_are_told_who_why_and_where: "evs_typed_initialize.c", loopback(3);
+    version_get_needs_no_daemon: "evs_version_get.c", loopback(1);
+
+    // One for each theme.
+    a_callback_may_end_any_session: "finalize_in_callback.c", loopback(1);
+    a_full_queue_stops_nobody: "full_queue.c", loopback(1);
+    a_partition_is_told_on_both_sides: "partition.c", in_namespaces(3);
+    a_process_may_fork_after_initialize: "fork.c", loopback(1);
+    a_session_that_never_dispatches_is_ended: "slow.c", loopback(1);
+    a_thousand_handles_at_once_and_ten_thousand_in_succession: "handles.c", loopback(1);
+    each_guarantee_is_kept_through_a_death_and_a_return: "guarantees.c", loopback(3);
+    every_call_ends_when_the_daemon_does: "daemon_death.c", loopback(1);
+    every_poller_is_woken: "pollers.c", loopback(1);
+    messages_of_every_shape_and_size_arrive_whole: "sizes.c", loopback(2);
+    nothing_hangs_while_the_daemon_stands_still: "paused.c", loopback(1);
+    one_order_everywhere_through_a_death_and_a_return: "order.c", loopback(3);
+    signals_disturb_nothing: "signals.c", loopback(1);
+    threads_share_a_handle: "threads.c", loopback(1);
 }
 
 #[test]
-fn each_error_has_its_number() {
-    on_a_cluster(1, "errors.c");
-}
-
-#[test]
-fn the_three_ways_of_dispatching() {
-    on_a_cluster(1, "dispatch.c");
-}
-
-#[test]
-fn the_descriptor_tells_when_there_is_something_to_dispatch() {
-    on_a_cluster(1, "fd.c");
-}
-
-#[test]
-fn groups_are_counted_and_compared_whole() {
-    on_a_cluster(1, "groups.c");
-}
-
-#[test]
-fn messages_of_every_shape_and_size_arrive_whole() {
-    on_a_cluster(2, "messages.c");
-}
-
-#[test]
-fn threads_share_a_handle() {
-    on_a_cluster(1, "threads.c");
-}
-
-#[test]
-fn a_thousand_handles_at_once_and_ten_thousand_in_succession() {
-    on_a_cluster(1, "handles.c");
-}
-
-#[test]
-fn a_process_may_fork_after_initialize() {
-    on_a_cluster(1, "fork.c");
-}
-
-#[test]
-fn deaths_returns_and_stops_of_members_are_told_in_two_calls() {
-    on_a_cluster(3, "membership.c");
-}
-
-#[test]
-fn what_is_sent_through_a_death_and_a_return_has_one_order_everywhere() {
-    on_a_cluster(3, "order.c");
-}
-
-#[test]
-fn the_typed_callbacks_are_told_who_why_and_where() {
-    on_a_cluster(3, "typed.c");
-}
-
-#[test]
-fn a_session_that_never_dispatches_is_ended() {
-    on_a_cluster(1, "slow.c");
-}
-
-#[test]
-fn every_call_ends_when_the_daemon_does() {
-    on_a_cluster(1, "daemon_death.c");
-}
-
-#[test]
-fn the_example_sees_the_same_on_three_daemons() {
-    let tree = Installed::new();
-    let cluster = cluster(3);
-    cluster.until_members(&[1, 2, 3]).expect("one ring");
-    let example = tree.compile_example("first.c");
-    let sockets: Vec<_> = cluster.nodes().iter().map(|node| cluster.socket(*node)).collect();
-    let histories = programs::run_together(&example, &sockets, &["3"]);
-    assert!(histories[0].lines().filter(|line| line.starts_with("message ")).count() >= 30);
-    for history in &histories {
-        assert_eq!(programs::messages(history), programs::messages(&histories[0]));
+fn no_program_and_no_function_is_left_out() {
+    let mut programs = Installed::all_programs();
+    programs.retain(|name| name != "layout.c");
+    programs.sort_unstable();
+    let mut run = SOURCES.to_vec();
+    run.sort_unstable();
+    assert_eq!(programs, run);
+    for function in functions(&Installed::new()) {
+        assert!(run.contains(&format!("{function}.c").as_str()), "{function} has no program");
     }
 }
 
 #[test]
 fn a_program_linked_with_the_static_library_runs() {
-    let tree = Installed::new();
-    let cluster = cluster(1);
-    run(&tree.compile_static("errors.c"), Some(cluster));
+    run(&Installed::new().compile_static("evs_mcast_groups.c"), loopback(1));
 }
 
-#[test]
-fn valgrind_finds_no_error_and_no_leak() {
-    let tree = Installed::new();
-    for name in ["errors.c", "dispatch.c", "groups.c"] {
-        run(&tree.compile(name).under_valgrind(), Some(cluster(1)));
-    }
+fn conforms(source: &str, how: How, stage: Stage) {
+    run(&Installed::new().compile(source, how), stage);
 }
 
-/// Runs a program of `tests/c` on a fresh cluster.
-fn on_a_cluster(nodes: u32, name: &str) {
-    let tree = Installed::new();
-    run(&tree.compile(name), Some(cluster(nodes)));
+/// Fresh daemons on loopback, in one ring.
+fn loopback(nodes: u32) -> Stage {
+    Stage { cluster: started(Setup::new(nodes)), network: None }
 }
 
-fn cluster(nodes: u32) -> Cluster {
-    let mut setup = Setup::new(nodes);
+/// Fresh daemons, each on a host of its own, in one ring. Only root can do that.
+fn in_namespaces(nodes: u8) -> Stage {
+    let network = Network::new(nodes, IpVersion::V4).expect("root makes a network");
+    let mut setup = Setup::new(nodes.into());
+    setup.places = (1..=nodes).map(|host| network.place(host)).collect();
+    Stage { cluster: started(setup), network: Some(network) }
+}
+
+fn started(mut setup: Setup) -> Cluster {
     setup.local_lines = "\n[local.limits]\nclients_max = 4096\n".to_owned();
     let cluster = Cluster::start(setup).expect("the daemons start");
     let all = cluster.nodes();

@@ -5,8 +5,12 @@
 #ifndef CHECK_H
 #define CHECK_H
 
+#include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,10 +47,24 @@ static unsigned checks;
 
 #define OK(call) CHECK_EQ(call, CS_OK)
 
+/* A number from the environment, or what it is without. */
+static inline unsigned long setting(const char *name, unsigned long otherwise)
+{
+    const char *text = getenv(name);
+    return text == NULL ? otherwise : strtoul(text, NULL, 10);
+}
+
+/* So many rounds; fewer where each of them takes far longer, as under valgrind. */
+static inline unsigned scaled(unsigned rounds)
+{
+    unsigned long percent = setting("EVS_TEST_PERCENT", 100);
+    return rounds * percent / 100 > 0 ? (unsigned)(rounds * percent / 100) : 1;
+}
+
 /* A program that hangs has failed. */
 static inline void begin(void)
 {
-    alarm(240);
+    alarm((unsigned)setting("EVS_TEST_SECONDS", 240));
 }
 
 static inline int passed(void)
@@ -83,6 +101,50 @@ static inline struct evs_group group(const char *name)
     memset(&group, 0, sizeof group);
     memcpy(group.key, name, strlen(name));
     return group;
+}
+
+/* How many descriptors this process has. */
+static inline unsigned descriptors(void)
+{
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    CHECK(dir != NULL);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+/* How many bytes this process has allocated and not freed, the library's included. */
+static inline size_t allocated(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+/* A thread with a stack of 64 KiB; what AddressSanitizer puts on it comes on top. */
+static inline pthread_t small_thread(void *(*run)(void *), void *argument)
+{
+#ifdef __SANITIZE_ADDRESS__
+    size_t stack = 256 << 10;
+#else
+    size_t stack = 64 << 10;
+#endif
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    CHECK_EQ(pthread_attr_setstacksize(&attributes, stack), 0);
+    CHECK_EQ(pthread_create(&thread, &attributes, run, argument), 0);
+    pthread_attr_destroy(&attributes);
+    return thread;
+}
+
+/* Its end, and the number that it returned. */
+static inline cs_error_t ended(pthread_t thread)
+{
+    void *result;
+    CHECK_EQ(pthread_join(thread, &result), 0);
+    return (cs_error_t)(size_t)result;
 }
 
 static inline double now(void)

@@ -1,4 +1,4 @@
-/* R10: initialise, then become a daemon. */
+/* R10, D20: initialise, then become a daemon. */
 #include <sys/wait.h>
 
 #include "check.h"

@@ -2,8 +2,6 @@
  * R56, and the sense of it all: two nodes send while a third one dies and returns. Every message
  * that was accepted is delivered once, and both nodes see one history, configurations included.
  */
-#include <pthread.h>
-
 #include "check.h"
 
 #define EVENTS_MAX 2000000

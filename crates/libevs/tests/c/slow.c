@@ -2,7 +2,7 @@
 #include "check.h"
 
 #define BYTES 60000
-#define FLOOD 800
+#define FLOOD 800u
 
 static unsigned received;
 

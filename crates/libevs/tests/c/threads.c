@@ -1,41 +1,23 @@
-/* Threads on one handle, on small stacks. */
-#include <pthread.h>
-
+/* R25, R29, D16, D18: threads on one handle, on stacks of 64 KiB. */
 #include "check.h"
 
-#define SENDERS 3
-#define EACH 2000
+#define SENDERS 3u
+#define EACH scaled(2000)
 
 static struct evs_group here;
+static struct evs_group alone;
+static char large[1 << 20];
 static unsigned messages;
 
 static void count(hdb_handle_t handle, unsigned int nodeid, const void *msg, size_t msg_len)
 {
     (void)handle;
     (void)msg;
-    CHECK(nodeid == 1 && msg_len == 4);
+    CHECK(nodeid == 1 && (msg_len == 4 || msg_len == sizeof large));
     __atomic_add_fetch(&messages, 1, __ATOMIC_RELAXED);
 }
 
 static evs_callbacks_t callbacks = {count, NULL};
-
-static pthread_t start(void *(*run)(void *), void *argument)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    pthread_attr_init(&attributes);
-    CHECK_EQ(pthread_attr_setstacksize(&attributes, 64 << 10), 0);
-    CHECK_EQ(pthread_create(&thread, &attributes, run, argument), 0);
-    pthread_attr_destroy(&attributes);
-    return thread;
-}
-
-static cs_error_t join(pthread_t thread)
-{
-    void *result;
-    CHECK_EQ(pthread_join(thread, &result), 0);
-    return (cs_error_t)(size_t)result;
-}
 
 static void *blocking(void *handle)
 {
@@ -84,6 +66,10 @@ static void *life(void *unused)
     OK(evs_dispatch(handle, CS_DISPATCH_ONE));
     OK(evs_dispatch(handle, CS_DISPATCH_ONE));
     OK(evs_dispatch(handle, CS_DISPATCH_ALL));
+    OK(mcast(handle, &alone, 1, large, sizeof large));
+    OK(evs_join(handle, &alone, 1));
+    OK(mcast(handle, &alone, 1, large, sizeof large));
+    OK(evs_dispatch(handle, CS_DISPATCH_ALL));
     OK(evs_membership_get(handle, &local, NULL, &entries));
     OK(evs_leave(handle, &here, 1));
     OK(evs_finalize(handle));
@@ -94,7 +80,7 @@ static void *life(void *unused)
 static void finalize_while(void *(*run)(void *))
 {
     int i;
-    for (i = 0; i < 50; i++) {
+    for (i = 0; i < (int)scaled(50); i++) {
         evs_handle_t handle;
         pthread_t threads[2];
         cs_error_t errors[2];
@@ -102,13 +88,13 @@ static void finalize_while(void *(*run)(void *))
 
         OK(evs_initialize(&handle, NULL));
         OK(evs_dispatch(handle, CS_DISPATCH_ALL));
-        threads[0] = start(run, &handle);
-        threads[1] = start(run, &handle);
+        threads[0] = small_thread(run, &handle);
+        threads[1] = small_thread(run, &handle);
         for (waits = 0; waits < i; waits++)
             sched_yield();
         OK(evs_finalize(handle));
-        errors[0] = join(threads[0]);
-        errors[1] = join(threads[1]);
+        errors[0] = ended(threads[0]);
+        errors[1] = ended(threads[1]);
         /* It may not have come as far as to find the handle. */
         CHECK(errors[0] == CS_ERR_LIBRARY || errors[0] == CS_ERR_BAD_HANDLE);
         CHECK(errors[1] == CS_ERR_LIBRARY || errors[1] == CS_ERR_BAD_HANDLE);
@@ -123,11 +109,12 @@ int main(void)
 
     begin();
     here = group("here");
+    alone = group("alone");
 
     for (i = 0; i < 4; i++)
-        lives[i] = start(life, NULL);
+        lives[i] = small_thread(life, NULL);
     for (i = 0; i < 4; i++)
-        join(lives[i]);
+        ended(lives[i]);
 
     finalize_while(blocking);
     finalize_while(one);
@@ -137,34 +124,34 @@ int main(void)
     OK(evs_initialize(&handle, &callbacks));
     OK(evs_join(handle, &here, 1));
     for (i = 0; i < 2; i++)
-        dispatchers[i] = start(blocking, &handle);
+        dispatchers[i] = small_thread(blocking, &handle);
     for (i = 0; i < SENDERS; i++)
-        senders[i] = start(sender, &handle);
+        senders[i] = small_thread(sender, &handle);
     for (i = 0; i < SENDERS; i++)
-        CHECK_EQ(join(senders[i]), EACH);
+        CHECK_EQ(ended(senders[i]), EACH);
     while (__atomic_load_n(&messages, __ATOMIC_RELAXED) < SENDERS * EACH)
         sched_yield();
     OK(evs_finalize(handle));
     for (i = 0; i < 2; i++)
-        CHECK_EQ(join(dispatchers[i]), CS_ERR_LIBRARY);
+        CHECK_EQ(ended(dispatchers[i]), CS_ERR_LIBRARY);
     CHECK_EQ(messages, SENDERS * EACH);
 
     /* Everything at once, and the end in the middle of it. */
-    for (round = 0; round < 20; round++) {
+    for (round = 0; round < scaled(20); round++) {
         messages = 0;
         OK(evs_initialize(&handle, &callbacks));
         OK(evs_join(handle, &here, 1));
         for (i = 0; i < 2; i++)
-            dispatchers[i] = start(blocking, &handle);
+            dispatchers[i] = small_thread(blocking, &handle);
         for (i = 0; i < SENDERS; i++)
-            senders[i] = start(sender, &handle);
+            senders[i] = small_thread(sender, &handle);
         while (__atomic_load_n(&messages, __ATOMIC_RELAXED) < 10 * round)
             sched_yield();
         OK(evs_finalize(handle));
         for (i = 0; i < SENDERS; i++)
-            CHECK((unsigned)join(senders[i]) <= EACH);
+            CHECK((unsigned)ended(senders[i]) <= EACH);
         for (i = 0; i < 2; i++)
-            CHECK(join(dispatchers[i]) != CS_OK);
+            CHECK(ended(dispatchers[i]) != CS_OK);
     }
     return passed();
 }

@@ -3,21 +3,24 @@
 //!
 //! A program that wants something of its cluster prints `control: kill 2` and waits for the line
 //! `ok`. The tasks: `kill N`, `stop N` (in order), `start N`, `pause N`, `resume N`, and
-//! `members 1 2` (wait until there is one ring of these).
+//! `members 1 2` (wait until there is one ring of these); in a network of namespaces also
+//! `unplug N` and `plug N`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
 use anyhow::{Context as _, bail};
 use evs_testkit::Cluster;
+use evs_testkit::netns::Network;
 
 use crate::libevs;
 
-/// An installed tree; it goes when it is dropped.
+/// An installed tree; it goes when the last one drops it.
 #[derive(Debug)]
 pub(crate) struct Installed {
     dir: PathBuf,
@@ -27,19 +30,68 @@ pub(crate) struct Installed {
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     path: PathBuf,
-    library_path: PathBuf,
-    under_valgrind: bool,
+    tree: Arc<Installed>,
+    how: How,
+}
+
+/// How a program is run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum How {
+    /// As its authors would.
+    Plain,
+    /// Compiled with AddressSanitizer and UndefinedBehaviorSanitizer, which also look for leaks.
+    Sanitized,
+    /// Under valgrind: an error or a leak makes it fail.
+    Valgrind,
+}
+
+impl How {
+    /// What the program needs beside the system's own flags.
+    const fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain | Self::Valgrind => &[],
+            Self::Sanitized => &[
+                "-fsanitize=address,undefined",
+                "-fno-sanitize-recover=all",
+                "-fno-omit-frame-pointer",
+            ],
+        }
+    }
+
+    /// Of a hundred rounds that a program makes, how many it makes so.
+    const fn percent(self) -> &'static str {
+        match self {
+            Self::Plain => "100",
+            Self::Sanitized => "20",
+            Self::Valgrind => "5",
+        }
+    }
 }
 
 impl Installed {
-    /// Installs below a directory of its own.
-    pub(crate) fn new() -> Self {
+    /// Installs below a directory of its own, or shares one that another test still has.
+    pub(crate) fn new() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Installed>> = Mutex::new(Weak::new());
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(installed) = shared.upgrade() {
+            return installed;
+        }
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("installed-{}-{count}", std::process::id());
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         libevs::install(&static_library(), &dir, Path::new("/usr")).expect("it installs");
-        Self { dir }
+        let installed = Arc::new(Self { dir });
+        *shared = Arc::downgrade(&installed);
+        installed
+    }
+
+    /// The names of all programs of `tests/c`.
+    pub(crate) fn all_programs() -> Vec<String> {
+        let files = fs::read_dir(sources().join("tests/c")).expect("it is there");
+        let names = files.map(|file| file.expect("readable").file_name());
+        let names = names.map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| name.ends_with(".c")).collect()
     }
 
     pub(crate) fn lib(&self) -> PathBuf {
@@ -55,24 +107,25 @@ impl Installed {
     }
 
     /// Compiles a program of `tests/c` as its authors would.
-    pub(crate) fn compile(&self, name: &str) -> Program {
-        self.build(&sources().join("tests/c").join(name), &["-levs"])
+    pub(crate) fn compile(self: &Arc<Self>, name: &str, how: How) -> Program {
+        self.build(&sources().join("tests/c").join(name), &["-levs"], how)
     }
 
     /// Compiles a program of `tests/c` with the library inside.
-    pub(crate) fn compile_static(&self, name: &str) -> Program {
+    pub(crate) fn compile_static(self: &Arc<Self>, name: &str) -> Program {
         let archive = self.lib().join("libevs.a").display().to_string();
         let mut libraries = vec![archive.as_str()];
         libraries.extend(libevs::NATIVE_LIBS);
-        let program = self.build(&sources().join("tests/c").join(name), &libraries);
+        let program = self.build(&sources().join("tests/c").join(name), &libraries, How::Plain);
         let dynamic = text(Command::new("readelf").arg("-dW").arg(&program.path));
         assert!(!dynamic.contains("libevs"), "{dynamic}");
         program
     }
 
     /// Compiles an installed example.
-    pub(crate) fn compile_example(&self, name: &str) -> Program {
-        self.build(&self.dir.join("usr/share/doc/libevs/examples").join(name), &["-levs"])
+    pub(crate) fn compile_example(self: &Arc<Self>, name: &str) -> Program {
+        let source = self.dir.join("usr/share/doc/libevs/examples").join(name);
+        self.build(&source, &["-levs"], How::Plain)
     }
 
     /// Compiles without output.
@@ -97,13 +150,19 @@ impl Installed {
         text(command.args(args).arg("libevs")).trim().to_owned()
     }
 
-    fn build(&self, source: &Path, libraries: &[&str]) -> Program {
-        let path = self.dir.join(source.file_stem().expect("a source has a name"));
-        let mut command = Command::new("gcc");
-        command.args(WARNINGS).args(["-std=c99", "-D_GNU_SOURCE", "-g", "-O1", "-pthread"]);
+    fn build(self: &Arc<Self>, source: &Path, libraries: &[&str], how: How) -> Program {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let stem = source.file_stem().expect("a source has a name").to_string_lossy();
+        let path = self.dir.join(format!("{stem}-{count}"));
+        let is_cpp = source.extension().is_some_and(|extension| extension == "cpp");
+        let (compiler, standard) = if is_cpp { ("g++", "-std=c++11") } else { ("gcc", "-std=c99") };
+        let mut command = Command::new(compiler);
+        command.args(WARNINGS).args([standard, "-D_GNU_SOURCE", "-g", "-O1", "-pthread"]);
+        command.args(how.flags());
         command.arg("-I").arg(self.dir.join("usr/include")).arg("-o").arg(&path).arg(source);
         text(command.arg("-L").arg(self.lib()).args(libraries));
-        Program { path, library_path: self.lib(), under_valgrind: false }
+        Program { path, tree: Arc::clone(self), how }
     }
 }
 
@@ -114,47 +173,53 @@ impl Drop for Installed {
 }
 
 impl Program {
-    /// The same, run under valgrind: an error or a leak makes it fail.
-    pub(crate) fn under_valgrind(self) -> Self {
-        Self { under_valgrind: true, ..self }
-    }
-
     fn command(&self) -> Command {
-        let mut command = if self.under_valgrind {
+        let mut command = if self.how == How::Valgrind {
             let mut command = Command::new("valgrind");
             command.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
             command.args(["--show-leak-kinds=definite,indirect,possible"]);
             command.args(["--errors-for-leak-kinds=definite,indirect,possible"]);
+            command.args([
+                "--fair-sched=yes",
+                "--child-silent-after-fork=yes",
+                "--max-threads=1200",
+            ]);
             command.arg(&self.path);
             command
         } else {
             Command::new(&self.path)
         };
-        command.env("LD_LIBRARY_PATH", &self.library_path).env_remove("EVS_SOCKET");
+        command.env("LD_LIBRARY_PATH", self.tree.lib()).env_remove("EVS_SOCKET");
+        command.env("EVS_TEST_PERCENT", self.how.percent());
         command
     }
 }
 
+/// Where a program runs: beside daemons that it controls, perhaps in a network that can be cut.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    // In this order: the daemons go before their network.
+    pub(crate) cluster: Cluster,
+    pub(crate) network: Option<Network>,
+}
+
 /// Runs a program to its end beside a cluster. It must succeed, and say that it has checked
 /// something.
-pub(crate) fn run(program: &Program, mut cluster: Option<Cluster>) {
+pub(crate) fn run(program: &Program, mut stage: Stage) {
     let mut command = program.command();
-    match &cluster {
-        Some(cluster) => {
-            command.env("EVS_TEST_DIR", cluster.dir()).env("EVS_SOCKET", cluster.socket(1));
-        }
-        None => {
-            command.env("EVS_SOCKET", program.library_path.join("nobody-listens-here"));
-        }
-    }
+    command.env("EVS_TEST_DIR", stage.cluster.dir());
+    command.env("EVS_SOCKET", stage.cluster.socket(1));
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut child = child.expect("the program runs");
-    let said = serve(&mut child, cluster.as_mut()).expect("the program is served");
+    let said = serve(&mut child, &mut stage).expect("the program is served");
     let status = child.wait().expect("the program ends");
     assert!(status.success(), "{}: {status}\n{said}", program.path.display());
     let checks = said.lines().last().and_then(|line| line.strip_suffix(" checks passed"));
     let checks: u32 = checks.and_then(|count| count.parse().ok()).unwrap_or(0);
     assert!(checks > 0, "{} checked nothing:\n{said}", program.path.display());
+    for line in said.lines().filter(|line| !line.starts_with("control: ")) {
+        println!("{line}");
+    }
 }
 
 /// Runs a program once on each socket, all at the same time, and returns what each printed.
@@ -172,6 +237,64 @@ pub(crate) fn run_together(program: &Program, sockets: &[PathBuf], args: &[&str]
     })
 }
 
+/// A program that is talked to.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    said: String,
+}
+
+impl Talk {
+    /// Runs a program at a daemon.
+    pub(crate) fn start(program: &Program, socket: &Path, args: &[&str]) -> Self {
+        // Lines are read as they are said; and a wait that is in vain ends.
+        let mut command = Command::new("timeout");
+        command.args(["60", "stdbuf", "-oL"]).arg(&program.path).args(args);
+        command.env("LD_LIBRARY_PATH", program.tree.lib()).env("EVS_SOCKET", socket);
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = spawned.expect("the program runs");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        Self { input: child.stdin.take(), child, output, said: String::new() }
+    }
+
+    /// Tells it a line.
+    pub(crate) fn tell(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("not yet finished");
+        writeln!(input, "{line}").expect("it listens");
+    }
+
+    /// Waits until it says this line.
+    #[track_caller]
+    pub(crate) fn until(&mut self, wanted: &str) {
+        let said = self.said.len();
+        loop {
+            let before = self.said.len();
+            let read = self.output.read_line(&mut self.said).expect("text");
+            assert!(read > 0, "it never says {wanted:?} but\n{}", &self.said[said..]);
+            if self.said[before..].trim_end() == wanted {
+                return;
+            }
+        }
+    }
+
+    /// Closes its input and waits for its end.
+    #[track_caller]
+    pub(crate) fn finish(mut self) {
+        drop(self.input.take());
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}\n{}", self.said);
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// The messages in what the example printed.
 pub(crate) fn messages(history: &str) -> Vec<&str> {
     history.lines().filter(|line| line.starts_with("message ")).collect()
@@ -186,7 +309,7 @@ pub(crate) fn text(command: &mut Command) -> String {
 }
 
 /// Does what the program asks for, until it closes its output. Returns everything that it printed.
-fn serve(child: &mut Child, mut cluster: Option<&mut Cluster>) -> anyhow::Result<String> {
+fn serve(child: &mut Child, stage: &mut Stage) -> anyhow::Result<String> {
     let mut input = child.stdin.take().context("piped")?;
     let output = BufReader::new(child.stdout.take().context("piped")?);
     let mut said = String::new();
@@ -195,17 +318,17 @@ fn serve(child: &mut Child, mut cluster: Option<&mut Cluster>) -> anyhow::Result
         said.push_str(&line);
         said.push('\n');
         if let Some(task) = line.strip_prefix("control: ") {
-            let cluster = cluster.as_deref_mut().context("there is no cluster")?;
-            control(cluster, task).with_context(|| format!("{task}, after\n{said}"))?;
+            control(stage, task).with_context(|| format!("{task}, after\n{said}"))?;
             input.write_all(b"ok\n")?;
         }
     }
     Ok(said)
 }
 
-fn control(cluster: &mut Cluster, task: &str) -> anyhow::Result<()> {
+fn control(stage: &mut Stage, task: &str) -> anyhow::Result<()> {
     use rustix::process::Signal;
 
+    let Stage { cluster, network } = stage;
     let mut words = task.split(' ');
     let verb = words.next().unwrap_or("");
     let nodes = words.map(str::parse).collect::<Result<Vec<u32>, _>>()?;
@@ -218,9 +341,15 @@ fn control(cluster: &mut Cluster, task: &str) -> anyhow::Result<()> {
         }
         ("pause", [node]) => cluster.signal(*node, Signal::STOP),
         ("resume", [node]) => cluster.signal(*node, Signal::CONT),
+        ("unplug", [node]) => network_of(network)?.unplug(u8::try_from(*node)?),
+        ("plug", [node]) => network_of(network)?.plug(u8::try_from(*node)?),
         ("members", nodes) => cluster.until_members(nodes),
         _ => bail!("unknown task"),
     }
+}
+
+fn network_of(network: &Option<Network>) -> anyhow::Result<&Network> {
+    network.as_ref().context("on loopback there is no plug")
 }
 
 /// The static library, built as this test was.

@@ -1,4 +1,7 @@
-/* R11, R14, R15, R17 to R19, R61 to R63 on three nodes. */
+/*
+ * evs_membership_get: R61, R62, R63, R64; and the changes of three nodes, as the callbacks and the
+ * call tell them: R11, R14, R15, R17, R18, R19, R20.
+ */
 #include "check.h"
 
 #define CALLS_MAX 16
@@ -96,10 +99,12 @@ int main(void)
     evs_handle_t handle, late;
     unsigned int list[3] = {0, 0, 0}, local;
     size_t entries;
+    double start;
 
     begin();
     use_node(1);
     OK(evs_initialize(&handle, &callbacks));
+    CHECK_EQ(evs_membership_get(handle, &local, list, NULL), CS_ERR_INVALID_PARAM); /* R64 */
 
     /* Before the first event, what it will bring. */
     entries = 3;
@@ -131,9 +136,11 @@ int main(void)
     CHECK_EQ(entries, 3);
     CHECK_EQ(list[2], 3);
 
-    /* R14: a member dies. */
+    /* R14, R20: a member dies; a few detection times (500 ms) later everybody knows. */
     control("kill 3");
+    start = now();
     dispatch_change(handle, "12 -3 +", "12 - +", &ring);
+    CHECK(now() - start < 5);
 
     /* R15: it returns. */
     control("start 3");
@@ -155,6 +162,10 @@ int main(void)
     count = 0;
     OK(evs_dispatch(handle, CS_DISPATCH_ALL));
     CHECK_EQ(count, 0);
+    control("kill 1");
+    CHECK_EQ(evs_dispatch(handle, CS_DISPATCH_BLOCKING), CS_ERR_LIBRARY);
+    CHECK_EQ(evs_membership_get(handle, &local, list, &entries), CS_ERR_LIBRARY);
     OK(evs_finalize(handle));
+    CHECK_EQ(evs_membership_get(handle, &local, list, &entries), CS_ERR_BAD_HANDLE);
     return passed();
 }

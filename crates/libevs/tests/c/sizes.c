@@ -1,4 +1,4 @@
-/* Messages of every guarantee, shape and size, between two nodes. */
+/* R46, R48, R50 to R53, R60: every guarantee, shape and size, between two nodes. */
 #include "check.h"
 
 #define LIMIT (1u << 20)

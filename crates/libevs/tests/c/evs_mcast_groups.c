@@ -1,4 +1,7 @@
-/* Groups are keys of 32 bytes, counted, and open to every sender. */
+/*
+ * evs_mcast_groups: R36, R40 to R51, R54, R58, R59. Groups are keys of 32 bytes, counted, and open
+ * to every sender.
+ */
 #include "check.h"
 
 #define HANDLES 3
@@ -31,10 +34,62 @@ static void settle(void)
 #define GOT(i, text) CHECK(strcmp(got[i], text) == 0)
 #define CLEAR() memset(got, 0, sizeof got)
 
+/* What is refused, before a byte of it is looked at. */
+static void refusals(evs_handle_t handle, const struct evs_group *many)
+{
+    static struct iovec parts[1025];
+    static char big[(1 << 20) + 1];
+    struct evs_group nobody = group("nobody");
+    struct iovec part = {big, 10};
+    size_t i;
+
+    /* R47 */
+    CHECK_EQ(evs_mcast_groups(handle, (evs_guarantee_t)4, &nobody, 1, &part, 1),
+             CS_ERR_INVALID_PARAM);
+    CHECK_EQ(evs_mcast_groups(handle, (evs_guarantee_t)77, &nobody, 1, &part, 1),
+             CS_ERR_INVALID_PARAM);
+
+    /* R49 */
+    CHECK_EQ(evs_mcast_groups(handle, EVS_TYPE_AGREED, NULL, 1, &part, 1), CS_ERR_INVALID_PARAM);
+    CHECK_EQ(evs_mcast_groups(handle, EVS_TYPE_AGREED, &nobody, 1, NULL, 1),
+             CS_ERR_INVALID_PARAM);
+    part.iov_base = NULL;
+    CHECK_EQ(evs_mcast_groups(handle, EVS_TYPE_AGREED, &nobody, 1, &part, 1),
+             CS_ERR_INVALID_PARAM);
+
+    /* R51: up to IOV_MAX; R46: each guarantee; R48, R50: empty parts. */
+    for (i = 0; i < 1025; i++) {
+        parts[i].iov_base = i % 2 ? big : NULL;
+        parts[i].iov_len = i % 2;
+    }
+    CHECK_EQ(evs_mcast_groups(handle, EVS_TYPE_AGREED, &nobody, 1, parts, 1025),
+             CS_ERR_INVALID_PARAM);
+    for (i = 0; i < 4; i++)
+        OK(evs_mcast_groups(handle, (evs_guarantee_t)i, &nobody, 1, parts, 1024));
+    OK(evs_mcast_groups(handle, EVS_TYPE_AGREED, &nobody, 1, NULL, 0));
+
+    /* R54: however it is put together. */
+    part.iov_base = big;
+    part.iov_len = sizeof big;
+    CHECK_EQ(evs_mcast_groups(handle, EVS_TYPE_AGREED, &nobody, 1, &part, 1), CS_ERR_TOO_BIG);
+    part.iov_len = (size_t)-1;
+    CHECK_EQ(evs_mcast_groups(handle, EVS_TYPE_AGREED, &nobody, 1, &part, 1), CS_ERR_TOO_BIG);
+    parts[1].iov_len = (size_t)-1;
+    parts[3].iov_len = 2;
+    CHECK_EQ(evs_mcast_groups(handle, EVS_TYPE_AGREED, &nobody, 1, parts, 4), CS_ERR_TOO_BIG);
+
+    /* R44: up to 1,024 groups. */
+    part.iov_len = 1;
+    OK(evs_mcast_groups(handle, EVS_TYPE_AGREED, many, 1024, &part, 1));
+    CHECK_EQ(evs_mcast_groups(handle, EVS_TYPE_AGREED, many, 1025, &part, 1),
+             CS_ERR_TOO_MANY_GROUPS);
+}
+
 int main(void)
 {
     evs_callbacks_t callbacks = {deliver, NULL};
-    struct evs_group a = group("a"), b = group("b"), zero, full, tail = a, both[2], many[1024];
+    struct evs_group a = group("a"), b = group("b"), zero, full, tail = a, both[2];
+    static struct evs_group many[1025];
     struct iovec part = {(void *)(size_t) "j", 1};
     int i;
 
@@ -136,6 +191,12 @@ int main(void)
     settle();
     GOT(0, "w.");
 
+    for (i = 0; i < 1025; i++)
+        many[i] = group("nobody else's");
+    refusals(handles[0], many);
+    CLEAR();
+    settle();
+    GOT(0, ".");
     for (i = 0; i < HANDLES; i++)
         OK(evs_finalize(handles[i]));
     return passed();

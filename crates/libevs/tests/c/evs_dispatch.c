@@ -1,4 +1,7 @@
-/* The three ways of dispatching, and what callbacks may do. */
+/*
+ * evs_dispatch: R2, R11, R12, R13, R21 to R24, R26, R27, R28, D14: the three ways of dispatching,
+ * and what callbacks may do.
+ */
 #include "check.h"
 
 static unsigned messages, configurations;
@@ -137,6 +140,17 @@ int main(void)
     OK(evs_finalize(others));
     OK(evs_finalize(handle));
 
+    /* R26: at once, with and without something that waits. */
+    handle = open_with(1);
+    CHECK_EQ(evs_dispatch(handle, (cs_dispatch_flags_t)0), CS_ERR_INVALID_PARAM);
+    CHECK_EQ(evs_dispatch(handle, (cs_dispatch_flags_t)4), CS_ERR_INVALID_PARAM);
+    CHECK_EQ(evs_dispatch(handle, (cs_dispatch_flags_t)99), CS_ERR_INVALID_PARAM);
+    CHECK_EQ(messages, 0);
+    OK(evs_dispatch(handle, CS_DISPATCH_ALL));
+    CHECK_EQ(messages, 1);
+    CHECK_EQ(evs_dispatch(handle, (cs_dispatch_flags_t)99), CS_ERR_INVALID_PARAM);
+    OK(evs_finalize(handle));
+
     /* R27 */
     handle = open_with(4);
     deed = NEST;
@@ -181,5 +195,15 @@ int main(void)
         CHECK_EQ(readable(fd, 0), 0);
         OK(evs_finalize(handle));
     }
+
+    /* The daemon stopped before the call, and what waited is delivered first. */
+    handle = open_with(3);
+    control("stop 1");
+    OK(evs_dispatch(handle, CS_DISPATCH_ONE));
+    CHECK_EQ(evs_dispatch(handle, CS_DISPATCH_ALL), CS_ERR_IN_SHUTDOWN);
+    CHECK_EQ(messages, 3);
+    CHECK_EQ(evs_dispatch(handle, CS_DISPATCH_ONE), CS_ERR_IN_SHUTDOWN);
+    CHECK_EQ(evs_dispatch(handle, CS_DISPATCH_BLOCKING), CS_ERR_IN_SHUTDOWN);
+    OK(evs_finalize(handle));
     return passed();
 }

@@ -1,4 +1,4 @@
-/* The extended interface: what its callbacks are told, on three nodes. */
+/* evs_typed_initialize: what its callbacks are told, on three nodes. */
 #include "check.h"
 
 #define CHANGES_MAX 16
@@ -114,11 +114,18 @@ static const struct change *next_change(evs_handle_t handle)
     return &changes[1];
 }
 
+static cs_error_t open_session(evs_handle_t *handle)
+{
+    return evs_typed_initialize(handle, &callbacks, sizeof callbacks, NULL);
+}
+
+#include "strangers.h"
+
 static void initialize_errors(void)
 {
     evs_typed_callbacks_t longer[2];
-    struct evs_version version;
     evs_handle_t handle = 0;
+    char socket[512];
 
     memset(longer, 0, sizeof longer);
     CHECK_EQ(evs_typed_initialize(NULL, &callbacks, sizeof callbacks, NULL),
@@ -126,7 +133,17 @@ static void initialize_errors(void)
     CHECK_EQ(evs_typed_initialize(&handle, &callbacks, 0, NULL), CS_ERR_INVALID_PARAM);
     CHECK_EQ(evs_typed_initialize(&handle, &callbacks, 9, NULL), CS_ERR_INVALID_PARAM);
     CHECK_EQ(evs_typed_initialize(&handle, longer, sizeof longer, NULL), CS_ERR_NOT_SUPPORTED);
+    snprintf(socket, sizeof socket, "%s", getenv("EVS_SOCKET"));
+    setenv("EVS_SOCKET", "/tmp/evs-nobody-listens-here", 1);
+    CHECK_EQ(evs_typed_initialize(&handle, &callbacks, sizeof callbacks, NULL), CS_ERR_TRY_AGAIN);
     CHECK_EQ(handle, 0);
+    CHECK_EQ(refused(1, 1), CS_ERR_ACCESS);
+    CHECK_EQ(refused(2, 99), CS_ERR_VERSION);
+    CHECK_EQ(refused(3, 1), CS_ERR_TRY_AGAIN);
+    CHECK_EQ(answered("no daemon of ours", 17), CS_ERR_LIBRARY);
+    setenv("EVS_SOCKET", socket, 1);
+    CHECK_EQ(as_somebody_else(), CS_ERR_ACCESS);
+    CHECK_EQ(without_descriptors(), CS_ERR_NO_RESOURCES);
 
     /* Without callbacks, and with those of a shorter header, events are consumed. */
     OK(evs_typed_initialize(&handle, NULL, 0, NULL));
@@ -136,14 +153,6 @@ static void initialize_errors(void)
     OK(evs_dispatch(handle, CS_DISPATCH_ONE));
     CHECK_EQ(count, 0);
     OK(evs_finalize(handle));
-
-    CHECK_EQ(evs_version_get(NULL), CS_ERR_INVALID_PARAM);
-    memset(&version, 0xff, sizeof version);
-    OK(evs_version_get(&version));
-    CHECK_EQ(version.interface, EVS_EXT_INTERFACE);
-    CHECK_EQ(version.protocol, 1);
-    CHECK(version.library_major < 100 && version.library_minor < 100);
-    CHECK(version.library_patch < 100);
 }
 
 static void messages_of_each_guarantee(evs_handle_t handle)

@@ -1,0 +1,128 @@
+//! The C interface is shown case by case: each case of its page, each pitfall of a client library,
+//! and each error of each manual page is in a test.
+
+use super::Complaint;
+use super::tree::{File, Tree};
+
+const PAGE: &str = "docs/c-interface.md";
+
+/// How many cases there are.
+const CASES: usize = 64;
+
+/// The pitfalls of the original's client library and of daemons' dealings with theirs.
+const PITFALLS: [usize; 12] = [6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20];
+
+/// The C programs, and what runs them.
+const PROGRAMS: &str = "crates/libevs/tests/";
+
+/// The sources of the manual pages.
+const MANUAL: &str = "crates/libevs/man/";
+
+const DECISIONS: &str = "docs/decisions/";
+
+pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
+    let Some(page) = tree.file(PAGE) else { return Vec::new() };
+    let mut complaints = Vec::new();
+    for case in (1..=CASES).map(|number| format!("R{number}")) {
+        if !page.text.contains(&format!("| {case} |")) {
+            complaints.push(page.complain(0, format!("has no {case}")));
+        }
+        let places = |file: &&File| [PROGRAMS, DECISIONS].iter().any(|p| file.path.starts_with(p));
+        if !tree.files.iter().filter(places).any(|file| names(file, &case)) {
+            complaints.push(page.complain(0, format!("no program and no decision names {case}")));
+        }
+    }
+    for pitfall in PITFALLS.map(|number| format!("D{number}")) {
+        let is_test = |file: &&File| file.path.contains("/tests/");
+        if !tree.files.iter().filter(is_test).any(|file| names(file, &pitfall)) {
+            complaints.push(page.complain(0, format!("no test names {pitfall}")));
+        }
+    }
+    let pages = tree.with_extension("md").filter(|file| file.path.starts_with(MANUAL));
+    complaints.extend(pages.flat_map(|page| errors_without_test(page, tree)));
+    complaints
+}
+
+/// Whether a file names a case, as a word of its own.
+fn names(file: &File, case: &str) -> bool {
+    file.text.split(|c: char| !c.is_alphanumeric()).any(|word| word == case)
+}
+
+/// The errors of a function's page that no program asks for: its own program anywhere, any other in
+/// one statement with a call of the function.
+fn errors_without_test(page: &File, tree: &Tree) -> Vec<Complaint> {
+    let name = page.path.strip_prefix(MANUAL).and_then(|file| file.strip_suffix(".3.md"));
+    let Some(function) = name else { return Vec::new() };
+    let own = format!("{PROGRAMS}c/{function}.c");
+    let call = format!("{function}(");
+    let programs: Vec<_> = tree.with_extension("c").collect();
+    let is_tested = |error: &str| {
+        programs.iter().filter(|file| file.path.starts_with(PROGRAMS)).any(|file| {
+            let mut statements = file.text.split(';');
+            let has = |text: &str| text.split(|c| !is_of_name(c)).any(|word| word == error);
+            statements.any(|text| has(text) && (file.path == own || text.contains(&call)))
+        })
+    };
+    let mut complaints = Vec::new();
+    for (number, line) in page.lines() {
+        let error = match line {
+            "{{bad-handle}}" => "CS_ERR_BAD_HANDLE",
+            "{{over}}" => "CS_ERR_LIBRARY",
+            _ => match line.strip_prefix("| `").and_then(|rest| rest.split('`').next()) {
+                Some(error) => error,
+                None => continue,
+            },
+        };
+        if !is_tested(error) {
+            complaints.push(page.complain(number, format!("no program sees {error}")));
+        }
+    }
+    complaints
+}
+
+const fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, text: &str) -> File {
+        File { path: path.into(), text: text.into() }
+    }
+
+    fn told(files: Vec<File>) -> Vec<String> {
+        check(&Tree { files }).into_iter().map(|complaint| complaint.what).collect()
+    }
+
+    fn whole() -> Vec<File> {
+        let rows: String = (1..=CASES).map(|n| format!("| R{n} | x | y |\n")).collect();
+        let cases: String = (1..=CASES).map(|n| format!("R{n}, ")).collect();
+        let pitfalls: String = PITFALLS.map(|n| format!("D{n} ")).concat();
+        vec![
+            file(PAGE, &rows),
+            file("crates/libevs/tests/c/all.c", &format!("/* {cases} {pitfalls} */")),
+        ]
+    }
+
+    #[test]
+    fn a_case_and_a_pitfall_have_tests() {
+        assert!(told(whole()).is_empty());
+        let mut files = whole();
+        files[1].text = files[1].text.replace("R33, ", "R333, ").replace("D20 ", "");
+        let wanted = ["no program and no decision names R33", "no test names D20"];
+        assert_eq!(told(files), wanted);
+    }
+
+    #[test]
+    fn an_error_of_a_page_is_seen_by_a_program() {
+        let page = "| `CS_ERR_TIMEOUT` | late | wait |\n{{bad-handle}}\n{{over}}\n";
+        let mut files = whole();
+        files.push(file("crates/libevs/man/evs_join.3.md", page));
+        files.push(file("crates/libevs/tests/c/evs_join.c", "CHECK(CS_ERR_BAD_HANDLE);"));
+        let other = "CHECK_EQ(evs_leave(), CS_ERR_TIMEOUT); CHECK_EQ(evs_join(), CS_ERR_LIBRARY);";
+        files.push(file("crates/libevs/tests/c/other.c", other));
+        assert_eq!(told(files), ["no program sees CS_ERR_TIMEOUT"]);
+    }
+}
