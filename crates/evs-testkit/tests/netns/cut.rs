@@ -92,6 +92,9 @@ fn a_cut_of_one_direction_settles() -> Result<()> {
         println!("one direction cut: settled after {took:?}");
         ensure!(took <= bound(DETECTION), "LIVE-3: it took {took:?}");
         assert_few_configurations(scene, begin)?;
+        // P34: both logs name the path and its direction.
+        scene.cluster.until_logged(3, &["peer not heard: silent", "peer=2/"])?;
+        scene.cluster.until_logged(2, &["it says that it does not hear this node", "peer=3/"])?;
         scene.assert_calm(&[1, 2, 3], 8 * DETECTION)?;
         scene.until_traffic(&[1, 2], 50)?;
         scene.until_traffic(&[3], 50)?;
