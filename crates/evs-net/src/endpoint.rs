@@ -252,6 +252,13 @@ impl Endpoint {
         self.outputs.pop_front()
     }
 
+    /// How many things are held that come and go: incarnations of peers, challenges, and what is to
+    /// be done. For tests and the simulator.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.outputs.len() + self.reach.held()
+    }
+
     /// Counters since the start.
     #[must_use]
     pub const fn stats(&self) -> &EndpointStats {

@@ -294,6 +294,13 @@ impl Reach {
         }
     }
 
+    /// How many incarnations, challenges and actions are held.
+    pub(crate) fn held(&self) -> usize {
+        let peers = self.peers.iter().chain([&self.double]);
+        let incarnations = peers.flat_map(|peer| peer.current.iter().chain(&peer.candidate));
+        incarnations.count() + self.challenges.len() + self.actions.len() + self.heard.len()
+    }
+
     /// How long the longest hold-down still lasts.
     pub(crate) fn held_down_for(&self) -> Duration {
         let sessions = self.peers.iter().filter(|peer| !peer.up).filter_map(|p| p.current.as_ref());

@@ -167,6 +167,12 @@ impl World {
         self.nodes[self.index(id)].machine.as_ref().map(|machine| &machine.service)
     }
 
+    /// A node's end of the network; nothing if it is down.
+    #[must_use]
+    pub fn endpoint(&self, id: u32) -> Option<&Endpoint> {
+        self.nodes[self.index(id)].machine.as_ref().map(|machine| &machine.endpoint)
+    }
+
     /// Stops all nodes, gives them new disks and starts them with all counters at nothing: what a
     /// counter at its end asks for, and the end of what is refused.
     pub fn renew(&mut self) {
