@@ -114,6 +114,9 @@ defects! {
         /// When the ring breaks, messages past a gap are delivered from any sender
         /// (`docs/protocol.md` §2, P43).
         PastGapFromAnyone,
+        /// What a sequence number stands for is fixed when it is sent after the token, not when it
+        /// is reserved (`docs/protocol.md` §4).
+        FilledLater,
         /// A token that was used is used again when its copy comes.
         DuplicateToken,
         /// A token of a ring that is gone is used.

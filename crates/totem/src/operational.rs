@@ -9,6 +9,7 @@
 
 mod growth;
 mod holding;
+mod late;
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -436,7 +437,7 @@ impl Operational {
         sent.backlog = u32::try_from(cx.backlog.len()).unwrap_or(u32::MAX);
         flow::contribute(token, sent);
         self.contribution = sent;
-        late
+        if defect!(FilledLater) { late::filled_later(&late) } else { late }
     }
 
     /// The aru is lowered by whoever has received less, and raised only by whoever lowered it.

@@ -17,13 +17,13 @@ fn p49_nothing_is_left_behind_by_ten_thousand_changes() {
     let detection = Duration::from_millis(50);
     let mut script = Script::warm(Options { detection, ..Options::fair(1, 3) });
     let mut early = Residue::default();
-    for change in 0..10_000 {
+    for change in 0..10_000_u32 {
         script.send(1, Agreed, 2).send_one(2, Safe, 3_000).send(3, Unordered, 1);
-        let groups = &World::groups()[change % 5..];
+        let groups = &World::groups()[change as usize % 5..];
         let session = script.world().connect(1).expect("it is in a ring");
         script.world().join(session, groups);
         script.world().run_for(300 * US);
-        let other = 2 + change as u32 / 4 % 2;
+        let other = 2 + change / 4 % 2;
         match change % 4 {
             0 | 1 => script.crash(other).start(other),
             2 => script.leave(other).until(5 * D, |world| !world.is_up(other)).start(other),
