@@ -6,10 +6,11 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cargo::{self, cargo};
 use crate::steps::{self, Step};
-use crate::{debian, install, tidy};
+use crate::{debian, install, mutate, tidy};
 
-/// How many seeds the simulator runs in the full gate, and in the inner loop.
-const SEEDS_CI: &str = "500";
+/// How many seeds the simulator runs in the full gate, and in the inner loop. The former are enough
+/// for the simulator to demand that they meet every state, packet and change of state.
+const SEEDS_CI: &str = "2000";
 const SEEDS_QUICK: &str = "100";
 
 /// The async client is compiled only on demand; the gates always demand it.
@@ -26,6 +27,7 @@ pub(crate) fn ci(only: Option<&str>) -> ExitCode {
         Step::new("tests", tests),
         Step::new("doc tests", doc_tests),
         Step::new("simulation", || sim(&["--runs", SEEDS_CI])),
+        Step::new("mutations", || mutate::run(&mutate::Options::quick())),
         Step::new("c library", abi),
         Step::new("installed tree", installed_tree),
         Step::new("network namespaces", netns),

@@ -273,7 +273,8 @@ fn last_configuration(view: &View) -> Option<Nanos> {
 const fn quiet_time(nodes: u32) -> Nanos {
     const SECOND: Nanos = 1_000_000_000;
     match nodes {
-        0..=16 => 30 * SECOND,
+        0..=7 => 30 * SECOND,
+        8..=16 => 10 * SECOND,
         17..=48 => 3 * SECOND,
         _ => SECOND,
     }
