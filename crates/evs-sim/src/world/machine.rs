@@ -172,9 +172,9 @@ impl Node {
 
     /// How a trace line shows this node.
     pub(super) fn shown(&self) -> Shown {
-        let node = self.id.get();
+        let node = self.id.to_string();
         let Some(machine) = &self.machine else {
-            return Shown { node, state: String::from("down"), ring: String::new() };
+            return Shown { node, state: String::from("down"), ..Shown::default() };
         };
         let ring = machine.service.ring();
         let mut state = ring.state().to_string();
@@ -182,8 +182,11 @@ impl Node {
             state.insert(0, '(');
             state.push(')');
         }
+        let Some(id) = ring.ring_id() else {
+            return Shown { node, state, ..Shown::default() };
+        };
         let (aru, seq) = ring.progress();
-        let ring = ring.ring_id().map_or_else(String::new, |id| format!("{id} {aru}/{seq}"));
-        Shown { node, state, ring }
+        let (aru, seq) = (aru.to_string(), seq.to_string());
+        Shown { node, state, ring: id.to_string(), aru, seq }
     }
 }

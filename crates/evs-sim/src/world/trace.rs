@@ -13,15 +13,23 @@ pub(super) struct Trace {
 }
 
 /// The state of a node, as every line shows it.
+#[derive(Default)]
 pub(super) struct Shown {
-    pub(super) node: u32,
+    pub(super) node: String,
     pub(super) state: String,
     pub(super) ring: String,
+    pub(super) aru: String,
+    pub(super) seq: String,
 }
 
 impl Trace {
     pub(super) fn new(lines: Option<Box<dyn Write>>) -> Self {
-        Self { hash: FNV_OFFSET, lines }
+        let mut trace = Self { hash: FNV_OFFSET, lines };
+        let text = |text: &str| text.to_owned();
+        let (node, state, ring) = (text("node"), text("state"), text("ring"));
+        let shown = Shown { node, state, ring, aru: text("aru"), seq: text("seq") };
+        trace.write(&"time (ms)", &shown, &"what");
+        trace
     }
 
     pub(super) const fn hash(&self) -> u64 {
@@ -51,16 +59,69 @@ impl Trace {
 
     /// One line about a node. Call only if [`Trace::is_shown`], which saves the formatting.
     pub(super) fn line(&mut self, now: Nanos, shown: Option<Shown>, what: &dyn fmt::Display) {
+        let time = format_args!("{}.{:03}", now / 1_000_000, now / 1_000 % 1_000).to_string();
+        let nobody = || Shown { node: String::from("-"), ..Shown::default() };
+        self.write(&time, &shown.unwrap_or_else(nobody), what);
+    }
+
+    /// Columns are as wide as numbers near 2^32 are; those near the end of 64 bits push the rest.
+    fn write(&mut self, time: &dyn fmt::Display, shown: &Shown, what: &dyn fmt::Display) {
         let Some(out) = &mut self.lines else { return };
-        let (ms, us) = (now / 1_000_000, now / 1_000 % 1_000);
-        let (node, state, ring) = match &shown {
-            Some(shown) => (shown.node.to_string(), shown.state.as_str(), shown.ring.as_str()),
-            None => (String::from("-"), "", ""),
-        };
+        let Shown { node, state, ring, aru, seq } = shown;
         // A trace that nobody reads any more is no reason to stop the run.
-        let _ = writeln!(out, "{ms:>7}.{us:03} {node:>3} {state:<11} {ring:<18} {what}");
+        let _ = writeln!(
+            out,
+            "{time:>11} {node:>4} {state:<13} {ring:<19} {aru:>10} {seq:>10}  {what}"
+        );
     }
 }
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::super::{Options, World};
+    use super::*;
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Page(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.borrow_mut().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_event_is_one_aligned_line() {
+        let page = Page::default();
+        let mut world = World::new(Options::fair(1, 3), Some(Box::new(page.clone())));
+        world.start_all();
+        world.run_for(1_000_000_000);
+        world.pause(2);
+        world.crash(3);
+        world.run_for(1_000_000_000);
+        let text = String::from_utf8(page.0.take()).expect("text");
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() > 100 && lines[0].ends_with("  what"), "{}", lines[0]);
+        let whats = lines[0].len() - "what".len();
+        let starts = [12, 17, 31, 51, 62];
+        for line in &lines {
+            assert!(starts.iter().all(|at| line.as_bytes()[at - 1] == b' '), "{line}");
+            assert!(line[..whats].ends_with("  ") && !line[whats..].starts_with(' '), "{line}");
+        }
+        for shown in [" gather ", " operational ", " (operational) "] {
+            assert!(text.contains(shown), "no line shows{shown}");
+        }
+    }
+}
