@@ -25,6 +25,12 @@ pub(crate) const SONAME: &str = "libevs.so.4";
 pub(crate) const NATIVE_LIBS: [&str; 7] =
     ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
 
+/// The same for programs that contain the library: the part of the compiler's runtime that unwinds
+/// the stack is there as an archive too, and a program that is static altogether can use only that.
+pub(crate) fn private_libs() -> String {
+    NATIVE_LIBS.join(" ").replace("-lgcc_s", "-lgcc_eh")
+}
+
 /// Makes `libevs.so.4` in a directory, and the link `libevs.so` to it.
 ///
 /// # Errors
@@ -91,7 +97,7 @@ fn pkg_config(prefix: &Path) -> Result<String> {
     Ok(text
         .replace("@prefix@", &prefix.display().to_string())
         .replace("@version@", env!("CARGO_PKG_VERSION"))
-        .replace("@native@", &NATIVE_LIBS.join(" ")))
+        .replace("@native@", &private_libs()))
 }
 
 /// A file of the crate.

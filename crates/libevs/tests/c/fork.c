@@ -39,6 +39,7 @@ int main(void)
     evs_handle_t handle, own;
     pid_t child;
     int fd, pipes[2];
+    char byte;
 
     begin();
     here = group("here");
@@ -54,13 +55,28 @@ int main(void)
     await(child);
     OK(evs_finalize(handle));
 
+    /* It becomes a daemon: the process that opened the session is gone. */
+    CHECK_EQ(pipe(pipes), 0);
+    child = fork();
+    if (child == 0) {
+        OK(evs_initialize(&handle, &callbacks));
+        CHECK_EQ(daemon(1, 1), 0);
+        use(handle);
+        OK(evs_finalize(handle));
+        CHECK_EQ(write(pipes[1], "x", 1), 1);
+        _exit(0);
+    }
+    await(child);
+    CHECK_EQ(close(pipes[1]), 0);
+    CHECK_EQ(read(pipes[0], &byte, 1), 1);
+    CHECK_EQ(close(pipes[0]), 0);
+
     /* The parent finalizes its copy first: that does not disturb the child. */
     OK(evs_initialize(&handle, &callbacks));
     OK(evs_dispatch(handle, CS_DISPATCH_ALL));
     CHECK_EQ(pipe(pipes), 0);
     child = fork();
     if (child == 0) {
-        char byte;
         CHECK_EQ(read(pipes[0], &byte, 1), 1);
         OK(evs_fd_get(handle, &fd));
         CHECK_EQ(readable(fd, 0), 0);

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
 use anyhow::{Context as _, bail};
-use evs_testkit::Cluster;
 use evs_testkit::netns::Network;
+use evs_testkit::{Cluster, until};
 
 use crate::libevs;
 
@@ -111,14 +111,14 @@ impl Installed {
         self.build(&sources().join("tests/c").join(name), &["-levs"], how)
     }
 
-    /// Compiles a program of `tests/c` with the library inside.
+    /// Compiles a program of `tests/c` that needs no shared library at all, with the words of
+    /// pkg-config.
     pub(crate) fn compile_static(self: &Arc<Self>, name: &str) -> Program {
-        let archive = self.lib().join("libevs.a").display().to_string();
-        let mut libraries = vec![archive.as_str()];
-        libraries.extend(libevs::NATIVE_LIBS);
-        let program = self.build(&sources().join("tests/c").join(name), &libraries, How::Plain);
+        let words = self.pkg_config(&["--static", "--cflags", "--libs"]);
+        let words: Vec<_> = ["-static"].into_iter().chain(words.split(' ')).collect();
+        let program = self.build(&sources().join("tests/c").join(name), &words, How::Plain);
         let dynamic = text(Command::new("readelf").arg("-dW").arg(&program.path));
-        assert!(!dynamic.contains("libevs"), "{dynamic}");
+        assert!(dynamic.contains("no dynamic section"), "{dynamic}");
         program
     }
 
@@ -339,13 +339,27 @@ fn control(stage: &mut Stage, task: &str) -> anyhow::Result<()> {
             cluster.start_node(*node)?;
             cluster.until_open(*node)
         }
-        ("pause", [node]) => cluster.signal(*node, Signal::STOP),
+        ("pause", [node]) => {
+            cluster.signal(*node, Signal::STOP)?;
+            let pid = cluster.pid(*node).context("it runs")?;
+            until("the daemon stands still", || stands_still(pid).then_some(()))
+        }
         ("resume", [node]) => cluster.signal(*node, Signal::CONT),
         ("unplug", [node]) => network_of(network)?.unplug(u8::try_from(*node)?),
         ("plug", [node]) => network_of(network)?.plug(u8::try_from(*node)?),
         ("members", nodes) => cluster.until_members(nodes),
         _ => bail!("unknown task"),
     }
+}
+
+/// Whether no thread of a process runs any more: a signal takes a moment to reach them.
+fn stands_still(pid: u32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    tasks.flatten().all(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // After the name, which may hold anything.
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+    })
 }
 
 fn network_of(network: &Option<Network>) -> anyhow::Result<&Network> {
