@@ -5,9 +5,12 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use evs::{Closed, Configuration, DisconnectReason, Event, Members};
+use evs::{ChangeReason, Closed, Configuration, DisconnectReason, Event, Members};
+use evs_ipc::Explained;
 use evs_model::ConfigurationChange;
-use support::{Daemon, Peer, encoded, members, message, regular, ring, seq_of, write_all};
+use support::{
+    Daemon, Peer, encoded, members, message, processor, regular, ring, seq_of, write_all,
+};
 
 fn connected() -> (evs::Client, Peer) {
     let (client, peer) = Daemon::listen().connect();
@@ -86,6 +89,17 @@ fn bytes_that_are_no_event_end_the_stream_with_a_reason() {
         assert_eq!(client.recv(), malformed);
         assert_eq!(client.recv(), Err(Closed));
     }
+}
+
+#[test]
+fn a_configuration_comes_with_its_reason_and_the_first_with_none() {
+    let daemon = Daemon::listen();
+    let (client, peer) = daemon.connect();
+    assert!(matches!(client.recv(), Ok(Event::Regular { reason: ChangeReason::Begin, .. })));
+    let reason = ChangeReason::PathLost(processor(1), processor(3));
+    peer.deliver(&Explained { event: &regular(2, &[1, 2]), reason });
+    let Ok(Event::Regular { reason: told, .. }) = client.recv() else { panic!("regular") };
+    assert_eq!(told, reason);
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl Peer {
         write_all(&self.control, &all[fits..]);
     }
 
-    pub(crate) fn deliver(&self, event: &Event) {
+    pub(crate) fn deliver(&self, event: &impl EncodeFrame) {
         write_all(&self.events, &encoded(event));
     }
 
