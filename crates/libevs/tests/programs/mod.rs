@@ -262,7 +262,8 @@ impl Talk {
     /// Tells it a line.
     pub(crate) fn tell(&mut self, line: &str) {
         let input = self.input.as_mut().expect("not yet finished");
-        writeln!(input, "{line}").expect("it listens");
+        // In one piece: a program may take what a read brings for a line.
+        input.write_all(format!("{line}\n").as_bytes()).expect("it listens");
     }
 
     /// Waits until it says this line.
