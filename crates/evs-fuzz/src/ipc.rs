@@ -5,10 +5,10 @@
 //! Input: direction, limit and cut (a byte each), then the stream.
 
 use evs_ipc::{
-    ClientFrame, EncodeFrame, FrameReader, HELLO_FRAME_BYTES_MAX, SERVER_FRAME_BYTES_MAX,
-    ServerFrame, client_frame_bytes_max, decode_event,
+    ClientFrame, EncodeFrame, Explained, FrameReader, HELLO_FRAME_BYTES_MAX,
+    SERVER_FRAME_BYTES_MAX, ServerFrame, client_frame_bytes_max, decode_event, decode_explained,
 };
-use evs_model::{ConfigurationChange, Event};
+use evs_model::{ChangeReason, ConfigurationChange, Event};
 
 use crate::input::Input;
 use crate::{Seen, Target, seeds, seen};
@@ -35,12 +35,14 @@ fn landmarks() -> Vec<String> {
         "no frame",
         "unknown frame",
         "ends inside a frame",
+        "configuration with its reason",
     ])
 }
 
 const NO_FRAME: usize = 14;
 const UNKNOWN_FRAME: usize = 15;
 const INSIDE: usize = 16;
+const EXPLAINED: usize = 17;
 
 fn run(input: &[u8]) -> Seen {
     let mut input = Input::new(input);
@@ -137,7 +139,10 @@ fn decode(direction: Direction, frame: evs_ipc::Frame, seen: &mut Seen) -> Strin
             assert_eq!(ServerFrame::decode(encode(&decoded)).as_ref(), Ok(&decoded));
             format!("{decoded:?}")
         }),
-        Direction::Events => decode_event(frame).map(|decoded| {
+        Direction::Events => decode_explained(frame).map(|(decoded, reason)| {
+            if reason != ChangeReason::Begin {
+                seen.mark(EXPLAINED);
+            }
             seen.mark(match decoded {
                 Event::Configuration(ConfigurationChange::Regular { .. }) => 10,
                 Event::Configuration(ConfigurationChange::Transitional { .. }) => 11,
@@ -145,7 +150,10 @@ fn decode(direction: Direction, frame: evs_ipc::Frame, seen: &mut Seen) -> Strin
                 Event::Disconnected(_) => 13,
             });
             assert_eq!(decode_event(encode(&decoded)).as_ref(), Ok(&decoded));
-            format!("{decoded:?}")
+            let text = format!("{decoded:?} {reason}");
+            let explained = encode(&Explained { event: &decoded, reason });
+            assert_eq!(decode_explained(explained), Ok((decoded, reason)));
+            text
         }),
     };
     decoded.unwrap_or_else(|error| {

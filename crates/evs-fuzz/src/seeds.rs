@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use evs_ipc::{ClientFrame, EncodeFrame, Outcome, Refusal, ServerFrame, Welcome};
+use evs_ipc::{ClientFrame, EncodeFrame, Explained, Outcome, Refusal, ServerFrame, Welcome};
 use evs_model::{
-    ClientId, ConfigurationChange, DisconnectReason, Event, Groups, Guarantee, Instant, Members,
-    Message, MessageId, NodeId, Processor, RingId,
+    ChangeReason, ClientId, ConfigurationChange, DisconnectReason, Event, Groups, Guarantee,
+    Instant, Members, Message, MessageId, NodeId, Processor, RingId,
 };
 use evs_net::ClusterKey;
 use evs_node::Store;
@@ -131,7 +131,17 @@ pub(crate) fn streams() -> Seeds {
         }),
         Event::Disconnected(DisconnectReason::Shutdown),
     ];
+    let reasons = [
+        ChangeReason::TokenLost,
+        ChangeReason::PathLost(processor(1), processor(2)),
+        ChangeReason::MemberLeft(processor(2)),
+        ChangeReason::MemberAsked(processor(2)),
+        ChangeReason::Growth(processor(3)),
+        ChangeReason::OutOfRange,
+    ];
+    let explained = reasons.map(|reason| Explained { event: &events[1], reason });
     vec![
+        ("explained".to_owned(), stream(2, &explained)),
         ("to-daemon".to_owned(), stream(0, &to_daemon)),
         ("control".to_owned(), stream(1, &control)),
         ("events".to_owned(), stream(2, &events)),
