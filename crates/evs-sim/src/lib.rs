@@ -25,6 +25,7 @@ pub mod coverage;
 pub mod graphs;
 pub mod history;
 pub mod hunt;
+mod lone;
 pub mod minimise;
 mod plots;
 mod run;

@@ -10,6 +10,7 @@ use crate::chaos::Chaos;
 use crate::checker::{Judged, Violation, check, violations};
 use crate::coverage::Coverage;
 use crate::history::{Entry, View};
+use crate::lone::strike_alone;
 use crate::selection::Selection;
 use crate::workload::Workload;
 use crate::world::{Faults, Frozen, Nanos, Options, Stop, Struck, StruckFaults, World};
@@ -224,6 +225,7 @@ fn play(options: Options, lines: Option<Box<dyn Write>>, struck: Option<&StruckF
     chaos.end(&mut world);
     let quiet = quiet_time(world.len());
     let settled_after = settle(&mut world, &mut workload, quiet);
+    strike_alone(&mut world, &mut workload);
     let forgotten = workload.forgotten(&world).is_some();
     Course { world, settled_after, forgotten }
 }
@@ -233,14 +235,7 @@ fn play(options: Options, lines: Option<Box<dyn Write>>, struck: Option<&StruckF
 pub(crate) fn settle(world: &mut World, workload: &mut Workload, quiet: Nanos) -> Nanos {
     world.freeze();
     let began = world.now();
-    // B begins when nobody is held down any more for what happened before.
-    let bound = world.bounds().settling();
-    world.run_for(bound);
-    for _ in 0..2 {
-        if world.held_down_for() > 0 {
-            world.run_for(world.held_down_for() + bound);
-        }
-    }
+    rest(world);
     drain(world);
     world.mark_settled();
     workload.probe(world);
@@ -253,8 +248,19 @@ pub(crate) fn settle(world: &mut World, workload: &mut Workload, quiet: Nanos) -
     last.unwrap_or(0).saturating_sub(began)
 }
 
+/// Until B has passed, which begins when nobody is held down any more for what happened before.
+pub(crate) fn rest(world: &mut World) {
+    let bound = world.bounds().settling();
+    world.run_for(bound);
+    for _ in 0..2 {
+        if world.held_down_for() > 0 {
+            world.run_for(world.held_down_for() + bound);
+        }
+    }
+}
+
 /// Until everything that was accepted is sent, or should be, and everybody knows of it.
-fn drain(world: &mut World) {
+pub(crate) fn drain(world: &mut World) {
     let until = world.now() + world.draining_time();
     while world.draining_time() > 0 && world.now() < until && world.stopped().is_none() {
         world.run_for((until - world.now()).min(world.bounds().detection));

@@ -17,6 +17,8 @@ pub enum Source {
     Ambush,
     /// `w`: what the world is like from the start: its weather, buffers, clocks, counters.
     Condition,
+    /// `l`: a fault that comes alone, when all has settled.
+    Lone,
     /// `m`: a move of [`crate::chaos`].
     Move,
     /// `p`: a plot.
@@ -25,7 +27,8 @@ pub enum Source {
 
 impl Source {
     /// Every source.
-    pub const ALL: [Self; 5] = [Self::Act, Self::Ambush, Self::Condition, Self::Move, Self::Plot];
+    pub const ALL: [Self; 6] =
+        [Self::Act, Self::Ambush, Self::Condition, Self::Lone, Self::Move, Self::Plot];
 
     /// The letter before the ordinals.
     #[must_use]
@@ -34,6 +37,7 @@ impl Source {
             Self::Act => 'u',
             Self::Ambush => 'a',
             Self::Condition => 'w',
+            Self::Lone => 'l',
             Self::Move => 'm',
             Self::Plot => 'p',
         }

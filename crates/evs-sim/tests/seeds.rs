@@ -8,11 +8,14 @@ fn of(nodes: u32) -> Asked {
 
 #[test]
 fn some_seeds_keep_the_contract() {
+    let mut alone = 0;
     for seed in 0..30 {
         let outcome = run(seed, &Asked::default(), None);
         assert!(outcome.failure.is_none(), "{outcome}");
         assert!(outcome.judged.configurations > 0, "nothing happened: {outcome}");
+        alone += outcome.judged.alone;
     }
+    assert!(alone >= 20, "{alone} changes of the world came alone in 30 runs");
 }
 
 #[test]

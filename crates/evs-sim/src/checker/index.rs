@@ -7,6 +7,7 @@ use std::fmt;
 
 use evs_model::{Configuration, Guarantee, Members, Message, MessageId, Processor, RingId};
 
+use super::stays::stays;
 use super::{Judged, Violation, violates};
 use crate::history::{End, Entry, History, Start, Submission, View};
 
@@ -88,6 +89,10 @@ impl<'a> Index<'a> {
             configurations: entries().filter(|e| matches!(e, Entry::Configuration(_))).count(),
             deliveries: entries().filter(|e| matches!(e, Entry::Delivered(_))).count(),
             accepted: self.accepted.len(),
+            alone: stays(self)
+                .windows(2)
+                .filter(|pair| pair[0].number + 1 == pair[1].number)
+                .count(),
         }
     }
 

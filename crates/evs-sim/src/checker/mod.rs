@@ -154,6 +154,9 @@ pub struct Judged {
     pub deliveries: usize,
     /// Messages accepted.
     pub accepted: usize,
+    /// Changes of the world that came alone, with everything settled before and after: what LIVE-4
+    /// to LIVE-6 judge.
+    pub alone: usize,
 }
 
 /// Holds a history against every property.
