@@ -41,7 +41,7 @@ scenarios! {
     a_join_from_before_the_ring_does_not_break_it notices JoinOfAnyTime;
     who_is_heard_but_does_not_join_is_left_out notices NeverGivenUp, TakenBackAtOnce, NoConsensus;
     a_newcomer_that_a_member_cannot_hear_changes_nothing notices SwapsEquals;
-    a_network_that_heals_costs_one_configuration notices GrowsAtOnce;
+    paths_that_heal_one_after_another_cost_few_configurations notices GrowsAtOnce;
     two_are_parted_although_one_hears_the_other notices OneRowIsAnEdge;
     a_dead_processor_is_gone_for_good notices SilenceUnnoticed;
     several_that_do_not_join_are_left_out_at_once notices GivenUpOneByOne;

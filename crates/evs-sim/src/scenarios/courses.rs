@@ -23,16 +23,20 @@ pub(super) fn a_lost_wake_request_is_repeated() {
     }
 }
 
-/// LIVE-3: the paths that heal at once are proven one after another, for as long as two intervals
-/// of the hellos. Everybody was alone.
-pub(super) fn a_network_that_heals_costs_one_configuration() {
+/// LIVE-3: a network that heals link by link, faster than an eighth of the detection target after
+/// each other. Everybody was alone, and nobody changes more than twice on the way.
+pub(super) fn paths_that_heal_one_after_another_cost_few_configurations() {
     for phase in 0..20 {
         let mut script = World::script(5);
         script.partition(&[&[1], &[2], &[3], &[4], &[5]]).run_for(1_000 + 3 * phase);
         let before: Vec<usize> = (1..=5).map(|id| script.regular_configurations(id)).collect();
+        script.partition(&[&[1, 2], &[3], &[4], &[5]]).run_for(20);
+        script.partition(&[&[1, 2, 3], &[4], &[5]]).run_for(20);
+        script.partition(&[&[1, 2, 3, 4], &[5]]).run_for(20);
         script.heal().until_one_ring(1_000);
         for (id, before) in (1..=5).zip(before) {
-            assert_eq!(script.regular_configurations(id), before + 1, "{id}, phase {phase}");
+            let changes = script.regular_configurations(id) - before;
+            assert!(changes <= 2, "{id} changed {changes} times, phase {phase}");
         }
         script.finish();
     }
