@@ -147,8 +147,8 @@ impl Graph {
             let change = regulars(view(&script, id)).last().copied().cloned();
             return Err(broken(format!("{id} had settled and then was told of {change:?}")));
         }
-        // While it changed, too: whose paths were sound was interrupted only to grow. Who parts from
-        // several at once may need a step more than a companion (`docs/correctness.md`).
+        // While it changed, too: whose paths were sound was interrupted only to grow. Who parts
+        // from several at once may need a step more than a companion (`docs/correctness.md`).
         let found = violations(script.world().conclude());
         let other = |violation: &Violation| violation.property != Property::Live6;
         if let Some(violation) = found.into_iter().find(other) {
