@@ -32,6 +32,8 @@ pub(crate) struct Gather {
     joins: BTreeMap<Processor, Proposed>,
     join_at: Instant,
     join_spaced_at: Instant,
+    /// Since when the proposal is what it is.
+    proposed_at: Instant,
     settle_at: Instant,
 }
 
@@ -61,6 +63,7 @@ impl Gather {
             joins: BTreeMap::new(),
             join_at: cx.now,
             join_spaced_at: cx.now,
+            proposed_at: cx.now,
             settle_at: cx.now,
         };
         state.propose(cx);
@@ -193,20 +196,25 @@ impl Gather {
         self.decide(cx)
     }
 
-    /// Computes the proposal from the rows.
+    /// Computes the proposal from the rows, and how long it must stand: whom it parts with may no
+    /// longer be heard by now.
     fn propose(&mut self, cx: &Context) {
         let proposal = cx.graph.part_of(cx.me);
-        if proposal == self.proposal {
-            return;
+        if proposal != self.proposal {
+            self.change_proposal(cx, proposal);
         }
+        self.settle_at = self.proposed_at + self.settle(cx);
+    }
+
+    fn change_proposal(&mut self, cx: &Context, proposal: Members) {
         self.proposal = proposal;
+        self.proposed_at = cx.now;
         let known = core::mem::take(&mut self.silent_at);
         for peer in self.proposal.iter().filter(|p| *p != cx.me) {
             let silent_at = || cx.now + self.patience(cx, peer);
             let known = known.get(&peer).filter(|_| !defect!(GivenUpOneByOne));
             self.silent_at.insert(peer, known.copied().unwrap_or_else(silent_at));
         }
-        self.settle_at = cx.now + self.settle(cx);
         self.join_soon(cx);
     }
 

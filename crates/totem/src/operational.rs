@@ -263,9 +263,11 @@ impl Operational {
             self.growth = None;
             return Next::Stay;
         };
-        let growth = Growth::see(self.growth.take(), cx.now, &self.terms, sight);
+        let members = &self.order.members;
+        let parts = members.iter().any(|p| !part.contains(p) && cx.graph.edge(cx.me, p));
+        let growth = Growth::see(self.growth.take(), cx.now, &self.terms, sight, parts);
         if cx.now >= growth.at {
-            let newcomer = part.difference(&self.order.members).rep();
+            let newcomer = part.difference(members).rep();
             return Next::Gather(Cause::Growth(newcomer.unwrap_or(cx.me)));
         }
         self.growth = Some(growth);

@@ -42,6 +42,22 @@ pub(super) fn paths_that_heal_one_after_another_cost_few_configurations() {
     }
 }
 
+/// LIVE-6: three newcomers hear 5, and are a larger set with it; their paths to 4, its companion,
+/// are the last to heal.
+pub(super) fn a_companion_whose_paths_heal_last_is_waited_for() {
+    for phase in 0..20 {
+        let mut script = World::script(5);
+        script.partition(&[&[4, 5], &[1], &[2], &[3]]).run_for(1_000 + 3 * phase);
+        let before: Vec<usize> = (4..=5).map(|id| script.regular_configurations(id)).collect();
+        script.heal().cut(1, 4).cut(2, 4).cut(3, 4).run_for(36);
+        script.heal().until_one_ring(1_000);
+        for (id, before) in (4..=5).zip(before) {
+            assert_eq!(script.regular_configurations(id), before + 1, "{id}, phase {phase}");
+        }
+        script.finish();
+    }
+}
+
 /// P21.
 pub(super) fn an_absurd_ring_sequence_is_not_believed() {
     let mut script = World::script(3);

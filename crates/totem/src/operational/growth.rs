@@ -25,12 +25,23 @@ pub(super) enum Sight {
 }
 
 impl Growth {
-    /// News begin the wait anew, but not for ever.
-    pub(super) fn see(before: Option<Self>, now: Instant, terms: &Terms, sight: Sight) -> Self {
-        let latest = before.map_or_else(|| now + terms.grow() * 2, |growth| growth.latest);
+    /// News begin the wait anew, but not for ever. If companions who are still heard would be
+    /// parted with, all of the wait is theirs: their own paths to the newcomers may be the last
+    /// that are proven (LIVE-6).
+    pub(super) fn see(
+        before: Option<Self>,
+        now: Instant,
+        terms: &Terms,
+        sight: Sight,
+        parts: bool,
+    ) -> Self {
+        let latest = before.map_or_else(|| now + terms.part(), |growth| growth.latest);
         let at = match sight {
-            Sight::News if !defect!(GrowsAtOnce) => now + terms.grow(),
-            Sight::News | Sight::Called | Sight::Due => now,
+            _ if defect!(GrowsAtOnce) => now,
+            Sight::Due => now,
+            Sight::News | Sight::Called if parts => latest,
+            Sight::News => now + terms.grow(),
+            Sight::Called => now,
         };
         Self { at: at.min(latest), latest }
     }
@@ -48,17 +59,26 @@ mod tests {
         let terms = config().terms();
         let start = Instant::from_nanos(0);
         let step = terms.grow() - Duration::from_nanos(1);
-        let mut growth = Growth::see(None, start, &terms, Sight::News);
+        let mut growth = Growth::see(None, start, &terms, Sight::News, false);
         assert_eq!(growth.at, start + terms.grow());
-        growth = Growth::see(Some(growth), start + step, &terms, Sight::News);
+        growth = Growth::see(Some(growth), start + step, &terms, Sight::News, false);
         assert_eq!(growth.at, start + step + terms.grow());
-        growth = Growth::see(Some(growth), start + step * 2, &terms, Sight::News);
-        assert_eq!(growth.at, start + terms.grow() * 2);
+        growth = Growth::see(Some(growth), start + step * 2, &terms, Sight::News, false);
+        assert_eq!(growth.at, start + terms.part());
+    }
+
+    #[test]
+    fn companions_who_are_still_heard_get_all_of_the_wait() {
+        let (terms, now) = (config().terms(), Instant::from_nanos(7));
+        for sight in [Sight::News, Sight::Called] {
+            assert_eq!(Growth::see(None, now, &terms, sight, true).at, now + terms.part());
+        }
+        assert_eq!(Growth::see(None, now, &terms, Sight::Due, true).at, now);
     }
 
     #[test]
     fn who_calls_is_answered_at_once() {
         let (terms, now) = (config().terms(), Instant::from_nanos(7));
-        assert_eq!(Growth::see(None, now, &terms, Sight::Called).at, now);
+        assert_eq!(Growth::see(None, now, &terms, Sight::Called, false).at, now);
     }
 }

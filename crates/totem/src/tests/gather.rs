@@ -205,6 +205,21 @@ fn one_that_was_given_up_is_taken_back_when_it_joins_after_all() {
     assert_eq!(hears(&mut solo), members(&[1, 3]));
 }
 
+/// LIVE-5: the wait for a companion that is still heard ends when it is not heard any more.
+#[test]
+fn who_no_longer_hears_a_companion_parts_with_it_at_once() {
+    let mut together = Together::formed(&[1, 2, 3]);
+    together.crash(3);
+    let now = together.now;
+    together.rings.get_mut(&2).expect("alive").handle_reachability(now, members(&[1]));
+    together.run(20 * MS);
+    assert_eq!(together.histories[&1].len(), 1, "the representative still hears 3");
+    let now = together.now;
+    together.rings.get_mut(&1).expect("alive").handle_reachability(now, members(&[2]));
+    together.run(100 * MS);
+    assert_eq!(together.histories[&1][1..], ["transitional 1 2", "regular 1 2"]);
+}
+
 /// LIVE-6: rows may lag behind; companions who are still heard are not left in haste.
 #[test]
 fn companions_who_are_still_heard_are_not_left_in_haste() {
