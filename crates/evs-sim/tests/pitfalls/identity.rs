@@ -261,7 +261,8 @@ fn p42_a_member_that_was_elsewhere_is_no_companion() {
     script.until_ring_of(&[3, 4], 20_000);
     assert_eq!(script.world().state(1), Some(StateKind::Operational), "1 has noticed nothing");
     assert_eq!(delivered_at(script.world(), 1), 2);
-    script.send(4, Safe, 2).run_for(20).heal().until_one_ring(30_000);
+    // The hellos of 1 and 2 come first, before 3 can tell them that it does not hear them.
+    script.send(4, Safe, 2).run_for(28).heal().until_one_ring(30_000);
     script.send(3, Safe, 1).run_for(500);
     as_written(&script, "p42", Detail::Applications);
     script.run_for(20 * D).finish();
