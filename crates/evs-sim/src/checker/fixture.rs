@@ -106,7 +106,17 @@ pub(super) fn view(node: u32, entries: Vec<Entry>) -> View {
     }
 }
 
-/// The same, with the time of each entry, in milliseconds.
+/// The same, in which everything after these entries comes when nothing may change any more.
+pub(super) fn settled(node: u32, entries: Vec<Entry>) -> View {
+    View { settled: Some(entries.len()), ..view(node, entries) }
+}
+
+/// Two that are settled in one configuration.
+pub(super) fn settled_pair() -> History {
+    history((1..=2).map(|node| settled(node, vec![regular(1, &[1, 2])])).collect())
+}
+
+/// The same as [`view`], with the time of each entry, in milliseconds.
 pub(super) fn timed(node: u32, entries: Vec<(u64, Entry)>) -> View {
     let times = entries.iter().map(|(ms, _)| ms * 1_000_000).collect();
     let entries = entries.into_iter().map(|(_, entry)| entry).collect();

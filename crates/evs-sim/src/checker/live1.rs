@@ -115,21 +115,12 @@ fn nothing_changes(index: &Index<'_>) -> Result<(), Violation> {
 mod tests {
     use super::super::Property::Live1;
     use super::super::fixture::*;
-    use crate::history::{End, Entry, History, View};
-
-    fn settled(node: u32, entries: Vec<Entry>) -> View {
-        let bound = entries.len();
-        View { settled: Some(bound), ..view(node, entries) }
-    }
-
-    fn pair() -> History {
-        history(vec![settled(1, vec![regular(1, &[1, 2])]), settled(2, vec![regular(1, &[1, 2])])])
-    }
+    use crate::history::{End, Entry, History};
 
     #[test]
     fn two_in_one_configuration_are_settled() {
         let a = agreed(1, 1, 1, 1);
-        let mut history = pair();
+        let mut history = settled_pair();
         history.views[0].entries.extend([a.accepted(), a.delivered()]);
         history.views[1].entries.push(a.delivered());
         holds(&history);
@@ -148,14 +139,14 @@ mod tests {
 
     #[test]
     fn a_dead_member_is_noticed() {
-        let mut history = pair();
+        let mut history = settled_pair();
         history.views[1].end = End::Crashed;
         breaks(&history, Live1, "2/0002, which is dead");
     }
 
     #[test]
     fn a_change_after_the_bound_is_noticed() {
-        let mut history = pair();
+        let mut history = settled_pair();
         history.views[0].entries.push(transitional(1, 2, &[1, 2]));
         breaks(&history, Live1, "had settled and then");
     }

@@ -88,20 +88,11 @@ fn leavers_told_what_they_dropped(index: &Index<'_>) -> Result<(), Violation> {
 mod tests {
     use super::super::Property::Live2;
     use super::super::fixture::*;
-    use crate::history::{End, Entry, History, View};
-
-    fn settled(node: u32, entries: Vec<Entry>) -> View {
-        let bound = entries.len();
-        View { settled: Some(bound), ..view(node, entries) }
-    }
-
-    fn pair() -> History {
-        history(vec![settled(1, vec![regular(1, &[1, 2])]), settled(2, vec![regular(1, &[1, 2])])])
-    }
+    use crate::history::End;
 
     #[test]
     fn a_lost_message_is_noticed() {
-        let mut history = pair();
+        let mut history = settled_pair();
         history.views[0].entries.push(agreed(1, 1, 1, 1).accepted());
         breaks(&history, Live2, "never delivered it");
     }
@@ -109,7 +100,7 @@ mod tests {
     #[test]
     fn a_message_that_one_of_two_lacks_is_noticed() {
         let a = agreed(1, 1, 1, 1);
-        let mut history = pair();
+        let mut history = settled_pair();
         history.views[0].entries.extend([a.accepted(), a.delivered()]);
         breaks(&history, Live2, "2/0002 never delivered");
     }
