@@ -1,5 +1,5 @@
-//! Manual pages: those of the commands from their own parsers, so that they cannot differ; the
-//! configuration file's by hand.
+//! Manual pages: those of the commands from their own parsers, so that they cannot differ; that of
+//! the configuration file from Markdown, as those of the C library.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +10,9 @@ use clap_mangen::Man;
 
 use crate::cargo::root;
 use crate::libevs::pages;
+
+/// The sources of the pages that are not of a command.
+const WRITTEN: &str = "crates/evsd/man";
 
 /// Writes all pages below a directory.
 ///
@@ -28,7 +31,7 @@ pub(crate) fn install(man: &Path) -> Result<()> {
 /// Every page: its file's name and its text.
 ///
 /// # Errors
-/// The page of the configuration file cannot be read.
+/// The source of a page cannot be read, or is not written as it should be.
 pub(crate) fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     let mut pages = vec![page(evsd::args::Args::command(), "evsd", "8")?];
     let mut evs = evs_cli::Args::command();
@@ -40,9 +43,8 @@ pub(crate) fn pages() -> Result<Vec<(String, Vec<u8>)>> {
         pages.push(page(shown, &name, "1")?);
     }
     pages.push(page(evs, "evs", "1")?);
-    let file = root().join("xtask/install/evsd.toml.5");
-    let text = fs::read(&file).with_context(|| file.display().to_string())?;
-    pages.push(("evsd.toml.5".to_owned(), text));
+    let written = pages::pages(&root().join(WRITTEN))?;
+    pages.extend(written.into_iter().map(|(name, text)| (name, text.into_bytes())));
     Ok(pages)
 }
 
@@ -71,34 +73,125 @@ fn in_short_lines(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use evsd::config::Config;
+
     use super::*;
 
     #[test]
     fn each_command_has_a_page() {
         let pages = pages().expect("the tree is whole");
         let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        for name in ["evs.1", "evs-bench.1", "evs-keygen.1", "evs-status.1", "evsd.8"] {
+        for name in
+            ["evs.1", "evs-bench.1", "evs-keygen.1", "evs-status.1", "evsd.8", "evsd.toml.5"]
+        {
             assert!(names.contains(&name), "{name} is not among {names:?}");
         }
     }
 
-    /// Every key of the example file is in its page with the same value, and nothing else is.
+    /// What the page of the configuration file says of a key: its section, name, value if one is
+    /// shown, and text.
+    struct Entry {
+        section: String,
+        key: String,
+        value: Option<String>,
+        text: String,
+    }
+
+    /// The entries of the source of that page.
+    fn entries() -> Vec<Entry> {
+        let source = root().join(WRITTEN).join("evsd.toml.5.md");
+        let source = fs::read_to_string(source).expect("there");
+        let (mut section, mut entries) = (String::new(), Vec::<Entry>::new());
+        for line in source.lines() {
+            if let Some(heading) = line.strip_prefix("### ") {
+                let name = heading.split('`').nth(1).expect("a section's name");
+                name.trim_matches(['[', ']']).clone_into(&mut section);
+            } else if let Some(entry) = line.strip_prefix("- `") {
+                let (tag, text) = entry.split_once("`: ").expect("a tag");
+                let (key, value) = match tag.split_once(" = ") {
+                    Some((key, value)) => (key, Some(value.to_owned())),
+                    None => (tag, None),
+                };
+                let (section, key, text) = (section.clone(), key.to_owned(), text.to_owned());
+                entries.push(Entry { section, key, value, text });
+            } else if let (Some(entry), Some(more)) = (entries.last_mut(), line.strip_prefix("  "))
+            {
+                entry.text.push(' ');
+                entry.text.push_str(more);
+            }
+        }
+        entries
+    }
+
     #[test]
-    fn the_page_of_the_configuration_file_lists_its_keys() {
-        let example = fs::read_to_string(root().join("crates/evsd/evsd.toml")).expect("there");
-        let page = fs::read_to_string(root().join("xtask/install/evsd.toml.5")).expect("there");
-        let is_key = |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        let lines = example.lines().map(|line| line.trim_start_matches("# "));
-        let mut keys: Vec<_> = lines.filter_map(|line| line.split_once(" = ")).collect();
-        keys.retain(|(key, _)| is_key(key));
-        // Of the nodes, the first stands for all.
-        let mut seen = Vec::new();
-        keys.retain(|(key, _)| !seen.contains(key) && (seen.push(*key), true).1);
-        let page = page.replace("\\(dq", "\"");
-        let entries = page.lines().filter_map(|line| line.strip_prefix(".B \"")?.strip_suffix('"'));
-        let mut listed: Vec<_> = entries.filter_map(|entry| entry.split_once(" = ")).collect();
-        keys.sort_unstable();
+    fn the_page_of_the_configuration_file_lists_the_keys_that_its_reader_accepts() {
+        let mut listed: Vec<_> = entries().into_iter().map(|e| (e.section, e.key)).collect();
+        let mut accepted: Vec<_> =
+            Config::keys().into_iter().map(|(section, key)| (section, key.to_owned())).collect();
+        assert!(accepted.len() > 20, "{accepted:?}");
         listed.sort_unstable();
-        assert_eq!(listed, keys);
+        accepted.sort_unstable();
+        assert_eq!(listed, accepted);
+    }
+
+    /// The mistakes of a file in which one key is as said, and which is in order otherwise.
+    fn mistakes(section: &str, key: &str, value: &str) -> Vec<String> {
+        let sections = [
+            ("cluster", "name = \"demo\"\nseal = \"none\"\n"),
+            ("[cluster.nodes]", "id = 1\naddress = \"10.0.0.1:5405\"\n"),
+            ("local", "node = 1\n"),
+            ("local.limits", ""),
+        ];
+        let mut text = String::new();
+        for (name, keys) in sections {
+            let here = name.trim_matches(['[', ']']) == section;
+            let others =
+                keys.lines().filter(|line| !here || !line.starts_with(&format!("{key} =")));
+            let mut lines: Vec<_> = others.map(str::to_owned).collect();
+            lines.extend(here.then(|| format!("{key} = {value}")));
+            text.push_str(&format!("[{name}]\n{}\n", lines.join("\n")));
+        }
+        let refused = Config::parse(&text);
+        let mistakes = refused.err().unwrap_or_default();
+        mistakes.into_iter().filter(|m| m.key.ends_with(key)).map(|m| m.to_string()).collect()
+    }
+
+    /// A number can be as small and as large as the page says, and no smaller and no larger.
+    #[test]
+    fn the_page_of_the_configuration_file_tells_the_ranges() {
+        let mut ranges = 0;
+        for Entry { section, key, value, text } in entries() {
+            if !value.is_some_and(|value| value.parse::<u64>().is_ok()) {
+                continue;
+            }
+            let words: Vec<_> =
+                text.split(' ').map(|word| word.trim_end_matches([',', '.', ';'])).collect();
+            let range = words.windows(3).find_map(|words| {
+                let [min, "to", max] = words else { return None };
+                Some((min.parse::<u64>().ok()?, max.parse::<u64>().ok()?))
+            });
+            let (min, max) = range.unwrap_or_else(|| panic!("{key} has no range: {text}"));
+            let is_refused = |value: u64| {
+                let said = mistakes(&section, &key, &value.to_string());
+                said.iter().any(|what| what.contains("range") || what.contains("node ids start"))
+            };
+            assert!(!is_refused(min) && !is_refused(max), "{key}: {min} to {max}");
+            assert!(is_refused(min - 1) && is_refused(max + 1), "{key}: {min} to {max}");
+            ranges += 1;
+        }
+        assert_eq!(ranges, 10);
+    }
+
+    /// The page and the example file show the same values.
+    #[test]
+    fn the_page_of_the_configuration_file_shows_the_values_of_the_example() {
+        let example = fs::read_to_string(root().join("crates/evsd/evsd.toml")).expect("there");
+        let lines: Vec<_> = example.lines().map(|line| line.trim_start_matches("# ")).collect();
+        let entries = entries();
+        let shown =
+            entries.iter().filter_map(|e| Some(format!("{} = {}", e.key, e.value.as_ref()?)));
+        for entry in shown {
+            assert!(lines.contains(&entry.as_str()), "the example has no {entry}");
+        }
     }
 }

@@ -192,18 +192,37 @@ impl Config {
         read_key: impl FnOnce(&Path) -> Result<ClusterKey, KeyError>,
     ) -> Result<Self, Vec<Mistake>> {
         let document = Document::new(text);
-        let table = document.parse();
-        let config = if document.is_sound() {
-            let mut root = Section::root(&document, &table);
-            let cluster = cluster(&document, root.section("cluster", true));
-            let local = local(&document, root.section("local", true), &cluster, read_key);
-            root.finish();
-            local.map(|(local, key)| Self { cluster, local, key })
-        } else {
-            None
-        };
+        let config = Self::read(&document, read_key);
         let mistakes = document.finish();
         config.filter(|_| mistakes.is_empty()).ok_or(mistakes)
+    }
+
+    /// Every key that a configuration can have, after its section: what the reader asks for.
+    #[must_use]
+    pub fn keys() -> Vec<(String, &'static str)> {
+        let document = Document::new("[[cluster.nodes]]");
+        // One that is far from complete: every key is asked for all the same.
+        let _ = Self::read(&document, ClusterKey::load);
+        let mut keys = document.known();
+        let sections: BTreeSet<_> = keys.iter().map(|(section, _)| section.clone()).collect();
+        keys.retain(|(section, key)| !sections.contains(&reader::join(section, key)));
+        keys
+    }
+
+    /// What the document says; `None` only if a mistake was reported.
+    fn read(
+        document: &Document<'_>,
+        read_key: impl FnOnce(&Path) -> Result<ClusterKey, KeyError>,
+    ) -> Option<Self> {
+        let table = document.parse();
+        if !document.is_sound() {
+            return None;
+        }
+        let mut root = Section::root(document, &table);
+        let cluster = cluster(document, root.section("cluster", true));
+        let local = local(document, root.section("local", true), &cluster, read_key);
+        root.finish();
+        local.map(|(local, key)| Self { cluster, local, key })
     }
 
     /// This node's own address.

@@ -1,5 +1,5 @@
-//! Manual pages from their readable source: `crates/libevs/man/*.md`, a little Markdown, becomes
-//! roff.
+//! Manual pages from their readable source: a little Markdown, as in `crates/libevs/man/*.md`,
+//! becomes roff.
 //!
 //! | source | page |
 //! | --- | --- |
@@ -32,7 +32,8 @@ pub(crate) fn pages(dir: &Path) -> Result<Vec<(String, String)>> {
     let read = |path: &Path| {
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     };
-    let common = read(&dir.join(COMMON))?;
+    let common = dir.join(COMMON);
+    let common = if common.exists() { read(&common)? } else { String::new() };
     let mut pages = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let path = entry?.path();

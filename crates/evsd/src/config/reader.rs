@@ -93,7 +93,6 @@ impl<'t> Document<'t> {
     }
 
     /// Every key that was asked for, with its section.
-    #[cfg(test)]
     pub(super) fn known(&self) -> Vec<(String, &'static str)> {
         self.known.borrow().clone()
     }
@@ -376,6 +375,6 @@ const fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn join(path: &str, key: &str) -> String {
+pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }

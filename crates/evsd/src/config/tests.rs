@@ -53,17 +53,9 @@ fn the_example_file_shows_every_key_with_its_default() {
     let explicit = Config::parse(&uncommented).expect("every default is valid");
     assert_eq!(format!("{plain:?}"), format!("{explicit:?}"));
 
-    let document = Document::new(&example);
-    let table = document.parse();
-    let mut root = Section::root(&document, &table);
-    let half = cluster(&document, root.section("cluster", true));
-    local(&document, root.section("local", true), &half, ClusterKey::load);
-    root.finish();
-    for (section, key) in document.known() {
+    for (section, key) in Config::keys() {
         let line = format!("{key} = ");
         let there = example.lines().any(|l| uncomment(l).starts_with(&line))
-            || example.contains(&format!("[{section}.{key}]"))
-            || example.contains(&format!("[{key}]"))
             || example.contains(&format!("# {key} has no default"));
         assert!(there, "the example does not mention {section}.{key}");
     }
