@@ -6,30 +6,35 @@
 //! `members 1 2` (wait until there is one ring of these); in a network of namespaces also
 //! `unplug N` and `plug N`.
 
+mod tree;
+
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use anyhow::{Context as _, bail};
 use evs_testkit::netns::Network;
 use evs_testkit::{Cluster, until};
+use tree::{Tree, Trees};
 
 use crate::libevs;
 
-/// An installed tree; it goes when the last one drops it.
+/// An installed tree, and where programs are put that are compiled against it.
 #[derive(Debug)]
 pub(crate) struct Installed {
-    dir: PathBuf,
+    tree: Tree,
+    programs: PathBuf,
 }
 
-/// A compiled program.
+/// A compiled program; its file goes with the last of its copies.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    path: PathBuf,
+    path: Arc<Temporary>,
     tree: Arc<Installed>,
     how: How,
 }
@@ -69,21 +74,20 @@ impl How {
 }
 
 impl Installed {
-    /// Installs below a directory of its own, or shares one that another test still has.
+    /// The tree of this build, which all tests share, those of other processes too.
     pub(crate) fn new() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Installed>> = Mutex::new(Weak::new());
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(installed) = shared.upgrade() {
-            return installed;
-        }
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("installed-{}-{count}", std::process::id());
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        libevs::install(&static_library(), &dir, Path::new("/usr")).expect("it installs");
-        let installed = Arc::new(Self { dir });
-        *shared = Arc::downgrade(&installed);
-        installed
+        static SHARED: OnceLock<Arc<Installed>> = OnceLock::new();
+        let install = || {
+            let library = static_library();
+            let inputs = [library.clone(), this_test()];
+            let trees = Trees::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("installed"));
+            let tree = trees.get(&inputs, &INSTALLED.map(|name| sources().join(name)), |dir| {
+                libevs::install(&library, dir, Path::new("/usr"))
+            });
+            let programs = trees.programs().expect("a directory can be made");
+            Arc::new(Self { tree: tree.expect("it installs"), programs })
+        };
+        Arc::clone(SHARED.get_or_init(install))
     }
 
     /// The names of all programs of `tests/c`.
@@ -95,15 +99,15 @@ impl Installed {
     }
 
     pub(crate) fn lib(&self) -> PathBuf {
-        self.dir.join("usr/lib")
+        self.tree.dir().join("usr/lib")
     }
 
     pub(crate) fn include(&self) -> PathBuf {
-        self.dir.join("usr/include")
+        self.tree.dir().join("usr/include")
     }
 
     pub(crate) fn man(&self) -> PathBuf {
-        self.dir.join("usr/share/man")
+        self.tree.dir().join("usr/share/man")
     }
 
     /// Compiles a program of `tests/c` as its authors would.
@@ -117,14 +121,14 @@ impl Installed {
         let words = self.pkg_config(&["--static", "--cflags", "--libs"]);
         let words: Vec<_> = ["-static"].into_iter().chain(words.split(' ')).collect();
         let program = self.build(&sources().join("tests/c").join(name), &words, How::Plain);
-        let dynamic = text(Command::new("readelf").arg("-dW").arg(&program.path));
+        let dynamic = text(Command::new("readelf").arg("-dW").arg(&*program.path));
         assert!(dynamic.contains("no dynamic section"), "{dynamic}");
         program
     }
 
     /// Compiles an installed example.
     pub(crate) fn compile_example(self: &Arc<Self>, name: &str) -> Program {
-        let source = self.dir.join("usr/share/doc/libevs/examples").join(name);
+        let source = self.tree.dir().join("usr/share/doc/libevs/examples").join(name);
         self.build(&source, &["-levs"], How::Plain)
     }
 
@@ -138,7 +142,11 @@ impl Installed {
     ) {
         let mut command = Command::new(compiler);
         command.args(WARNINGS).arg("-Wpedantic").arg(format!("-std={standard}"));
-        command.arg("-fsyntax-only").arg("-I").arg(self.dir.join("usr/include")).args(language);
+        command
+            .arg("-fsyntax-only")
+            .arg("-I")
+            .arg(self.tree.dir().join("usr/include"))
+            .args(language);
         text(command.arg(sources().join("tests/c").join(name)));
     }
 
@@ -146,7 +154,7 @@ impl Installed {
     pub(crate) fn pkg_config(&self, args: &[&str]) -> String {
         let mut command = Command::new("pkg-config");
         command.env("PKG_CONFIG_PATH", self.lib().join("pkgconfig"));
-        command.env("PKG_CONFIG_SYSROOT_DIR", &self.dir);
+        command.env("PKG_CONFIG_SYSROOT_DIR", self.tree.dir());
         text(command.args(args).arg("libevs")).trim().to_owned()
     }
 
@@ -154,21 +162,31 @@ impl Installed {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let stem = source.file_stem().expect("a source has a name").to_string_lossy();
-        let path = self.dir.join(format!("{stem}-{count}"));
+        let path = Temporary(self.programs.join(format!("{stem}-{}-{count}", std::process::id())));
         let is_cpp = source.extension().is_some_and(|extension| extension == "cpp");
         let (compiler, standard) = if is_cpp { ("g++", "-std=c++11") } else { ("gcc", "-std=c99") };
         let mut command = Command::new(compiler);
         command.args(WARNINGS).args([standard, "-D_GNU_SOURCE", "-g", "-O1", "-pthread"]);
         command.args(how.flags());
-        command.arg("-I").arg(self.dir.join("usr/include")).arg("-o").arg(&path).arg(source);
+        command.arg("-I").arg(self.tree.dir().join("usr/include")).arg("-o").arg(&path).arg(source);
         text(command.arg("-L").arg(self.lib()).args(libraries));
-        Program { path, tree: Arc::clone(self), how }
+        Program { path: Arc::new(path), tree: Arc::clone(self), how }
     }
 }
 
-impl Drop for Installed {
+/// A file that is removed in the end.
+#[derive(Debug)]
+struct Temporary(PathBuf);
+
+impl AsRef<OsStr> for Temporary {
+    fn as_ref(&self) -> &OsStr {
+        self.0.as_os_str()
+    }
+}
+
+impl Drop for Temporary {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
+        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -184,10 +202,10 @@ impl Program {
                 "--child-silent-after-fork=yes",
                 "--max-threads=1200",
             ]);
-            command.arg(&self.path);
+            command.arg(&*self.path);
             command
         } else {
-            Command::new(&self.path)
+            Command::new(&*self.path)
         };
         command.env("LD_LIBRARY_PATH", self.tree.lib()).env_remove("EVS_SOCKET");
         command.env("EVS_TEST_PERCENT", self.how.percent());
@@ -213,10 +231,10 @@ pub(crate) fn run(program: &Program, mut stage: Stage) {
     let mut child = child.expect("the program runs");
     let said = serve(&mut child, &mut stage).expect("the program is served");
     let status = child.wait().expect("the program ends");
-    assert!(status.success(), "{}: {status}\n{said}", program.path.display());
+    assert!(status.success(), "{}: {status}\n{said}", program.path.0.display());
     let checks = said.lines().last().and_then(|line| line.strip_suffix(" checks passed"));
     let checks: u32 = checks.and_then(|count| count.parse().ok()).unwrap_or(0);
-    assert!(checks > 0, "{} checked nothing:\n{said}", program.path.display());
+    assert!(checks > 0, "{} checked nothing:\n{said}", program.path.0.display());
     for line in said.lines().filter(|line| !line.starts_with("control: ")) {
         println!("{line}");
     }
@@ -244,6 +262,8 @@ pub(crate) struct Talk {
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     said: String,
+    /// It may still have to be started.
+    _program: Program,
 }
 
 impl Talk {
@@ -251,12 +271,18 @@ impl Talk {
     pub(crate) fn start(program: &Program, socket: &Path, args: &[&str]) -> Self {
         // Lines are read as they are said; and a wait that is in vain ends.
         let mut command = Command::new("timeout");
-        command.args(["60", "stdbuf", "-oL"]).arg(&program.path).args(args);
+        command.args(["60", "stdbuf", "-oL"]).arg(&*program.path).args(args);
         command.env("LD_LIBRARY_PATH", program.tree.lib()).env("EVS_SOCKET", socket);
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.expect("the program runs");
         let output = BufReader::new(child.stdout.take().expect("piped"));
-        Self { input: child.stdin.take(), child, output, said: String::new() }
+        Self {
+            input: child.stdin.take(),
+            child,
+            output,
+            said: String::new(),
+            _program: program.clone(),
+        }
     }
 
     /// Tells it a line.
@@ -369,8 +395,7 @@ fn network_of(network: &Option<Network>) -> anyhow::Result<&Network> {
 
 /// The static library, built as this test was.
 fn static_library() -> PathBuf {
-    let me = std::env::current_exe().expect("a test has a path");
-    let profile_dir = me.ancestors().nth(2).expect("target/debug/deps/test").to_owned();
+    let profile_dir = this_test().ancestors().nth(2).expect("target/debug/deps/test").to_owned();
     let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(other) => other,
@@ -380,6 +405,13 @@ fn static_library() -> PathBuf {
     text(cargo.current_dir(sources()));
     profile_dir.join("libevs_c.a")
 }
+
+fn this_test() -> PathBuf {
+    std::env::current_exe().expect("a test has a path")
+}
+
+/// What is installed besides the library, in the directory of this crate.
+const INSTALLED: [&str; 5] = ["examples", "include", "libevs.map", "libevs.pc.in", "man"];
 
 fn sources() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
