@@ -13,7 +13,7 @@ use std::process::Command;
 
 use evs_testkit::netns::{IpVersion, Network};
 use evs_testkit::{Cluster, Setup};
-use programs::{How, Installed, Stage, run, text};
+use programs::{How, Installed, PATIENT, Stage, run, text};
 
 #[test]
 fn the_exported_symbols_are_those_of_the_original_and_ours_under_another_version() {
@@ -180,6 +180,7 @@ programs! {
 
     // One for each theme.
     a_callback_may_end_any_session: "finalize_in_callback.c", loopback(1);
+    a_death_is_told_as_the_detection_target_says: "detection.c", with_a_patient_one(3);
     a_full_queue_stops_nobody: "full_queue.c", loopback(1);
     a_partition_is_told_on_both_sides: "partition.c", in_namespaces(3);
     a_process_may_fork_after_initialize: "fork.c", loopback(1);
@@ -187,6 +188,7 @@ programs! {
     a_thousand_handles_at_once_and_ten_thousand_in_succession: "handles.c", loopback(1);
     each_guarantee_is_kept_through_a_death_and_a_return: "guarantees.c", loopback(3);
     every_call_ends_when_the_daemon_does: "daemon_death.c", loopback(1);
+    events_wake_a_program_when_they_are_whole: "parts.c", loopback(1);
     every_poller_is_woken: "pollers.c", loopback(1);
     messages_of_every_shape_and_size_arrive_whole: "sizes.c", loopback(2);
     nothing_hangs_while_the_daemon_stands_still: "paused.c", loopback(1);
@@ -219,7 +221,13 @@ fn conforms(source: &str, how: How, stage: Stage) {
 
 /// Fresh daemons on loopback, in one ring.
 fn loopback(nodes: u32) -> Stage {
-    Stage { cluster: started(Setup::new(nodes)), network: None }
+    Stage { cluster: started(Setup::new(nodes)), patient: None, network: None }
+}
+
+/// The same twice; the other ones take far longer to notice a death.
+fn with_a_patient_one(nodes: u32) -> Stage {
+    let patient = Setup { detection: PATIENT, ..Setup::new(nodes) };
+    Stage { patient: Some(started(patient)), ..loopback(nodes) }
 }
 
 /// Fresh daemons, each on a host of its own, in one ring. Only root can do that.
@@ -227,7 +235,7 @@ fn in_namespaces(nodes: u8) -> Stage {
     let network = Network::new(nodes, IpVersion::V4).expect("root makes a network");
     let mut setup = Setup::new(nodes.into());
     setup.places = (1..=nodes).map(|host| network.place(host)).collect();
-    Stage { cluster: started(setup), network: Some(network) }
+    Stage { cluster: started(setup), patient: None, network: Some(network) }
 }
 
 fn started(mut setup: Setup) -> Cluster {

@@ -1,6 +1,6 @@
 /*
  * evs_membership_get: R61, R62, R63, R64; and the changes of three nodes, as the callbacks and the
- * call tell them: R11, R14, R15, R17, R18, R19, R20.
+ * call tell them: R11, R14, R15, R17, R18, R19.
  */
 #include "check.h"
 
@@ -99,7 +99,6 @@ int main(void)
     evs_handle_t handle, late;
     unsigned int list[3] = {0, 0, 0}, local;
     size_t entries;
-    double start;
 
     begin();
     use_node(1);
@@ -136,11 +135,9 @@ int main(void)
     CHECK_EQ(entries, 3);
     CHECK_EQ(list[2], 3);
 
-    /* R14, R20: a member dies; a few detection times (500 ms) later everybody knows. */
+    /* R14: a member dies. */
     control("kill 3");
-    start = now();
     dispatch_change(handle, "12 -3 +", "12 - +", &ring);
-    CHECK(now() - start < 5);
 
     /* R15: it returns. */
     control("start 3");

@@ -4,7 +4,8 @@
 //! A program that wants something of its cluster prints `control: kill 2` and waits for the line
 //! `ok`. The tasks: `kill N`, `stop N` (in order), `start N`, `pause N`, `resume N`, and
 //! `members 1 2` (wait until there is one ring of these); in a network of namespaces also
-//! `unplug N` and `plug N`.
+//! `unplug N` and `plug N`. With `patient` before a task it is for the other cluster, the one with a
+//! long detection target, where there is one.
 
 mod tree;
 
@@ -16,6 +17,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use evs_testkit::netns::Network;
@@ -213,11 +215,15 @@ impl Program {
     }
 }
 
+/// The detection target of the patient cluster.
+pub(crate) const PATIENT: Duration = Duration::from_secs(8);
+
 /// Where a program runs: beside daemons that it controls, perhaps in a network that can be cut.
 #[derive(Debug)]
 pub(crate) struct Stage {
     // In this order: the daemons go before their network.
     pub(crate) cluster: Cluster,
+    pub(crate) patient: Option<Cluster>,
     pub(crate) network: Option<Network>,
 }
 
@@ -227,6 +233,10 @@ pub(crate) fn run(program: &Program, mut stage: Stage) {
     let mut command = program.command();
     command.env("EVS_TEST_DIR", stage.cluster.dir());
     command.env("EVS_SOCKET", stage.cluster.socket(1));
+    if let Some(patient) = &stage.patient {
+        command.env("EVS_TEST_PATIENT", patient.socket(1));
+        command.env("EVS_TEST_PATIENT_MS", PATIENT.as_millis().to_string());
+    }
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut child = child.expect("the program runs");
     let said = serve(&mut child, &mut stage).expect("the program is served");
@@ -355,7 +365,11 @@ fn serve(child: &mut Child, stage: &mut Stage) -> anyhow::Result<String> {
 fn control(stage: &mut Stage, task: &str) -> anyhow::Result<()> {
     use rustix::process::Signal;
 
-    let Stage { cluster, network } = stage;
+    let Stage { cluster, patient, network } = stage;
+    let (task, cluster) = match task.strip_prefix("patient ") {
+        Some(task) => (task, patient.as_mut().context("there is no other cluster")?),
+        None => (task, cluster),
+    };
     let mut words = task.split(' ');
     let verb = words.next().unwrap_or("");
     let nodes = words.map(str::parse).collect::<Result<Vec<u32>, _>>()?;
