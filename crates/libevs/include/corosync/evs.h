@@ -40,11 +40,21 @@ struct evs_group {
     char key[32];
 };
 
+/* There, g++ does not take __extension__ for an answer. */
+#if defined(__cplusplus) && __cplusplus < 201103L
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wlong-long"
+#endif
+
 /* Names a configuration: the representative's node id, and a number that grows. */
 struct evs_ring_id {
     unsigned int nodeid;
     __extension__ unsigned long long seq;
 };
+
+#if defined(__cplusplus) && __cplusplus < 201103L
+#pragma GCC diagnostic pop
+#endif
 
 /* A message of msg_len bytes from this node, valid during the call and aligned as from malloc. */
 typedef void (*evs_deliver_fn_t)(hdb_handle_t handle, unsigned int nodeid, const void *msg,

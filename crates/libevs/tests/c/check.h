@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -145,6 +146,42 @@ static inline cs_error_t ended(pthread_t thread)
     void *result;
     CHECK_EQ(pthread_join(thread, &result), 0);
     return (cs_error_t)(size_t)result;
+}
+
+/* The last thing before a call that waits: from here on any wait of this thread is that call's. */
+static inline void enter(pid_t *thread)
+{
+    __atomic_store_n(thread, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+}
+
+static inline int is_poll(long number)
+{
+#ifdef SYS_poll
+    if (number == SYS_poll)
+        return 1;
+#endif
+    return number == SYS_ppoll;
+}
+
+/* Waits until a thread that has entered its call stands still in poll(2): a dispatch has then found
+ * nothing to do, and waits. */
+static inline void until_it_waits(const pid_t *thread)
+{
+    char path[64];
+    long number = -1;
+
+    while (__atomic_load_n(thread, __ATOMIC_ACQUIRE) == 0)
+        sched_yield();
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", (int)*thread);
+    while (!is_poll(number)) {
+        FILE *file = fopen(path, "r");
+        CHECK(file != NULL);
+        /* One that runs has the word "running" there instead of a system call's number. */
+        if (fscanf(file, "%ld", &number) != 1)
+            number = -1;
+        fclose(file);
+        sched_yield();
+    }
 }
 
 static inline double now(void)

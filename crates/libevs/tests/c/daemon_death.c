@@ -1,6 +1,4 @@
 /* R25, R30, R31, D17, D18: the daemon is killed or stopped during each call, and comes back. */
-#include <sys/syscall.h>
-
 #include "check.h"
 
 static struct evs_group here;
@@ -24,46 +22,10 @@ struct blocked {
     double ended;
 };
 
-/* The last thing before a call that waits: from here on any wait of this thread is that call's. */
-static void enter(struct blocked *blocked)
-{
-    __atomic_store_n(&blocked->thread, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
-}
-
-static int is_poll(long number)
-{
-#ifdef SYS_poll
-    if (number == SYS_poll)
-        return 1;
-#endif
-    return number == SYS_ppoll;
-}
-
-/* Waits until a thread that has entered its call stands still in poll(2): a dispatch has then found
- * nothing to do, and waits. */
-static void until_it_waits(const struct blocked *blocked)
-{
-    char path[64];
-    long number = -1;
-
-    while (__atomic_load_n(&blocked->thread, __ATOMIC_ACQUIRE) == 0)
-        sched_yield();
-    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", (int)blocked->thread);
-    while (!is_poll(number)) {
-        FILE *file = fopen(path, "r");
-        CHECK(file != NULL);
-        /* One that runs has the word "running" there instead of a system call's number. */
-        if (fscanf(file, "%ld", &number) != 1)
-            number = -1;
-        fclose(file);
-        sched_yield();
-    }
-}
-
 static void *blocking(void *blocked)
 {
     struct blocked *end = (struct blocked *)blocked;
-    enter(end);
+    enter(&end->thread);
     end->error = evs_dispatch(handle, CS_DISPATCH_BLOCKING);
     end->ended = now();
     return NULL;
@@ -72,7 +34,7 @@ static void *blocking(void *blocked)
 static void *one(void *blocked)
 {
     struct blocked *end = (struct blocked *)blocked;
-    enter(end);
+    enter(&end->thread);
     end->error = evs_dispatch(handle, CS_DISPATCH_ONE);
     end->ended = now();
     return NULL;
@@ -153,7 +115,7 @@ static void during_every_call(const char *how, cs_error_t of_dispatch)
     /* One that found the end without having waited for it would be a later call (R31). */
     for (i = 0; i < CALLS; i++)
         if (calls[i] == blocking || calls[i] == one)
-            until_it_waits(&ends[i]);
+            until_it_waits(&ends[i].thread);
     control(how);
     gone = now();
     for (i = 0; i < CALLS; i++) {

@@ -1,6 +1,7 @@
 /*
- * R20, R17: a death is told when the detection target has run, and not before; an orderly stop needs
- * no target. Two clusters whose targets differ: the one that lost a member later is told first.
+ * R20, R17: a death is told when the detection target has run, and not before; an orderly stop
+ * needs no target. Two clusters whose targets differ: the one that lost a member later is told
+ * first.
  */
 #include "check.h"
 

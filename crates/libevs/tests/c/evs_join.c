@@ -5,11 +5,12 @@
 
 static struct evs_group groups[GROUPS];
 static unsigned configurations, messages;
+static char got[16];
 
 static void deliver(hdb_handle_t handle, unsigned int nodeid, const void *msg, size_t msg_len)
 {
     CHECK(handle != 0 && nodeid == 1 && msg != NULL && msg_len == 1);
-    messages++;
+    got[messages++ % 16] = *(const char *)msg;
 }
 
 static void confchg(hdb_handle_t handle, const unsigned int *members, size_t n,
@@ -31,6 +32,38 @@ static const struct evs_group *name_groups(int first)
     return groups;
 }
 
+/* One point of the history decides (EVS-10): what others sent is delivered from there on. */
+static void one_point(evs_callbacks_t *callbacks)
+{
+    static const char sent[] = "0123456789";
+    struct evs_group shared = group("shared");
+    evs_handle_t handle, sender;
+    unsigned round, i, early = 0;
+
+    OK(evs_initialize(&sender, NULL));
+    OK(evs_initialize(&handle, callbacks));
+    OK(evs_dispatch(handle, CS_DISPATCH_ALL));
+    for (round = 0; round < scaled(100); round++) {
+        memset(got, 0, sizeof got);
+        messages = 0;
+        for (i = 0; i < 5; i++)
+            OK(mcast(sender, &shared, 1, &sent[i], 1));
+        OK(evs_join(handle, &shared, 1));
+        for (i = 5; i < 10; i++)
+            OK(mcast(sender, &shared, 1, &sent[i], 1));
+        while (strchr(got, '9') == NULL)
+            OK(evs_dispatch(handle, CS_DISPATCH_ONE));
+        CHECK(messages >= 5 && messages <= 10);
+        CHECK(strcmp(got, &sent[10 - messages]) == 0);
+        early += messages - 5;
+        OK(evs_leave(handle, &shared, 1));
+    }
+    printf("of %u messages before a join %u were delivered\n", 5 * round, early);
+    OK(evs_finalize(sender));
+    OK(evs_finalize(handle));
+    messages = configurations = 0;
+}
+
 int main(void)
 {
     evs_callbacks_t callbacks = {deliver, confchg};
@@ -40,6 +73,7 @@ int main(void)
     int i;
 
     begin();
+    one_point(&callbacks);
     name_groups(0);
     OK(evs_initialize(&handle, &callbacks));
     OK(evs_dispatch(handle, CS_DISPATCH_ALL));

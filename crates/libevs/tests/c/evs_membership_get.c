@@ -99,6 +99,7 @@ int main(void)
     evs_handle_t handle, late;
     unsigned int list[3] = {0, 0, 0}, local;
     size_t entries;
+    int fd;
 
     begin();
     use_node(1);
@@ -139,9 +140,14 @@ int main(void)
     control("kill 3");
     dispatch_change(handle, "12 -3 +", "12 - +", &ring);
 
-    /* R15: it returns. */
+    /* R15: it returns. EVS-11: what waits counts when it is dispatched, not before. */
     control("start 3");
     control("members 1 2 3");
+    OK(evs_fd_get(handle, &fd));
+    CHECK_EQ(readable(fd, 10000), 1);
+    entries = 3;
+    OK(evs_membership_get(handle, NULL, list, &entries));
+    CHECK_EQ(entries, 2);
     dispatch_change(handle, "12 - +", "123 - +3", &ring);
 
     /* R17: an orderly stop is told in the same way. */

@@ -1,6 +1,7 @@
 /*
  * R56, and the sense of it all: two nodes send while a third one dies and returns. Every message
- * that was accepted is delivered once, and both nodes see one history, configurations included.
+ * that was accepted is delivered once, and both nodes see one history, configurations included. The
+ * third one saw a beginning of it, and from where it has joined again the rest.
  */
 #include "check.h"
 
@@ -20,18 +21,26 @@ struct node {
     pthread_t sender, receiver;
 };
 
-static struct node nodes[2];
+/* Two that live; the third one before its death, and after it. */
+static struct node nodes[4];
+#define THIRD (&nodes[2])
+#define AGAIN (&nodes[3])
+
 static struct evs_group here;
 static int stop;
 
-static struct event *next(hdb_handle_t handle)
+static struct node *node_of(hdb_handle_t handle)
 {
     void *context;
-    struct node *node;
     OK(evs_context_get(handle, &context));
-    node = (struct node *)context;
+    return (struct node *)context;
+}
+
+static struct event *next(hdb_handle_t handle)
+{
+    struct node *node = node_of(handle);
     CHECK(node->count < EVENTS_MAX);
-    return &node->events[node->count++];
+    return &node->events[__atomic_fetch_add(&node->count, 1, __ATOMIC_RELAXED)];
 }
 
 static void deliver(hdb_handle_t handle, unsigned int nodeid, const void *msg, size_t msg_len)
@@ -43,7 +52,7 @@ static void deliver(hdb_handle_t handle, unsigned int nodeid, const void *msg, s
     if (handle == nodes[nodeid - 1].handle)
         __atomic_store_n(&nodes[nodeid - 1].echoed, event->number, __ATOMIC_RELAXED);
     if (event->number == 0)
-        nodes[handle == nodes[1].handle].ends++;
+        node_of(handle)->ends++;
 }
 
 static void confchg(hdb_handle_t handle, const unsigned int *members, size_t n,
@@ -51,7 +60,8 @@ static void confchg(hdb_handle_t handle, const unsigned int *members, size_t n,
                     size_t joined_n, const struct evs_ring_id *ring_id)
 {
     struct event *event = next(handle);
-    CHECK(members[0] == 1 && left != NULL && left_n <= 1 && joined != NULL && joined_n <= 2);
+    CHECK(members[0] == 1 || handle == AGAIN->handle);
+    CHECK(left != NULL && left_n <= 1 && joined != NULL && joined_n <= 2);
     event->number = (unsigned int)n;
     event->ring = ring_id->seq;
 }
@@ -91,36 +101,75 @@ static void *receive(void *argument)
     return NULL;
 }
 
-int main(void)
+/* Waits until a node has had so many events. */
+static void until_so_many(const struct node *node, unsigned events)
+{
+    while (__atomic_load_n(&node->count, __ATOMIC_RELAXED) < events)
+        sched_yield();
+}
+
+static void *receive_to_the_end(void *argument)
+{
+    struct node *node = (struct node *)argument;
+    CHECK_EQ(evs_dispatch(node->handle, CS_DISPATCH_BLOCKING), CS_ERR_LIBRARY);
+    return NULL;
+}
+
+static void open_at(struct node *node, unsigned where, void *(*receiver)(void *))
 {
     evs_callbacks_t callbacks = {deliver, confchg};
+    node->events = (struct event *)calloc(EVENTS_MAX, sizeof *node->events);
+    CHECK(node->events != NULL);
+    use_node(where);
+    OK(evs_initialize(&node->handle, &callbacks));
+    OK(evs_context_set(node->handle, node));
+    OK(evs_join(node->handle, &here, 1));
+    CHECK_EQ(pthread_create(&node->receiver, NULL, receiver, node), 0);
+}
+
+/* What the third one saw before its death is how the history begins; and after its return, how it
+ * ends. Its own first configurations are its own. */
+static void the_third_saw_the_same(void)
+{
+    unsigned i = AGAIN->count, k = nodes[0].count, messages = 0;
+
+    CHECK(THIRD->count > 100 && THIRD->count < nodes[0].count);
+    CHECK_EQ(memcmp(THIRD->events, nodes[0].events, THIRD->count * sizeof(struct event)), 0);
+    while (i > 0 && AGAIN->events[i - 1].node != 0) {
+        i--;
+        k--;
+        CHECK_EQ(memcmp(&AGAIN->events[i], &nodes[0].events[k], sizeof(struct event)), 0);
+        messages++;
+    }
+    CHECK(i > 0 && messages > 100);
+}
+
+int main(void)
+{
     unsigned int expected[3] = {0, 1, 1};
     unsigned i, configurations = 0, lost = 0;
 
     begin();
     here = group("here");
-    for (i = 0; i < 2; i++) {
-        nodes[i].events = (struct event *)calloc(EVENTS_MAX, sizeof *nodes[i].events);
-        CHECK(nodes[i].events != NULL);
-        use_node(i + 1);
-        OK(evs_initialize(&nodes[i].handle, &callbacks));
-        OK(evs_context_set(nodes[i].handle, &nodes[i]));
-        OK(evs_join(nodes[i].handle, &here, 1));
-    }
-    for (i = 0; i < 2; i++) {
-        CHECK_EQ(pthread_create(&nodes[i].receiver, NULL, receive, &nodes[i]), 0);
+    for (i = 0; i < 3; i++)
+        open_at(&nodes[i], i + 1, i < 2 ? receive : receive_to_the_end);
+    for (i = 0; i < 2; i++)
         CHECK_EQ(pthread_create(&nodes[i].sender, NULL, send_numbers, &nodes[i]), 0);
-    }
+    until_so_many(THIRD, 200);
     control("kill 3");
+    CHECK_EQ(pthread_join(THIRD->receiver, NULL), 0);
     control("members 1 2");
     control("start 3");
     control("members 1 2 3");
+    open_at(AGAIN, 3, receive);
+    until_so_many(AGAIN, 200);
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     for (i = 0; i < 2; i++) {
         CHECK_EQ(pthread_join(nodes[i].sender, NULL), 0);
         CHECK_EQ(pthread_join(nodes[i].receiver, NULL), 0);
         CHECK(nodes[i].sent > 10);
     }
+    CHECK_EQ(pthread_join(AGAIN->receiver, NULL), 0);
 
     /* Each sender's numbers come in order, without gaps, and the end last. */
     for (i = 0; i < nodes[0].count; i++) {
@@ -140,7 +189,8 @@ int main(void)
     /* One history. */
     CHECK_EQ(nodes[0].count, nodes[1].count);
     CHECK_EQ(memcmp(nodes[0].events, nodes[1].events, nodes[0].count * sizeof(struct event)), 0);
-    for (i = 0; i < 2; i++) {
+    the_third_saw_the_same();
+    for (i = 0; i < 4; i++) {
         OK(evs_finalize(nodes[i].handle));
         free(nodes[i].events);
     }

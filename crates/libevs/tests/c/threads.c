@@ -1,4 +1,4 @@
-/* R25, R29, D16, D18: threads on one handle, on stacks of 64 KiB. */
+/* R22, R25, R29, D16, D18: threads on one handle, on stacks of 64 KiB. */
 #include "check.h"
 
 #define SENDERS 3u
@@ -18,6 +18,26 @@ static void count(hdb_handle_t handle, unsigned int nodeid, const void *msg, siz
 }
 
 static evs_callbacks_t callbacks = {count, NULL};
+
+/* Who is in a dispatch. */
+struct waiter {
+    evs_handle_t handle;
+    pid_t thread;
+};
+
+static void *enter_blocking(void *argument)
+{
+    struct waiter *waiter = (struct waiter *)argument;
+    enter(&waiter->thread);
+    return (void *)(size_t)evs_dispatch(waiter->handle, CS_DISPATCH_BLOCKING);
+}
+
+static void *enter_one(void *argument)
+{
+    struct waiter *waiter = (struct waiter *)argument;
+    enter(&waiter->thread);
+    return (void *)(size_t)evs_dispatch(waiter->handle, CS_DISPATCH_ONE);
+}
 
 static void *blocking(void *handle)
 {
@@ -101,6 +121,26 @@ static void finalize_while(void *(*run)(void *))
     }
 }
 
+/* R29, R22: both wait for sure. */
+static void finalize_while_two_wait(void)
+{
+    struct waiter waiters[2] = {{0, 0}, {0, 0}};
+    pthread_t threads[2];
+    evs_handle_t handle;
+
+    OK(evs_initialize(&handle, NULL));
+    OK(evs_dispatch(handle, CS_DISPATCH_ALL));
+    waiters[0].handle = waiters[1].handle = handle;
+    threads[0] = small_thread(enter_blocking, &waiters[0]);
+    threads[1] = small_thread(enter_one, &waiters[1]);
+    until_it_waits(&waiters[0].thread);
+    until_it_waits(&waiters[1].thread);
+    OK(evs_finalize(handle));
+    CHECK_EQ(ended(threads[0]), CS_ERR_LIBRARY);
+    CHECK_EQ(ended(threads[1]), CS_ERR_LIBRARY);
+    CHECK_EQ(evs_dispatch(handle, CS_DISPATCH_ALL), CS_ERR_BAD_HANDLE);
+}
+
 int main(void)
 {
     evs_handle_t handle;
@@ -116,6 +156,7 @@ int main(void)
     for (i = 0; i < 4; i++)
         ended(lives[i]);
 
+    finalize_while_two_wait();
     finalize_while(blocking);
     finalize_while(one);
 

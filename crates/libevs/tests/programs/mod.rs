@@ -4,8 +4,8 @@
 //! A program that wants something of its cluster prints `control: kill 2` and waits for the line
 //! `ok`. The tasks: `kill N`, `stop N` (in order), `start N`, `pause N`, `resume N`, and
 //! `members 1 2` (wait until there is one ring of these); in a network of namespaces also
-//! `unplug N` and `plug N`. With `patient` before a task it is for the other cluster, the one with a
-//! long detection target, where there is one.
+//! `unplug N` and `plug N`. With `patient` before it a task is for the other cluster, the one with
+//! a long detection target, where there is one.
 
 mod tree;
 
