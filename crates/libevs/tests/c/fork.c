@@ -74,11 +74,11 @@ int main(void)
     /* The parent finalizes its copy first: that does not disturb the child. */
     OK(evs_initialize(&handle, &callbacks));
     OK(evs_dispatch(handle, CS_DISPATCH_ALL));
+    OK(evs_fd_get(handle, &fd));
     CHECK_EQ(pipe(pipes), 0);
     child = fork();
     if (child == 0) {
         CHECK_EQ(read(pipes[0], &byte, 1), 1);
-        OK(evs_fd_get(handle, &fd));
         CHECK_EQ(readable(fd, 0), 0);
         use(handle);
         CHECK_EQ(readable(fd, 0), 0);

@@ -7,18 +7,24 @@
 #include <evs/evs_ext.h>
 
 #define SAME(name, left, right) typedef char same_##name[(left) == (right) ? 1 : -1]
+#define AT(type, member, offset, size)                                                             \
+    SAME(type##_##member, offsetof(struct evs_##type, member), offset);                            \
+    SAME(type##_##member##_size, sizeof(((struct evs_##type *)0)->member), size)
 
 SAME(handle, sizeof(evs_handle_t), 8);
 SAME(hdb_handle, sizeof(hdb_handle_t), 8);
 SAME(group, sizeof(struct evs_group), 32);
 SAME(ring_id, sizeof(struct evs_ring_id), 16);
-SAME(ring_id_nodeid, offsetof(struct evs_ring_id, nodeid), 0);
-SAME(ring_id_seq, offsetof(struct evs_ring_id, seq), 8);
+AT(ring_id, nodeid, 0, 4);
+AT(ring_id, seq, 8, 8);
+AT(group, key, 0, 32);
 SAME(callbacks, sizeof(evs_callbacks_t), 16);
 SAME(callbacks_deliver, offsetof(evs_callbacks_t, evs_deliver_fn), 0);
 SAME(callbacks_confchg, offsetof(evs_callbacks_t, evs_confchg_fn), 8);
 SAME(name, sizeof(cs_name_t), 258);
+SAME(name_length_size, sizeof(((cs_name_t *)0)->length), 2);
 SAME(name_value, offsetof(cs_name_t, value), 2);
+SAME(name_value_size, sizeof(((cs_name_t *)0)->value), 256);
 SAME(version, sizeof(cs_version_t), 3);
 SAME(cs_time, sizeof(cs_time_t), 8);
 SAME(error, sizeof(cs_error_t), 4);
@@ -73,51 +79,53 @@ ERROR(IN_SHUTDOWN, 31);
 ERROR(SECURITY, 100);
 
 /* The extended interface: later versions may add members at the ends, never move one. */
-#define AT(type, member, offset) SAME(type##_##member, offsetof(struct evs_##type, member), offset)
 SAME(processor, sizeof(struct evs_processor), 16);
-AT(processor, nodeid, 0);
-AT(processor, incarnation, 8);
+AT(processor, nodeid, 0, 4);
+AT(processor, incarnation, 8, 8);
 SAME(ring, sizeof(struct evs_ring), 24);
-AT(ring, seq, 0);
-AT(ring, representative, 8);
+AT(ring, seq, 0, 8);
+AT(ring, representative, 8, 16);
 SAME(reason, sizeof(struct evs_reason), 40);
-AT(reason, kind, 0);
-AT(reason, one, 8);
-AT(reason, other, 24);
+AT(reason, kind, 0, 4);
+AT(reason, one, 8, 16);
+AT(reason, other, 24, 16);
 SAME(processors, sizeof(struct evs_processors), 16);
-AT(processors, list, 0);
-AT(processors, count, 8);
+AT(processors, list, 0, 8);
+AT(processors, count, 8, 8);
 SAME(regular, sizeof(struct evs_regular), 112);
-AT(regular, ring, 0);
-AT(regular, members, 24);
-AT(regular, left, 40);
-AT(regular, joined, 56);
-AT(regular, reason, 72);
+AT(regular, ring, 0, 24);
+AT(regular, members, 24, 16);
+AT(regular, left, 40, 16);
+AT(regular, joined, 56, 16);
+AT(regular, reason, 72, 40);
 SAME(transitional, sizeof(struct evs_transitional), 120);
-AT(transitional, from, 0);
-AT(transitional, to, 24);
-AT(transitional, members, 48);
-AT(transitional, left, 64);
-AT(transitional, reason, 80);
+AT(transitional, from, 0, 24);
+AT(transitional, to, 24, 24);
+AT(transitional, members, 48, 16);
+AT(transitional, left, 64, 16);
+AT(transitional, reason, 80, 40);
 SAME(message, sizeof(struct evs_message), 104);
-AT(message, body, 0);
-AT(message, size, 8);
-AT(message, sender, 16);
-AT(message, client, 32);
-AT(message, number, 40);
-AT(message, ring, 48);
-AT(message, seq, 72);
-AT(message, guarantee, 80);
-AT(message, groups, 88);
-AT(message, group_count, 96);
+AT(message, body, 0, 8);
+AT(message, size, 8, 8);
+AT(message, sender, 16, 16);
+AT(message, client, 32, 8);
+AT(message, number, 40, 8);
+AT(message, ring, 48, 24);
+AT(message, seq, 72, 8);
+AT(message, guarantee, 80, 4);
+AT(message, groups, 88, 8);
+AT(message, group_count, 96, 8);
 SAME(ext_callbacks, sizeof(evs_typed_callbacks_t), 32);
 SAME(ext_callbacks_message, offsetof(evs_typed_callbacks_t, message), 0);
 SAME(ext_callbacks_regular, offsetof(evs_typed_callbacks_t, regular), 8);
 SAME(ext_callbacks_transitional, offsetof(evs_typed_callbacks_t, transitional), 16);
 SAME(ext_callbacks_end, offsetof(evs_typed_callbacks_t, end), 24);
 SAME(ext_version, sizeof(struct evs_version), 20);
-AT(version, interface, 12);
-AT(version, protocol, 16);
+AT(version, library_major, 0, 4);
+AT(version, library_minor, 4, 4);
+AT(version, library_patch, 8, 4);
+AT(version, interface, 12, 4);
+AT(version, protocol, 16, 4);
 SAME(reasons, EVS_REASON_BEGIN + EVS_REASON_TOKEN_LOST * 10 + EVS_REASON_PATH_LOST * 100 +
      EVS_REASON_MEMBER_LEFT * 1000 + EVS_REASON_MEMBER_ASKED * 10000 +
      EVS_REASON_GROWTH * 100000 + EVS_REASON_OUT_OF_RANGE * 1000000, 6543210);
