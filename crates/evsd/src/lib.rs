@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | the loop, the orderly stop | `daemon.rs` |
 //! | a client's life | `clients.rs`, `clients/connection.rs` |
-//! | every key of the configuration | `config.rs`, and `evsd.toml` beside this crate |
+//! | every key of the configuration | `config.rs`, `evsd.toml` and `man/` beside this crate |
 
 #![forbid(unsafe_code)]
 
