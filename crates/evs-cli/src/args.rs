@@ -43,6 +43,10 @@ pub enum Command {
 
     /// Prints the daemon's own report: ring, peers, clients, warnings; with --json also counters.
     Status(Daemon),
+
+    /// Tells why a configuration came about: what triggered it, what each node saw of it, and how
+    /// long each step took.
+    Why(WhyArgs),
 }
 
 /// Which daemon a command talks to.
@@ -99,6 +103,26 @@ pub struct MembersArgs {
     /// Goes on and prints each change.
     #[arg(long, short)]
     pub watch: bool,
+}
+
+/// Arguments of `evs why`.
+#[derive(Arguments, Debug)]
+pub struct WhyArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: Daemon,
+
+    /// The change, by its number or by the ring id that it led to; without it, the last one.
+    #[arg(value_name = "CHANGE")]
+    pub change: Option<String>,
+
+    /// Lists the last changes instead, one line each.
+    #[arg(long, short, conflicts_with = "change")]
+    pub list: bool,
+
+    /// How many to list.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, requires = "list")]
+    pub last: u32,
 }
 
 /// Arguments of `evs bench`.

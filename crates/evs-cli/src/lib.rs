@@ -20,10 +20,11 @@ mod output;
 mod send;
 mod session;
 mod status;
+mod why;
 
 use std::process::ExitCode;
 
-pub use args::{Args, BenchArgs, Command, Daemon, ListenArgs, MembersArgs, SendArgs};
+pub use args::{Args, BenchArgs, Command, Daemon, ListenArgs, MembersArgs, SendArgs, WhyArgs};
 use failure::Failure;
 use output::Output;
 
@@ -38,6 +39,7 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Members(members) => members::run(members, &mut output),
         Command::Send(send) => send::run(send, &mut output),
         Command::Status(daemon) => status::run(daemon, &mut output),
+        Command::Why(why) => why::run(why, &mut output),
     };
     match done.and_then(|()| output.flush().map_err(Failure::from)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use evs::{Client, ConnectOptions, Event, Members, RingId};
+use evs_report::Question;
 
 use crate::args::Daemon;
 use crate::failure::Failure;
@@ -41,6 +42,13 @@ pub(crate) fn next(client: &Client, output: &mut Output) -> Result<Event, Failur
         output.flush()?;
         output.wait_with(client.as_fd())?;
     }
+}
+
+/// Asks the daemon something; the answer is JSON.
+pub(crate) fn ask(client: &Client, question: &Question) -> Result<String, Failure> {
+    // Nothing in it can fail to be written: keys are texts and numbers are whole.
+    let question = serde_json::to_string(question).unwrap_or_default();
+    Ok(client.ask_json(&question)?)
 }
 
 /// Takes the first event.

@@ -36,6 +36,7 @@ fn landmarks() -> Vec<String> {
         "unknown frame",
         "ends inside a frame",
         "configuration with its reason",
+        "question",
     ])
 }
 
@@ -43,6 +44,7 @@ const NO_FRAME: usize = 14;
 const UNKNOWN_FRAME: usize = 15;
 const INSIDE: usize = 16;
 const EXPLAINED: usize = 17;
+const QUESTION: usize = 18;
 
 fn run(input: &[u8]) -> Seen {
     let mut input = Input::new(input);
@@ -124,6 +126,7 @@ fn decode(direction: Direction, frame: evs_ipc::Frame, seen: &mut Seen) -> Strin
                 ClientFrame::Leave { .. } => 2,
                 ClientFrame::Send { .. } => 3,
                 ClientFrame::Status { .. } => 4,
+                ClientFrame::Ask { .. } => QUESTION,
             });
             assert_eq!(ClientFrame::decode(encode(&decoded)).as_ref(), Ok(&decoded));
             format!("{decoded:?}")

@@ -90,6 +90,7 @@ pub(crate) fn streams() -> Seeds {
             body: body.clone(),
         },
         ClientFrame::Status { request: 3 },
+        ClientFrame::Ask { request: 4, question: "{}".to_owned() },
     ];
     let welcome = Welcome {
         version: evs_ipc::PROTOCOL_VERSION,

@@ -7,6 +7,7 @@
 //! | 3 | Leave | as Join |
 //! | 4 | Send | guarantee u8, group count u16, keys, body (the rest) |
 //! | 5 | Status | request u32 |
+//! | 6 | Ask | request u32, question (UTF-8, the rest) |
 
 use bytes::{BufMut, Bytes};
 use evs_model::{Group, Groups, Guarantee};
@@ -14,13 +15,14 @@ use evs_model::{Group, Groups, Guarantee};
 use crate::wire::{
     EncodeFrame, FRAME_HEAD_BYTES, Fields, SEND_HEAD_BYTES, group_count, put_frame_head,
 };
-use crate::{CLIENT_NAME_BYTES_MAX, DecodeError, Frame, PROTOCOL_VERSION};
+use crate::{CLIENT_NAME_BYTES_MAX, DecodeError, Frame, PROTOCOL_VERSION, QUESTION_BYTES_MAX};
 
 const HELLO: u8 = 1;
 const JOIN: u8 = 2;
 const LEAVE: u8 = 3;
 const SEND: u8 = 4;
 const STATUS: u8 = 5;
+const ASK: u8 = 6;
 
 /// "EVSc" in ASCII.
 const MAGIC: u32 = u32::from_le_bytes(*b"EVSc");
@@ -78,6 +80,14 @@ pub enum ClientFrame {
         /// The client's number for this request.
         request: u32,
     },
+    /// Ask the daemon something else about itself, or, for who may, have it do something; answered
+    /// by `StatusReply`.
+    Ask {
+        /// The client's number for this request.
+        request: u32,
+        /// One JSON object; at most [`QUESTION_BYTES_MAX`] bytes.
+        question: String,
+    },
 }
 
 impl ClientFrame {
@@ -108,6 +118,10 @@ impl ClientFrame {
                 fields.finish()?;
                 Ok(Self::Status { request })
             }
+            ASK => {
+                let request = fields.u32("request")?;
+                Ok(Self::Ask { request, question: fields.text("question", QUESTION_BYTES_MAX)? })
+            }
             other => Err(DecodeError::UnknownKind(other)),
         }
     }
@@ -137,6 +151,7 @@ impl EncodeFrame for ClientFrame {
                     SEND_HEAD_BYTES + groups.as_bytes().len() + body.len()
                 }
                 Self::Status { .. } => 4,
+                Self::Ask { question, .. } => 4 + question.len(),
             }
     }
 
@@ -159,15 +174,22 @@ impl EncodeFrame for ClientFrame {
                 put_frame_head(out, STATUS, fields_bytes);
                 out.put_u32_le(*request);
             }
+            Self::Ask { request, question } => {
+                put_frame_head(out, ASK, fields_bytes);
+                out.put_u32_le(*request);
+                out.extend_from_slice(question.as_bytes());
+            }
         }
     }
 
     fn tail(&self) -> Bytes {
         match self {
             Self::Send { body, .. } => body.clone(),
-            Self::Hello(_) | Self::Join { .. } | Self::Leave { .. } | Self::Status { .. } => {
-                Bytes::new()
-            }
+            Self::Ask { .. }
+            | Self::Hello(_)
+            | Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::Status { .. } => Bytes::new(),
         }
     }
 }

@@ -16,7 +16,10 @@ pub const SOCKET_ENV: &str = "EVS_SOCKET";
 /// Longest name that a client gives itself in its Hello, in bytes of UTF-8.
 pub const CLIENT_NAME_BYTES_MAX: usize = 64;
 
-/// Longest status report, in bytes.
+/// Longest question of a client, in bytes.
+pub const QUESTION_BYTES_MAX: usize = 4 << 10;
+
+/// Longest status report, or answer to a question, in bytes.
 pub const STATUS_BYTES_MAX: usize = 1 << 20;
 
 /// Largest `message_bytes_max` that a daemon can be configured to, in bytes.

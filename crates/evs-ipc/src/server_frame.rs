@@ -134,7 +134,7 @@ pub enum ServerFrame {
         /// In bytes.
         bytes: u64,
     },
-    /// The answer to a status request.
+    /// The answer to a status request or a question.
     StatusReply {
         /// The client's number of the request.
         request: u32,

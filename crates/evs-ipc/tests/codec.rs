@@ -70,6 +70,8 @@ fn client_frames() -> impl Strategy<Value = ClientFrame> {
         (guarantees(), groups(), bodies())
             .prop_map(|(guarantee, groups, body)| ClientFrame::Send { guarantee, groups, body }),
         any::<u32>().prop_map(|request| ClientFrame::Status { request }),
+        (any::<u32>(), ".{0,64}")
+            .prop_map(|(request, question)| ClientFrame::Ask { request, question }),
     ]
 }
 

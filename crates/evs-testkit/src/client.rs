@@ -119,6 +119,19 @@ impl RawClient {
     /// As [`RawClient::reply`], or a report that is no JSON.
     pub fn status(&mut self) -> anyhow::Result<serde_json::Value> {
         self.send(&ClientFrame::Status { request: 1 })?;
+        self.report()
+    }
+
+    /// The daemon's answer to a question.
+    ///
+    /// # Errors
+    /// As [`RawClient::status`].
+    pub fn ask(&mut self, question: &serde_json::Value) -> anyhow::Result<serde_json::Value> {
+        self.send(&ClientFrame::Ask { request: 1, question: question.to_string() })?;
+        self.report()
+    }
+
+    fn report(&mut self) -> anyhow::Result<serde_json::Value> {
         loop {
             match self.reply()? {
                 Some(ServerFrame::StatusReply { json, .. }) => {

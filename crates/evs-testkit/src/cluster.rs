@@ -278,6 +278,18 @@ impl Cluster {
         RawClient::open(&self.socket(node), "testkit")?.0.status()
     }
 
+    /// A node's answer to a question (`docs/reports.md`).
+    ///
+    /// # Errors
+    /// The node cannot be asked.
+    pub fn ask(
+        &self,
+        node: u32,
+        question: &serde_json::Value,
+    ) -> anyhow::Result<serde_json::Value> {
+        RawClient::open(&self.socket(node), "testkit")?.0.ask(question)
+    }
+
     /// Waits until a node lets clients in.
     ///
     /// # Errors

@@ -441,7 +441,7 @@ impl Control {
                 self.requests.answer(request, Answer::Done(outcome))
             }
             ServerFrame::StatusReply { request, json } => {
-                self.requests.answer(request, Answer::Status(json))
+                self.requests.answer(request, Answer::Report(json))
             }
             ServerFrame::Welcome(_) | ServerFrame::Refused { .. } => false,
         }
@@ -510,6 +510,7 @@ fn frame_of(number: u32, request: &Request) -> ClientFrame {
         Request::Join(groups) => ClientFrame::Join { request: number, groups: groups.clone() },
         Request::Leave(groups) => ClientFrame::Leave { request: number, groups: groups.clone() },
         Request::Status => ClientFrame::Status { request: number },
+        Request::Ask(question) => ClientFrame::Ask { request: number, question: question.clone() },
     }
 }
 

@@ -168,6 +168,14 @@ pub enum RequestError {
     /// As many requests wait for an answer as the library keeps (`requests_max`).
     #[error("{0} requests wait for an answer, the limit (requests_max)")]
     TooManyRequests(usize),
+    /// A question to the daemon is too long; it was not asked.
+    #[error("a question of {bytes} bytes, the limit (question_bytes_max) is {max}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
 }
 
 /// The session is over: the daemon is gone or has ended it, or this client was closed. What

@@ -13,13 +13,14 @@ pub(crate) enum Request {
     Join(Groups),
     Leave(Groups),
     Status,
+    Ask(String),
 }
 
 /// What the daemon said.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Done(Outcome),
-    Status(String),
+    Report(String),
 }
 
 #[derive(Debug)]
@@ -68,10 +69,10 @@ impl Requests {
     pub(crate) fn answer(&mut self, number: u32, answer: Answer) -> bool {
         let Some(pending) = self.pending.get_mut(&number) else { return false };
         let fits = match (&pending.request, &answer) {
-            (Request::Status, Answer::Status(_)) => true,
+            (Request::Status | Request::Ask(_), Answer::Report(_)) => true,
             (Request::Join(_) | Request::Leave(_), Answer::Done(_)) => true,
-            (Request::Status, Answer::Done(_))
-            | (Request::Join(_) | Request::Leave(_), Answer::Status(_)) => false,
+            (Request::Status | Request::Ask(_), Answer::Done(_))
+            | (Request::Join(_) | Request::Leave(_), Answer::Report(_)) => false,
         };
         if !fits || pending.answer.is_some() {
             return false;
@@ -80,7 +81,7 @@ impl Requests {
         let groups = match &pending.request {
             Request::Join(groups) if took_effect => Some((groups.clone(), true)),
             Request::Leave(groups) if took_effect => Some((groups.clone(), false)),
-            Request::Join(_) | Request::Leave(_) | Request::Status => None,
+            Request::Join(_) | Request::Leave(_) | Request::Status | Request::Ask(_) => None,
         };
         if pending.abandoned {
             self.pending.remove(&number);
@@ -147,7 +148,7 @@ pub(crate) fn outcome(answer: Answer, joined_groups_max: usize) -> Result<(), Re
         Answer::Done(Outcome::NotJoined) => Err(RequestError::NotJoined),
         Answer::Done(Outcome::TooManyGroups) => Err(too_many_groups(joined_groups_max)),
         Answer::Done(Outcome::Leaving) => Err(RequestError::Leaving),
-        Answer::Status(_) => Err(Closed.into()),
+        Answer::Report(_) => Err(Closed.into()),
     }
 }
 

@@ -187,7 +187,24 @@ impl Client {
     /// [`RequestError::TimedOut`], [`RequestError::Closed`].
     pub async fn status_json(&self) -> Result<String, RequestError> {
         match self.shared.request(Request::Status).await? {
-            Answer::Status(json) => Ok(json),
+            Answer::Report(json) => Ok(json),
+            Answer::Done(_) => Err(Closed.into()),
+        }
+    }
+
+    /// Asks the daemon something about itself: a JSON object, as `docs/reports.md` describes it.
+    /// The answer is a JSON object too.
+    ///
+    /// # Errors
+    /// [`RequestError::TooLong`], [`RequestError::TimedOut`], [`RequestError::Closed`]; the session
+    /// ends where the daemon is of a version without questions.
+    pub async fn ask_json(&self, question: &str) -> Result<String, RequestError> {
+        if question.len() > evs_ipc::QUESTION_BYTES_MAX {
+            let max = evs_ipc::QUESTION_BYTES_MAX;
+            return Err(RequestError::TooLong { bytes: question.len(), max });
+        }
+        match self.shared.request(Request::Ask(question.to_owned())).await? {
+            Answer::Report(json) => Ok(json),
             Answer::Done(_) => Err(Closed.into()),
         }
     }

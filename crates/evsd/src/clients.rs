@@ -93,8 +93,8 @@ pub struct Clients {
     spare: Vec<usize>,
     /// Connections with a deadline, the nearest first.
     deadlines: BTreeSet<(Instant, usize)>,
-    /// Clients that asked for a status report in this turn; a turn's budget bounds them.
-    status_requests: Vec<(ClientId, u32)>,
+    /// What clients asked in this turn; a turn's budget bounds it.
+    questions: Vec<Question>,
     refused_log: RateLimit,
     broken_log: RateLimit,
     slow_log: RateLimit,
@@ -121,6 +121,19 @@ pub struct ClientsStats {
     pub silent: u64,
     /// Messages that arrived after the daemon began to leave, and were dropped.
     pub dropped_while_leaving: u64,
+}
+
+/// Something that a client wants to know, or to have done.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Who asks.
+    pub client: ClientId,
+    /// Its number of the request.
+    pub request: u32,
+    /// A JSON object, unread; `None`: the status report.
+    pub text: Option<String>,
+    /// The user id of who asks, when it connected.
+    pub uid: u32,
 }
 
 /// One client, for the status report.
@@ -165,7 +178,7 @@ impl Clients {
             dirty: Vec::new(),
             spare: Vec::new(),
             deadlines: BTreeSet::new(),
-            status_requests: Vec::new(),
+            questions: Vec::new(),
             refused_log: RateLimit::new(LOG_EVERY),
             broken_log: RateLimit::new(LOG_EVERY),
             slow_log: RateLimit::new(LOG_EVERY),
@@ -258,23 +271,21 @@ impl Clients {
         }
     }
 
-    /// Whether clients wait for a status report.
+    /// What clients have asked since the last call. Each is to be answered, now or later.
     #[must_use]
-    pub fn wants_status(&self) -> bool {
-        !self.status_requests.is_empty()
+    pub fn take_questions(&mut self) -> Vec<Question> {
+        std::mem::take(&mut self.questions)
     }
 
-    /// Answers everybody who asked for a status report.
-    pub fn give_status(&mut self, now: Instant, node: &mut Node, json: &str) {
-        for (client, request) in std::mem::take(&mut self.status_requests) {
-            let Some(&slot) = self.by_id.get(&client) else { continue };
-            let Some(connection) = &mut self.slots[slot].connection else { continue };
-            let reply = ServerFrame::StatusReply { request, json: json.to_owned() };
-            if let Err(fault) = connection.reply(&reply) {
-                self.punish(now, node, slot, &fault);
-            }
-            self.mark_dirty(slot);
+    /// Answers a question; one of a client that has gone is forgotten.
+    pub fn answer(&mut self, now: Instant, node: &mut Node, question: &Question, json: String) {
+        let Some(&slot) = self.by_id.get(&question.client) else { return };
+        let Some(connection) = &mut self.slots[slot].connection else { return };
+        let reply = ServerFrame::StatusReply { request: question.request, json };
+        if let Err(fault) = connection.reply(&reply) {
+            self.punish(now, node, slot, &fault);
         }
+        self.mark_dirty(slot);
     }
 
     /// Why the configurations that follow come about.

@@ -12,21 +12,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use evs_model::{ChangeReason, Instant, Members, RingId};
-use evs_net::{DownCause, PeerEvent};
+use evs_model::Instant;
 use evs_node::{Clock, Node, Output};
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
-use totem::{Cause, StateKind};
 
 use crate::admission::Admission;
 use crate::clients::{Clients, Terms};
 use crate::config::{Config, Seal};
+use crate::flight::Flight;
 use crate::listener::{Claim, Listener};
 use crate::log::{Log, RateLimit};
-use crate::watch::Watch;
-use crate::{setup, status};
+use crate::membership::Membership;
+use crate::watch::{Pulse, Watch};
+use crate::{questions, setup, status};
 
 /// How long an orderly stop may take in the ring; its service gives up sending after 2 s.
 pub const LEAVE_WITHIN: Duration = Duration::from_millis(2500);
@@ -59,7 +59,9 @@ pub fn run(config: &Config, log: &Log) -> anyhow::Result<ExitCode> {
     let mut daemon = Daemon::start(config, log, signals)?;
     let mut events = Events::with_capacity(EVENTS_MAX);
     loop {
-        if let Err(error) = daemon.poll.poll(&mut events, daemon.wait())
+        let wait = daemon.wait();
+        daemon.pulse.rest(wait);
+        if let Err(error) = daemon.poll.poll(&mut events, wait)
             && error.kind() != io::ErrorKind::Interrupted
         {
             return Err(error).context("the poll fails");
@@ -88,6 +90,7 @@ struct Daemon<'a> {
     accept_log: RateLimit,
     membership: Membership,
     watch: Watch,
+    pulse: Pulse,
 }
 
 /// How far the daemon is.
@@ -103,16 +106,6 @@ enum Phase {
     Farewell { until: Instant, code: u8 },
 }
 
-/// What was last logged about the membership.
-#[derive(Debug, Default)]
-struct Membership {
-    ring: Option<RingId>,
-    members: Members,
-    /// Why the last ring was given up.
-    cause: Option<Cause>,
-    since: Option<Instant>,
-}
-
 impl<'a> Daemon<'a> {
     fn start(config: &'a Config, log: &'a Log, mut signals: Signals) -> anyhow::Result<Self> {
         let claim = Claim::take(&config.local.socket)?;
@@ -122,6 +115,12 @@ impl<'a> Daemon<'a> {
         let clock = Clock::start();
         let node = Node::start(setup::node_config(config), &clock, poll.registry(), NODE)
             .context("the node cannot be started")?;
+        let flight = Flight::start(
+            node.me(),
+            config.cluster.detection,
+            &config.local.state_dir,
+            clock.now(),
+        );
         let admission = Admission::new(&config.local.allow_uids, &config.local.allow_gids);
         let terms = Terms {
             processor: node.me(),
@@ -157,8 +156,9 @@ impl<'a> Daemon<'a> {
             accept_ready: false,
             accept_again: None,
             accept_log: RateLimit::new(Duration::from_secs(10)),
-            membership: Membership::default(),
+            membership: Membership::new(flight),
             watch: Watch::new(clock.now()),
+            pulse: Pulse::new(clock.now(), config.cluster.detection),
         })
     }
 
@@ -184,6 +184,9 @@ impl<'a> Daemon<'a> {
     /// code at the end of all turns.
     fn turn(&mut self, events: &Events) -> Option<u8> {
         let now = self.clock.now();
+        if let Some(pause) = self.pulse.beat(now) {
+            self.membership.note_pause(now, pause);
+        }
         let mut signalled = false;
         for event in events {
             match event.token() {
@@ -197,15 +200,13 @@ impl<'a> Daemon<'a> {
         self.dispatch(now);
         self.node.handle_timeout(now);
         self.dispatch(now);
-        self.note_membership(now);
+        self.membership.look_for_first(now, &mut self.node);
+        self.dispatch(now);
 
         self.accept(now);
         self.clients.take_turn(now, &mut self.node);
         self.dispatch(now);
-        if self.clients.wants_status() {
-            let json = self.status(now);
-            self.clients.give_status(now, &mut self.node, &json);
-        }
+        self.answer(now);
         self.clients.handle_timeout(now);
         self.watch.handle_timeout(now, &self.node);
         self.clients.flush(now, &mut self.node, self.poll.registry());
@@ -221,20 +222,20 @@ impl<'a> Daemon<'a> {
     fn dispatch(&mut self, now: Instant) {
         while let Some(output) = self.node.poll_output() {
             match output {
+                Output::ToClient { client, event } if self.membership.control().is(client) => {
+                    self.membership.take(now, &mut self.node, &event);
+                }
                 Output::ToClient { client, event } => {
                     self.clients.deliver(now, &mut self.node, client, &event);
                 }
                 Output::Room { client, bytes } => self.clients.give_room(client, bytes),
                 Output::Transition { from, to, cause } => {
-                    tracing::debug!(%from, %to, %cause, "ring state");
-                    if to == StateKind::Gather && from == StateKind::Operational {
-                        self.membership.cause = Some(cause);
-                        self.clients.set_reason(reason(cause));
-                        self.membership.since = Some(now);
-                    }
+                    let edge = (from, to);
+                    let reason = self.membership.note_transition(now, &self.node, edge, cause);
+                    reason.into_iter().for_each(|reason| self.clients.set_reason(reason));
                 }
                 Output::Left { dropped } => self.handle_left(now, dropped),
-                Output::Peer(event) => log_peer(event),
+                Output::Peer(event) => self.membership.note_peer(now, event),
                 Output::Network(Ok(address)) => tracing::info!(%address, "network in use"),
                 Output::Network(Err(error)) => {
                     tracing::warn!(error, "the network cannot be used; trying again");
@@ -281,6 +282,17 @@ impl Daemon<'_> {
         }
     }
 
+    /// Answers what clients have asked.
+    fn answer(&mut self, now: Instant) {
+        for question in self.clients.take_questions() {
+            let json = match &question.text {
+                None => self.status(now),
+                Some(text) => questions::answer(now, self.membership.flight(), text),
+            };
+            self.clients.answer(now, &mut self.node, &question, json);
+        }
+    }
+
     fn status(&self, now: Instant) -> String {
         status::report(&status::Sources {
             now,
@@ -293,6 +305,8 @@ impl Daemon<'_> {
                 Phase::Leaving { .. } | Phase::Farewell { .. } => "leaving",
             },
             log_lines_lost: self.log.lines_lost(),
+            flight: self.membership.flight(),
+            tellings_malformed: self.membership.control().malformed(),
         })
     }
 }
@@ -367,7 +381,7 @@ impl Daemon<'_> {
     /// What the phase demands at the end of a turn; the exit code after the last one.
     fn step(&mut self, now: Instant) -> Option<u8> {
         match self.phase {
-            Phase::Forming if self.membership.ring.is_some() => {
+            Phase::Forming if self.membership.has_begun() => {
                 if let Err(error) = self.open() {
                     tracing::error!(
                         socket = %self.config.local.socket.display(),
@@ -390,89 +404,4 @@ impl Daemon<'_> {
             Phase::Forming | Phase::Serving(_) | Phase::Leaving { .. } => None,
         }
     }
-}
-
-/// The log's lines about membership.
-impl Daemon<'_> {
-    fn note_membership(&mut self, now: Instant) {
-        let ring = self.node.service().ring();
-        let (Some(id), Some(members)) = (ring.ring_id(), ring.members()) else { return };
-        if self.membership.ring == Some(id) {
-            return;
-        }
-        let members = members.clone();
-        let before = &self.membership;
-        let cause = before.cause.map_or_else(|| "start".to_owned(), |cause| cause.to_string());
-        let took = before.since.map(|since| now.since(since));
-        tracing::info!(
-            ring = %id,
-            %members,
-            joined = %members.difference(&before.members),
-            left = %before.members.difference(&members),
-            cause,
-            took_ms = took.map(millis),
-            "membership changed"
-        );
-        self.membership = Membership { ring: Some(id), members, cause: None, since: None };
-    }
-}
-
-/// What clients are told of why the ring was given up.
-const fn reason(cause: Cause) -> ChangeReason {
-    match cause {
-        Cause::PathLost(one, other) => ChangeReason::PathLost(one, other),
-        Cause::MemberLeft(member) => ChangeReason::MemberLeft(member),
-        Cause::MemberGathers(member) => ChangeReason::MemberAsked(member),
-        Cause::Growth(newcomer) => ChangeReason::Growth(newcomer),
-        Cause::OutOfRange => ChangeReason::OutOfRange,
-        // The others do not end a ring in operation.
-        Cause::TokenLost
-        | Cause::Leave
-        | Cause::CommitComplete
-        | Cause::CommitToken
-        | Cause::Consensus
-        | Cause::Recovered => ChangeReason::TokenLost,
-    }
-}
-
-fn log_peer(event: PeerEvent) {
-    match event {
-        PeerEvent::Up { peer, round_trip } => {
-            tracing::info!(%peer, round_trip_us = round_trip.map(micros), "peer heard");
-        }
-        PeerEvent::Down { peer, cause } => match cause {
-            DownCause::Silence(silence) => {
-                tracing::info!(%peer, silence_ms = millis(silence), "peer not heard: silent");
-            }
-            DownCause::NotHeardByPeer => {
-                tracing::info!(%peer, "peer not heard: it says that it does not hear this node");
-            }
-            DownCause::Deaf => {
-                tracing::warn!(
-                    %peer,
-                    "peer not heard: small packets pass, but data does not get through; is the \
-                     network's MTU what the configuration says?"
-                );
-            }
-            DownCause::Replaced(newer) => {
-                let newer = format!("{newer:016x}");
-                tracing::info!(%peer, newer_incarnation = newer, "peer not heard: it restarted");
-            }
-        },
-        PeerEvent::Double { kept, other } => {
-            let other = format!("{other:016x}");
-            tracing::warn!(
-                %kept, other_incarnation = other,
-                "two processes run with one node id; give one of them an id of its own"
-            );
-        }
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

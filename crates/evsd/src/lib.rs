@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | the loop, the orderly stop | `daemon.rs` |
 //! | a client's life | `clients.rs`, `clients/connection.rs` |
+//! | why a configuration came about | `flight.rs`, with `evs-report` |
 //! | every key of the configuration | `config.rs`, `evsd.toml` and `man/` beside this crate |
 
 #![forbid(unsafe_code)]
@@ -17,9 +18,13 @@ pub mod admission;
 pub mod args;
 pub mod clients;
 pub mod config;
+mod control;
 pub mod daemon;
+pub mod flight;
 pub mod listener;
 pub mod log;
+mod membership;
+mod questions;
 pub mod setup;
 mod status;
 mod watch;

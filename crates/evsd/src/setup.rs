@@ -15,7 +15,8 @@ pub fn node_config(config: &Config) -> evs_node::Config {
             packet_bytes_max: link.payload_bytes_max().min(totem::PACKET_BYTES_CAP),
             ..totem::Config::default()
         },
-        clients_max: config.local.limits.clients_max as usize,
+        // One more: the daemons' own conversation (`control.rs`).
+        clients_max: config.local.limits.clients_max as usize + 1,
         groups_per_client_max: config.local.limits.groups_per_client_max as usize,
         client_send_bytes_max: config.local.limits.client_send_bytes_max as usize,
         message_bytes_max: config.cluster.message_bytes_max as usize,

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::clients::{ClientStatus, Clients, ClientsStats};
 use crate::config::{Config, Limits, Transport};
+use crate::flight::Flight;
 
 /// The version of the report.
 pub(crate) const SCHEMA: u32 = 1;
@@ -34,6 +35,10 @@ pub(crate) struct Sources<'a> {
     pub(crate) phase: &'static str,
     /// Log lines dropped so far.
     pub(crate) log_lines_lost: usize,
+    /// The flight recorder.
+    pub(crate) flight: &'a Flight,
+    /// Messages of other daemons that made no sense.
+    pub(crate) tellings_malformed: u64,
 }
 
 /// Writes the report.
@@ -56,6 +61,7 @@ struct Report<'a> {
     seal: &'static str,
     transport: &'static str,
     ring: Ring,
+    last_change: Option<LastChange<'a>>,
     peers: Vec<Peer>,
     counters: Counters,
     clients: ClientList<'a>,
@@ -117,6 +123,16 @@ struct Counters {
     node: BTreeMap<&'static str, u64>,
     clients: ClientsStats,
     log_lines_lost: usize,
+    records_lost: u64,
+    tellings_malformed: u64,
+}
+
+/// The change that led to the configuration in force.
+#[derive(Serialize)]
+struct LastChange<'a> {
+    change: u64,
+    at: &'a str,
+    why: String,
 }
 
 #[derive(Serialize)]
@@ -136,7 +152,7 @@ struct ReportedLimits {
 
 impl<'a> Report<'a> {
     fn new(sources: &Sources<'a>) -> Self {
-        let Sources { now, config, node, clients, phase, log_lines_lost } = *sources;
+        let Sources { now, config, node, clients, phase, .. } = *sources;
         Self {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
@@ -151,8 +167,13 @@ impl<'a> Report<'a> {
                 Transport::Multicast { .. } => "multicast",
             },
             ring: Ring::new(node),
+            last_change: sources.flight.latest().map(|change| LastChange {
+                change: change.change,
+                at: &change.at,
+                why: evs_report::headline_of(&change.trigger),
+            }),
             peers: peers(now, config, node),
-            counters: Counters::new(node, clients, log_lines_lost),
+            counters: Counters::new(sources),
             clients: ClientList {
                 connected: clients.len(),
                 list: clients.status(node).take(STATUS_CLIENTS_MAX).collect(),
@@ -162,7 +183,7 @@ impl<'a> Report<'a> {
                 packet_bytes_max: node.service().config().totem.packet_bytes_max,
                 local: config.local.limits,
             },
-            warnings: warnings(config, node, log_lines_lost),
+            warnings: warnings(config, node, sources.log_lines_lost),
         }
     }
 }
@@ -186,7 +207,8 @@ impl Ring {
 }
 
 impl Counters {
-    fn new(node: &Node, clients: &Clients, log_lines_lost: usize) -> Self {
+    fn new(sources: &Sources<'_>) -> Self {
+        let Sources { node, clients, log_lines_lost, .. } = *sources;
         let endpoint = node.net().endpoint().stats();
         let ring = node.service().ring().stats();
         let service = node.service().stats();
@@ -236,6 +258,8 @@ impl Counters {
             .into(),
             clients: *clients.stats(),
             log_lines_lost,
+            records_lost: sources.flight.lost(),
+            tellings_malformed: sources.tellings_malformed,
         }
     }
 }

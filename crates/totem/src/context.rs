@@ -10,7 +10,7 @@ use crate::backlog::Backlog;
 
 use crate::config::Config;
 use crate::graph::{Graph, Merge};
-use crate::output::{Cause, Destination, Output};
+use crate::output::{Cause, Destination, Output, TokenSight};
 use crate::pieces::Pieces;
 use crate::ring::Next;
 use crate::stats::{Discard, Held, Stats};
@@ -46,6 +46,8 @@ pub(crate) struct Context {
     pub(crate) pieces: Pieces,
     /// How many own packets got a sequence number.
     pub(crate) sequenced: u64,
+    /// Of the ring in operation that was given up last.
+    pub(crate) token_sight: Option<TokenSight>,
     /// Whom this processor hears, by the word of `evs-net`.
     heard: Members,
     /// Who was silent in the attempts to form a ring, although heard; until when they are left
@@ -83,6 +85,7 @@ impl Context {
             backlog: Backlog::default(),
             pieces: Pieces::default(),
             sequenced: config.origins.sequenced,
+            token_sight: None,
             heard: Members::default(),
             given_up: Vec::new(),
             version: config.origins.row,

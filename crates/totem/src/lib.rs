@@ -91,7 +91,7 @@ pub use config::{
     RTR_MAX, SEQ_MAX, Terms, WHOLE_BYTES_MAX, WINDOW_BYTES_CAP, WINDOW_PACKETS_CAP,
 };
 pub use evs_model::Instant;
-pub use output::{Cause, Delivery, Destination, Output, StateKind, SubmitError, Timer};
+pub use output::{Cause, Delivery, Destination, Output, StateKind, SubmitError, Timer, TokenSight};
 pub use ring::Ring;
 pub use stats::{Discard, Held, Stats};
 pub use wire::{DecodeError, Packet, PacketKind};

@@ -1,6 +1,7 @@
 //! What a processor does: effects as data, in the order in which they take place.
 
 use core::fmt;
+use core::time::Duration;
 
 use bytes::Bytes;
 use evs_model::{Configuration, Guarantee, Processor, RingId};
@@ -139,6 +140,22 @@ impl fmt::Display for Cause {
             Self::Leave => f.write_str("leaving"),
         }
     }
+}
+
+/// What a processor knew of the token when it gave up a ring in operation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TokenSight {
+    /// The ring.
+    pub ring: RingId,
+    /// The number of the last token that was here. It grows by one at each hop.
+    pub token_seq: u64,
+    /// How long ago the last sign of the token was seen: itself, its being parked, or a packet that
+    /// only its next holder could have sent.
+    pub silence: Duration,
+    /// To whom it was passed on; `None` if it is parked here.
+    pub passed_to: Option<Processor>,
+    /// Whether it is known to have arrived there.
+    pub arrived: bool,
 }
 
 /// Why a deadline is due; for traces.

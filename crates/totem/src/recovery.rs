@@ -134,8 +134,9 @@ impl Recovery {
             Some((old, _)) if recovered.ring == self.new.ring => old.order.receive(recovered.mcast),
             _ => Err(Discard::ForeignRing),
         };
-        if let Err(reason) = taken {
-            cx.discard(reason);
+        match taken {
+            Ok(()) => cx.stats.retrieved += 1,
+            Err(reason) => cx.discard(reason),
         }
         Next::Stay
     }

@@ -14,7 +14,7 @@ use crate::left::Left;
 use crate::old::OldRing;
 use crate::operational::Operational;
 use crate::order::Order;
-use crate::output::{Cause, Output, StateKind, SubmitError, Timer};
+use crate::output::{Cause, Output, StateKind, SubmitError, Timer, TokenSight};
 use crate::recovery::Recovery;
 use crate::stats::{Discard, Held, Stats};
 use crate::wire::{CommitToken, MCAST_OVERHEAD, Packet, Token};
@@ -261,6 +261,12 @@ impl Ring {
         self.last_installed().map_or((0, 0), |o| (o.window.aru(), o.window.high_seq()))
     }
 
+    /// Where the token was when a ring in operation was given up last.
+    #[must_use]
+    pub const fn token_sight(&self) -> Option<&TokenSight> {
+        self.context.token_sight.as_ref()
+    }
+
     /// Counters.
     #[must_use]
     pub const fn stats(&self) -> &Stats {
@@ -337,6 +343,7 @@ impl Ring {
             let state = core::mem::replace(&mut self.state, State::Left(Left::silent()));
             (self.state, next) = match (state, next) {
                 (State::Operational(state), Next::Gather(_)) => {
+                    cx.token_sight = Some(state.token_sight(cx.now));
                     let old = state.into_old(cx);
                     gather(cx, Some(old), cause)
                 }

@@ -115,6 +115,8 @@ pub struct Stats {
     pub requested: u64,
     /// Old-ring packets sent in recovery.
     pub recovered: u64,
+    /// Old-ring packets that others sent in recovery and this processor lacked.
+    pub retrieved: u64,
     /// Regular configurations installed.
     pub installs: u64,
     /// Times that a peer was found deaf to data.

@@ -14,7 +14,7 @@ struct Arrow {
     foreign: Option<&'static [&'static str]>,
 }
 
-const ARROWS: [Arrow; 14] = [
+const ARROWS: [Arrow; 15] = [
     Arrow { package: "evs-model", own: &[], foreign: Some(&["bytes"]) },
     Arrow { package: "totem", own: &["evs-model"], foreign: Some(&["bytes", "fastrand"]) },
     Arrow { package: "evs-service", own: &["evs-model", "totem"], foreign: Some(&["bytes"]) },
@@ -26,12 +26,17 @@ const ARROWS: [Arrow; 14] = [
     },
     Arrow { package: "evs-ipc", own: &["evs-model"], foreign: None },
     Arrow { package: "evs", own: &["evs-ipc", "evs-model"], foreign: None },
+    Arrow { package: "evs-report", own: &["evs-model"], foreign: None },
     Arrow { package: "libevs", own: &["evs", "evs-model"], foreign: None },
     // Of evs-net it wants the key file alone, so that the format has one owner.
-    Arrow { package: "evs-cli", own: &["evs", "evs-model", "evs-net"], foreign: None },
+    Arrow {
+        package: "evs-cli",
+        own: &["evs", "evs-model", "evs-net", "evs-report"],
+        foreign: None,
+    },
     Arrow {
         package: "evsd",
-        own: &["evs-ipc", "evs-model", "evs-net", "evs-node", "evs-service", "totem"],
+        own: &["evs-ipc", "evs-model", "evs-net", "evs-node", "evs-report", "evs-service", "totem"],
         foreign: None,
     },
     Arrow {

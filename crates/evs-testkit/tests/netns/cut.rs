@@ -29,6 +29,8 @@ fn partition_and_merge(stage: Stage, cut: Act, mend: Act) -> Result<()> {
         scene.until_traffic(&[1, 2], 50)?;
         scene.until_traffic(&[3], 50)?;
         assert_few_configurations(scene, begin)?;
+        let reason = scene.until_reason(1, "silent")?;
+        ensure!(reason["node"]["node"] == 3, "{reason}");
 
         scene.burst();
         let begin = Instant::now();
@@ -36,6 +38,8 @@ fn partition_and_merge(stage: Stage, cut: Act, mend: Act) -> Result<()> {
         let told = scene.until_configuration(&[1, 2, 3], begin)?;
         println!("mended: one ring after {:?}", told - begin);
         scene.until_traffic(&[1, 2, 3], 50)?;
+        let reason = scene.until_reason(1, "merged")?;
+        ensure!(reason["nodes"][0]["node"] == 3, "{reason}");
         assert_few_configurations(scene, begin)
     })
 }
@@ -95,6 +99,13 @@ fn a_cut_of_one_direction_settles() -> Result<()> {
         // P34: both logs name the path and its direction.
         scene.cluster.until_logged(3, &["peer not heard: silent", "peer=2/"])?;
         scene.cluster.until_logged(2, &["it says that it does not hear this node", "peer=3/"])?;
+        // Those who go on know it by what node 2 is told, node 3 by itself.
+        for node in [1, 2] {
+            let reason = scene.until_reason(node, "one_way")?;
+            ensure!(reason["from"]["node"] == 2 && reason["to"]["node"] == 3, "{reason}");
+        }
+        let reason = scene.until_reason(3, "silent")?;
+        ensure!(reason["node"]["node"] == 2, "{reason}");
         scene.assert_calm(&[1, 2, 3], 8 * DETECTION)?;
         scene.until_traffic(&[1, 2], 50)?;
         scene.until_traffic(&[3], 50)?;

@@ -7,8 +7,9 @@ use evs_model::{ConfigurationChange, RingId};
 use evs_sim::checker::{Judged, check, violations};
 use evs_sim::history::{History, View};
 use evs_testkit::netns::{IpVersion, Network};
-use evs_testkit::{Cluster, Setup};
+use evs_testkit::{Cluster, Setup, until};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::member::{Change, Member, Wanted};
 
@@ -117,6 +118,17 @@ impl Stage {
 }
 
 impl Scene {
+    /// Waits until one of a node's last changes has a reason of this kind, and returns it.
+    pub(crate) fn until_reason(&self, node: u32, kind: &str) -> Result<Value> {
+        let question = json!({ "ask": "changes", "last": 5 });
+        until(&format!("node {node} knows a reason {kind}"), || {
+            let answer = self.cluster.ask(node, &question).ok()?;
+            let changes = answer["changes"].as_array()?.iter().rev();
+            changes.map(|change| &change["trigger"]).find(|why| why["kind"] == kind).cloned()
+        })
+        .with_context(|| format!("{:#}", self.cluster.ask(node, &question).unwrap_or_default()))
+    }
+
     /// Has a member join at a node. It knows the configuration, and is silent.
     pub(crate) fn connect(&mut self, node: u32) -> Result<()> {
         let member = Member::connect(node, &self.cluster.socket(node), !self.loaded)?;

@@ -297,7 +297,7 @@ pub(crate) fn echo(mut peer: Peer, credit: u64) {
                 let done = ServerFrame::Done { request, outcome: Outcome::Done };
                 try_write_all(&peer.control, &encoded(&done));
             }
-            ClientFrame::Status { request } => {
+            ClientFrame::Status { request } | ClientFrame::Ask { request, .. } => {
                 let reply = ServerFrame::StatusReply { request, json: "{}".into() };
                 try_write_all(&peer.control, &encoded(&reply));
             }

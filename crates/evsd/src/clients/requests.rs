@@ -1,17 +1,17 @@
 //! What clients ask for.
 
 use evs_ipc::{ClientFrame, Outcome, ServerFrame};
-use evs_model::{Group, Groups, Instant, send_cost};
+use evs_model::{ClientId, Group, Groups, Instant, send_cost};
 use evs_node::Node;
 use evs_service::{RequestError, SendError};
 
 use super::connection::{Fault, Input, Phase, Waste};
-use super::{CLIENT_COST_PER_TURN, Clients};
+use super::{CLIENT_COST_PER_TURN, Clients, Question};
 
 /// What any frame costs of the budget of a turn, in bytes.
 const FRAME_COST: usize = 1 << 10;
 
-/// What a status report costs: all that a client has, so that its replies hold it
+/// What a report costs: all that a client has, so that its replies hold it
 /// (`REPLY_BYTES_MAX`), and the few of a turn are soon made.
 const STATUS_COST: usize = CLIENT_COST_PER_TURN;
 
@@ -92,10 +92,11 @@ impl Clients {
                 return Ok(cost);
             }
             ClientFrame::Status { request } => {
-                // At the end of a session nobody counts the requests that are left.
-                if !connection.is_shut() {
-                    self.status_requests.push((client, request));
-                }
+                self.ask(slot, client, request, None);
+                return Ok(STATUS_COST);
+            }
+            ClientFrame::Ask { request, question } => {
+                self.ask(slot, client, request, Some(question));
                 return Ok(STATUS_COST);
             }
             ClientFrame::Join { request, groups } => {
@@ -108,6 +109,17 @@ impl Clients {
         connection.reply(&ServerFrame::Done { request, outcome: outcome(result) })?;
         self.mark_dirty(slot);
         Ok(0)
+    }
+}
+
+impl Clients {
+    /// At the end of a session nobody counts the requests that are left.
+    fn ask(&mut self, slot: usize, client: ClientId, request: u32, text: Option<String>) {
+        let Some(connection) = &self.slots[slot].connection else { return };
+        if !connection.is_shut() {
+            let uid = connection.peer.uid;
+            self.questions.push(Question { client, request, text, uid });
+        }
     }
 }
 

@@ -76,7 +76,7 @@ fn what_a_client_had_sent_before_the_stop_is_sent_though_its_replies_wait() {
     client.raw.send_bytes(&join.repeat(14_000)).expect("the socket takes them");
     client.say_three();
     stand.clients.take_last(stand.now, &mut stand.node);
-    assert!(!stand.clients.wants_status(), "reports are asked for");
+    assert!(stand.clients.take_questions().is_empty(), "reports are asked for");
     assert_eq!(stand.clients.stats().protocol_errors, 0);
     assert_eq!(stand.bodies(&mut witness, 3), THREE);
 }
@@ -110,11 +110,11 @@ fn a_client_gets_one_status_report_in_a_turn_and_all_a_few() {
     while given.len() < 8 {
         stand.look();
         stand.clients.take_turn(stand.now, &mut stand.node);
-        let asked: BTreeSet<_> = stand.clients.status_requests.iter().map(|(c, _)| *c).collect();
-        let requests = stand.clients.status_requests.len();
+        let asked: BTreeSet<_> = stand.clients.questions.iter().map(|asked| asked.client).collect();
+        let requests = stand.clients.questions.len();
         assert!(asked.len() == requests && (1..=4).contains(&requests), "{requests} of {asked:?}");
         asked.into_iter().for_each(|client| *given.entry(client).or_default() += 1);
-        stand.clients.give_status(stand.now, &mut stand.node, &report);
+        stand.give_reports(&report);
         stand.flush();
     }
     assert_eq!(stand.clients.stats().protocol_errors, 0, "{given:?}");

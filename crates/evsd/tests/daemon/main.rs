@@ -7,6 +7,7 @@ mod cluster;
 mod command_line;
 mod stop;
 mod victim;
+mod why;
 
 use std::time::Duration;
 

@@ -6,8 +6,11 @@ use evs_model::{Instant, Processor, RingId, defect};
 
 use crate::config::Terms;
 use crate::context::Context;
+use crate::output::TokenSight;
 use crate::resend::Resend;
 use crate::wire::{Packet, Token, Wake};
+
+use super::Operational;
 
 /// Where the token is.
 #[derive(Debug)]
@@ -38,6 +41,20 @@ pub(super) struct TokenMark {
 pub(super) struct Rotation {
     pub(super) visit_at: Option<Instant>,
     pub(super) smoothed: Duration,
+}
+
+impl Operational {
+    /// What is known of the token, for whoever asks why the ring was given up.
+    pub(crate) fn token_sight(&self, now: Instant) -> TokenSight {
+        let parked = matches!(self.holding, Holding::Parked { .. });
+        TokenSight {
+            ring: self.order.ring,
+            token_seq: self.token_seq,
+            silence: self.terms.token_loss().saturating_sub(self.loss_at.since(now)),
+            passed_to: (!parked).then_some(self.next),
+            arrived: matches!(self.holding, Holding::Away { .. }),
+        }
+    }
 }
 
 impl TokenMark {

@@ -195,13 +195,20 @@ impl Stand {
                 if self.connection(caller).has_said_all() { 30_000 } else { STATUS_BYTES_MAX };
             caller.say(&ClientFrame::Status { request: u32::try_from(request).expect("small") });
             self.turn();
-            self.clients.give_status(self.now, &mut self.node, &"x".repeat(bytes));
+            self.give_reports(&"x".repeat(bytes));
             self.flush();
             if self.connection(caller).must_pause() {
                 return;
             }
         }
         panic!("its replies never wait");
+    }
+
+    /// Gives this report to all who asked for one.
+    pub(super) fn give_reports(&mut self, json: &str) {
+        for question in self.clients.take_questions() {
+            self.clients.answer(self.now, &mut self.node, &question, json.to_owned());
+        }
     }
 
     fn connection(&self, caller: &Caller) -> &Connection {

@@ -1,0 +1,328 @@
+//! The record of one change of configuration.
+
+use evs_model::Processor;
+use serde::{Deserialize, Serialize};
+
+/// The version of the reports. Adding a field is no new version; one that goes, or changes its
+/// meaning, is.
+pub const SCHEMA: u32 = 1;
+
+/// One processor: a node, and which of its lives.
+#[derive(Clone, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(default)]
+pub struct Node {
+    /// The node's id.
+    pub node: u32,
+    /// In hexadecimal: many readers of JSON cannot hold 64 bits in a number.
+    pub incarnation: String,
+}
+
+impl From<Processor> for Node {
+    fn from(processor: Processor) -> Self {
+        Self { node: processor.node.get(), incarnation: format!("{:016x}", processor.incarnation) }
+    }
+}
+
+/// A change of configuration, as one node recorded it and, as far as they told, the others saw it.
+///
+/// Times are microseconds by this node's clock from the moment when it gave up the configuration
+/// before (or started); what was seen before that has a negative time.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Change {
+    /// This node's count of changes, over its restarts as long as its records survive.
+    pub change: u64,
+    /// When the new configuration was installed here, in UTC (RFC 3339).
+    pub at: String,
+    /// Who recorded it.
+    pub me: Node,
+    /// The configuration before, by its ring id; `None` for the first of a processor.
+    pub from: Option<String>,
+    /// The new one; `None` while it is being agreed upon.
+    pub to: Option<String>,
+    /// Who is in the new one; while it is being agreed upon, who was in the one before.
+    pub members: Vec<Node>,
+    /// Who was in the one before and is not in the new one.
+    pub left: Vec<Node>,
+    /// Who is in the new one and was not in the one before.
+    pub joined: Vec<Node>,
+    /// Who went from the one to the other together with this node, itself included.
+    pub together: Vec<Node>,
+    /// Why, as far as is known.
+    pub trigger: Trigger,
+    /// From giving up the one configuration to installing the other, here.
+    pub took_us: u64,
+    /// How often an agreement was tried.
+    pub attempts: u64,
+    /// The states that this node went through.
+    pub timeline: Vec<Step>,
+    /// What was exchanged to finish the configuration before.
+    pub recovery: Recovery,
+    /// What each member saw, this node first; members that have not told are missing.
+    pub evidence: Vec<Evidence>,
+}
+
+/// One state of the membership protocol.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Step {
+    /// When it began.
+    pub at_us: i64,
+    /// Its name: gather, commit, recovery, operational, left.
+    pub state: String,
+    /// Why the state before ended.
+    pub cause: String,
+}
+
+/// What this node exchanged with those of the same old configuration.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Recovery {
+    /// Packets of the old configuration that it sent to others who lacked them.
+    pub sent: u64,
+    /// Packets that it lacked and got.
+    pub got: u64,
+    /// Messages that were on their way, not in the order yet, and were begun anew.
+    pub restarted: u64,
+}
+
+/// What one node saw of a change.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Evidence {
+    /// Who.
+    pub node: Node,
+    /// When it installed the new configuration, by its own clock, in UTC (RFC 3339).
+    pub at: String,
+    /// How long it has been running by then.
+    pub up_us: u64,
+    /// What its protocol gave up the configuration before for.
+    pub cause: Cause,
+    /// The processors that the cause names.
+    pub cause_names: Vec<Node>,
+    /// From giving up the one configuration to installing the other.
+    pub took_us: u64,
+    /// What it saw of its peers and of itself, by its own count of time.
+    pub saw: Vec<Sight>,
+    /// What it knew of the token when it gave up the configuration before.
+    pub token: Option<TokenSight>,
+    /// What it exchanged.
+    pub recovery: Recovery,
+}
+
+/// What a node's protocol gave up a configuration for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// It had none.
+    #[default]
+    None,
+    /// The token did not come round in time.
+    TokenLost,
+    /// Two members no longer heard each other.
+    PathLost,
+    /// A member left in order.
+    MemberLeft,
+    /// A member asked for a new agreement, for a cause of its own.
+    MemberAsked,
+    /// Another processor can be heard by all.
+    Growth,
+    /// A peer's state was out of all bounds.
+    OutOfRange,
+    /// What a later version knows.
+    #[serde(other)]
+    Other,
+}
+
+/// One thing that a node saw.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Sight {
+    /// A peer was silent for as long as it may be.
+    Silent {
+        /// When this was noticed.
+        at_us: i64,
+        /// Who.
+        peer: Node,
+        /// For how long by then.
+        silence_us: u64,
+    },
+    /// A peer said that it does not hear this node.
+    NotHeardByPeer {
+        /// When.
+        at_us: i64,
+        /// Who.
+        peer: Node,
+    },
+    /// Small packets passed between the two, but data did not get through.
+    Deaf {
+        /// When this was noticed.
+        at_us: i64,
+        /// Who.
+        peer: Node,
+    },
+    /// A later process of the same node took its place.
+    Restarted {
+        /// When this was noticed.
+        at_us: i64,
+        /// Who is gone.
+        peer: Node,
+        /// The incarnation that took its place.
+        by: String,
+    },
+    /// A peer is heard, for the first time or again.
+    Heard {
+        /// Since when.
+        at_us: i64,
+        /// Who.
+        peer: Node,
+        /// How long it was not heard, if it had been heard before.
+        absent_us: Option<u64>,
+    },
+    /// This node itself stood still: stopped, starved of the processor, or a machine asleep.
+    Paused {
+        /// When it went on.
+        at_us: i64,
+        /// For how long.
+        pause_us: u64,
+    },
+    /// What a later version sees.
+    #[serde(other)]
+    Other,
+}
+
+/// What a node knew of the token.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct TokenSight {
+    /// The number of the last token that it had; it grows by one at each hop.
+    pub number: u64,
+    /// How long ago the last sign of it was seen.
+    pub silence_us: u64,
+    /// To whom it had passed it on; `None` if it had it still.
+    pub passed_to: Option<Node>,
+    /// Whether it knew that it arrived there.
+    pub arrived: bool,
+}
+
+/// Why a configuration came about.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Trigger {
+    /// This processor started: it had no configuration before.
+    Started,
+    /// A member left in order.
+    Left {
+        /// Who.
+        node: Node,
+    },
+    /// A member's process ended, and the node's next one is there already.
+    Restarted {
+        /// Who is gone.
+        node: Node,
+        /// The incarnation that took its place.
+        by: String,
+    },
+    /// A member fell silent: it, its host or the way to it has failed.
+    Silent {
+        /// Who.
+        node: Node,
+        /// Who noticed, and for how long it had been silent for each then.
+        noticed_by: Vec<Noticed>,
+        /// Members of the configuration before that told what they saw and did not miss it.
+        not_noticed_by: Vec<Node>,
+    },
+    /// What one member sends does not reach another; the other way, packets pass.
+    OneWay {
+        /// Who sends.
+        from: Node,
+        /// Who does not hear it.
+        to: Node,
+    },
+    /// Small packets pass between two members, but data does not.
+    Deaf {
+        /// One of them.
+        node: Node,
+        /// The one that noticed.
+        noticed_by: Node,
+    },
+    /// A node stood still.
+    Paused {
+        /// Which.
+        node: Node,
+        /// For how long.
+        pause_us: u64,
+    },
+    /// The token did not come round in time, and nobody was missed.
+    TokenLost {
+        /// The number of the last token that anybody is known to have had.
+        number: u64,
+        /// Who had it last, as far as is known.
+        last_at: Option<Node>,
+        /// To whom it was passed on.
+        passed_to: Option<Node>,
+    },
+    /// Processors that were never heard before have come.
+    Joined {
+        /// Who.
+        nodes: Vec<Node>,
+    },
+    /// Processors that had been out of sight are heard again.
+    Merged {
+        /// Who.
+        nodes: Vec<Node>,
+        /// For how long the longest of them was out of sight.
+        absent_us: Option<u64>,
+    },
+    /// What a peer sent was out of all bounds, and the configuration was given up.
+    OutOfRange,
+    /// This node was told to stop, and left: the record ends its list.
+    Stopped,
+    /// None of these.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// Who noticed a silence.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Noticed {
+    /// Who.
+    pub node: Node,
+    /// How long the silence had been.
+    pub silence_us: u64,
+}
+
+/// What a client may ask.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Question {
+    /// The last changes, oldest first.
+    Changes {
+        /// How many at most.
+        last: u32,
+    },
+    /// One change.
+    Change {
+        /// Its count, or the new ring's id as it is printed; `None`: the last one.
+        which: Option<String>,
+    },
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Answer {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Why there is no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The changes that were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<Change>>,
+    /// A change that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Change>,
+}

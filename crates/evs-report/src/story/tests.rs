@@ -1,0 +1,100 @@
+use super::*;
+use crate::{Cause, Noticed, Recovery, Step, TokenSight};
+
+fn node(node: u32) -> Node {
+    Node { node, incarnation: format!("{node:016x}") }
+}
+
+fn lost() -> Change {
+    let silent = |at_us| Sight::Silent { at_us, peer: node(3), silence_us: 512_345 };
+    let step = |at_us, state: &str, cause: &str| Step {
+        at_us,
+        state: state.to_owned(),
+        cause: cause.to_owned(),
+    };
+    let token = TokenSight { number: 77, silence_us: 490_000, ..TokenSight::default() };
+    Change {
+        change: 17,
+        at: "2026-11-22T17:30:00.123Z".to_owned(),
+        me: node(1),
+        from: Some("7@1/9f3a".to_owned()),
+        to: Some("8@1/9f3a".to_owned()),
+        members: vec![node(1), node(2)],
+        left: vec![node(3)],
+        joined: Vec::new(),
+        together: vec![node(1), node(2)],
+        trigger: Trigger::Silent {
+            node: node(3),
+            noticed_by: vec![Noticed { node: node(1), silence_us: 512_345 }],
+            not_noticed_by: Vec::new(),
+        },
+        took_us: 14_000,
+        attempts: 1,
+        timeline: vec![
+            step(0, "gather", "1/9f3a and 3/0c11 no longer hear each other"),
+            step(12_300, "commit", "consensus reached"),
+            step(13_100, "recovery", "commit token complete"),
+            step(14_000, "operational", "recovery complete"),
+        ],
+        recovery: Recovery { sent: 3, got: 1, restarted: 2 },
+        evidence: vec![
+            Evidence { node: node(1), saw: vec![silent(-20)], ..Evidence::default() },
+            Evidence {
+                node: node(2),
+                cause: Cause::MemberAsked,
+                cause_names: vec![node(1)],
+                took_us: 13_500,
+                token: Some(token),
+                ..Evidence::default()
+            },
+        ],
+    }
+}
+
+#[test]
+fn a_change_is_told_as_a_short_story() {
+    let expected = "\
+change 17 of node 1, at 2026-11-22T17:30:00.123Z
+why: node 3 fell silent
+     node 1 had heard nothing for 512 ms
+     its process or its host has failed, or its network
+members: 1 2; left: 3
+ring: 7@1/9f3a -> 8@1/9f3a
+
+what happened at node 1:
+     -0.020 ms  node 3 not heard for 512 ms
+     +0.000 ms  gather: 1/9f3a and 3/0c11 no longer hear each other
+    +12.300 ms  commit: consensus reached
+    +13.100 ms  recovery: commit token complete
+    +14.000 ms  operational: recovery complete
+recovery: 3 packets sent to others, 1 got from them, 2 messages begun anew
+
+what the others saw:
+  node 2: node 1 asked for a new agreement; last sign of the token 490 ms before (number 77); \
+agreed within 13.5 ms
+";
+    assert_eq!(story(&lost()), expected);
+}
+
+#[test]
+fn a_headline_is_one_line() {
+    let expected = "17  2026-11-22T17:30:00.123Z  members 1 2: node 3 fell silent";
+    assert_eq!(headline(&lost()), expected);
+}
+
+/// A reader of this version meets a record of a later one.
+#[test]
+fn a_record_of_a_later_version_is_told_as_far_as_it_is_known() {
+    let json = serde_json::json!({
+        "change": 2, "to": "x", "news": [1], "trigger": { "kind": "solar_flare", "size": 3 },
+        "evidence": [{ "cause": "tired", "saw": [{ "what": "ghost", "at_us": 5 }] }],
+    });
+    let change: Change = serde_json::from_value(json).expect("it is taken");
+    assert!(story(&change).contains("why: not known"), "{}", story(&change));
+}
+
+#[test]
+fn a_record_survives_being_written_and_read() {
+    let json = serde_json::to_string(&lost()).expect("written");
+    assert_eq!(serde_json::from_str::<Change>(&json).expect("read"), lost());
+}

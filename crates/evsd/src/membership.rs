@@ -1,0 +1,212 @@
+//! What the daemon knows and says about membership: the log's lines, what clients are told, and
+//! what goes to the flight recorder and to the other daemons.
+
+use std::time::Duration;
+
+use evs_model::{ChangeReason, ConfigurationChange, Event, Instant, Members, RingId};
+use evs_net::{DownCause, PeerEvent};
+use evs_node::Node;
+use evs_report::headline_of;
+use totem::{Cause, StateKind};
+
+use crate::control::{Control, Telling};
+use crate::flight::{Counted, Flight};
+use crate::log::RateLimit;
+
+/// What was last seen of the membership.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    ring: Option<RingId>,
+    members: Members,
+    /// Why the last ring was given up.
+    cause: Option<Cause>,
+    since: Option<Instant>,
+    control: Control,
+    flight: Flight,
+    pause_log: RateLimit,
+}
+
+impl Membership {
+    pub(crate) fn new(flight: Flight) -> Self {
+        Self {
+            ring: None,
+            members: Members::default(),
+            cause: None,
+            since: None,
+            control: Control::default(),
+            flight,
+            pause_log: RateLimit::new(Duration::from_secs(10)),
+        }
+    }
+
+    /// Whether a configuration has been in force.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    pub(crate) const fn flight(&self) -> &Flight {
+        &self.flight
+    }
+
+    pub(crate) const fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The ring's state changes. Returns what clients are to be told with the configurations that
+    /// follow, if that is news.
+    pub(crate) fn note_transition(
+        &mut self,
+        now: Instant,
+        node: &Node,
+        (from, to): (StateKind, StateKind),
+        cause: Cause,
+    ) -> Option<ChangeReason> {
+        tracing::debug!(%from, %to, %cause, "ring state");
+        let token = node.service().ring().token_sight();
+        self.flight.note_transition(now, (from, to), cause, token);
+        let begins = to == StateKind::Gather && from == StateKind::Operational;
+        begins.then(|| {
+            self.cause = Some(cause);
+            self.since = Some(now);
+            reason(cause)
+        })
+    }
+
+    /// A peer came or went.
+    pub(crate) fn note_peer(&mut self, now: Instant, event: PeerEvent) {
+        self.flight.note_peer(now, &event);
+        log_peer(event);
+    }
+
+    /// This process stood still.
+    pub(crate) fn note_pause(&mut self, now: Instant, pause: Duration) {
+        self.flight.note_pause(now, pause);
+        if let Some(suppressed) = self.pause_log.admit(now) {
+            tracing::warn!(
+                pause_ms = millis(pause),
+                suppressed,
+                "this process stood still; others may have missed it"
+            );
+        }
+    }
+
+    /// An event of the daemons' own session. Returns whether it is one.
+    pub(crate) fn take(&mut self, now: Instant, node: &mut Node, event: &Event) {
+        match event {
+            Event::Configuration(ConfigurationChange::Regular { ring, members, .. }) => {
+                if !self.control.begins() {
+                    self.install(now, node, *ring, members);
+                }
+            }
+            Event::Configuration(ConfigurationChange::Transitional { members, .. }) => {
+                self.flight.note_together(members);
+            }
+            Event::Message(message) => match self.control.hear(message) {
+                Some(Telling::Evidence { ring, mut evidence }) => {
+                    // Who says it is known better than by its own word.
+                    evidence.node = message.id.sender.into();
+                    self.flight.note_evidence(&ring, *evidence);
+                }
+                Some(Telling::Other) | None => {}
+            },
+            Event::Disconnected(_) => {}
+        }
+    }
+
+    /// The first configuration comes before any session.
+    pub(crate) fn look_for_first(&mut self, now: Instant, node: &mut Node) {
+        if self.has_begun() {
+            return;
+        }
+        let ring = node.service().ring();
+        let (Some(id), Some(members)) = (ring.ring_id(), ring.members().cloned()) else { return };
+        self.control.open(now, node);
+        self.install(now, node, id, &members);
+    }
+
+    fn install(&mut self, now: Instant, node: &mut Node, ring: RingId, members: &Members) {
+        let counted = counted(node);
+        let (evidence, trigger) = self.flight.install(now, (ring, members), counted);
+        let telling = Telling::Evidence { ring: ring.to_string(), evidence: Box::new(evidence) };
+        self.control.tell(now, node, &telling);
+        let cause = self.cause.map_or_else(|| "start".to_owned(), |cause| cause.to_string());
+        let took = self.since.map(|since| now.since(since));
+        tracing::info!(
+            %ring,
+            %members,
+            joined = %members.difference(&self.members),
+            left = %self.members.difference(members),
+            cause,
+            why = headline_of(&trigger),
+            took_ms = took.map(millis),
+            "membership changed"
+        );
+        (self.ring, self.members) = (Some(ring), members.clone());
+        (self.cause, self.since) = (None, None);
+    }
+}
+
+fn counted(node: &Node) -> Counted {
+    let (ring, service) = (node.service().ring().stats(), node.service().stats());
+    Counted { sent: ring.recovered, got: ring.retrieved, restarted: service.messages_restarted }
+}
+
+/// What clients are told of why the ring was given up.
+const fn reason(cause: Cause) -> ChangeReason {
+    match cause {
+        Cause::PathLost(one, other) => ChangeReason::PathLost(one, other),
+        Cause::MemberLeft(member) => ChangeReason::MemberLeft(member),
+        Cause::MemberGathers(member) => ChangeReason::MemberAsked(member),
+        Cause::Growth(newcomer) => ChangeReason::Growth(newcomer),
+        Cause::OutOfRange => ChangeReason::OutOfRange,
+        // The others do not end a ring in operation.
+        Cause::TokenLost
+        | Cause::Leave
+        | Cause::CommitComplete
+        | Cause::CommitToken
+        | Cause::Consensus
+        | Cause::Recovered => ChangeReason::TokenLost,
+    }
+}
+
+fn log_peer(event: PeerEvent) {
+    match event {
+        PeerEvent::Up { peer, round_trip } => {
+            tracing::info!(%peer, round_trip_us = round_trip.map(micros), "peer heard");
+        }
+        PeerEvent::Down { peer, cause } => match cause {
+            DownCause::Silence(silence) => {
+                tracing::info!(%peer, silence_ms = millis(silence), "peer not heard: silent");
+            }
+            DownCause::NotHeardByPeer => {
+                tracing::info!(%peer, "peer not heard: it says that it does not hear this node");
+            }
+            DownCause::Deaf => {
+                tracing::warn!(
+                    %peer,
+                    "peer not heard: small packets pass, but data does not get through; is the \
+                     network's MTU what the configuration says?"
+                );
+            }
+            DownCause::Replaced(newer) => {
+                let newer = format!("{newer:016x}");
+                tracing::info!(%peer, newer_incarnation = newer, "peer not heard: it restarted");
+            }
+        },
+        PeerEvent::Double { kept, other } => {
+            let other = format!("{other:016x}");
+            tracing::warn!(
+                %kept, other_incarnation = other,
+                "two processes run with one node id; give one of them an id of its own"
+            );
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

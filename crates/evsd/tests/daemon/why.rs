@@ -1,0 +1,119 @@
+//! Why did that happen? For each kind of fault that a test can make on one host.
+
+use evs_testkit::{Cluster, until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::{formed, setup};
+
+/// Waits until the last changes of a node hold one with this kind of reason, and returns it.
+fn until_reason(cluster: &Cluster, node: u32, kind: &str) -> Value {
+    let question = json!({ "ask": "changes", "last": 10 });
+    let found = until(&format!("node {node} knows a reason {kind}"), || {
+        let answer = cluster.ask(node, &question).ok()?;
+        let changes = answer["changes"].as_array()?;
+        changes.iter().rev().find(|change| change["trigger"]["kind"] == kind).cloned()
+    });
+    found.unwrap_or_else(|error| {
+        panic!(
+            "{error}: {:#}\n{}",
+            cluster.ask(node, &question).unwrap_or_default(),
+            cluster.logs()
+        )
+    })
+}
+
+fn ids(nodes: &Value) -> Vec<u64> {
+    let nodes = nodes.as_array().map_or(&[][..], Vec::as_slice);
+    nodes.iter().filter_map(|node| node["node"].as_u64()).collect()
+}
+
+/// Waits until the record of the change that led to this ring has the word of these nodes.
+fn until_told(cluster: &Cluster, node: u32, change: &Value, by: &[u64]) -> Value {
+    let question = json!({ "ask": "change", "which": change["to"] });
+    let told = until(&format!("node {node} has the evidence of {by:?}"), || {
+        let answer = cluster.ask(node, &question).ok()?;
+        let change = answer["changes"].as_array()?.first()?.clone();
+        let evidence = change["evidence"].as_array()?;
+        let has = |id: &u64| evidence.iter().any(|told| told["node"]["node"] == *id);
+        by.iter().all(has).then_some(change)
+    });
+    told.unwrap_or_else(|error| {
+        panic!("{error}: {:#}", cluster.ask(node, &question).unwrap_or_default())
+    })
+}
+
+#[test]
+fn a_killed_node_fell_silent_and_each_survivor_knows_what_the_other_saw() {
+    let mut cluster = formed(setup(3));
+    cluster.kill(3).expect("it runs");
+    for (node, other) in [(1, 2), (2, 1)] {
+        let change = until_reason(&cluster, node, "silent");
+        assert_eq!(change["trigger"]["node"]["node"], 3, "{change:#}");
+        assert_eq!(ids(&change["left"]), [3], "{change:#}");
+        assert_eq!(ids(&change["together"]), [1, 2], "{change:#}");
+        let silence = change["trigger"]["noticed_by"][0]["silence_us"].as_u64();
+        assert!(silence >= Some(400_000), "{change:#}");
+        let change = until_told(&cluster, node, &change, &[other]);
+        let states: Vec<_> = change["timeline"].as_array().expect("there").iter().collect();
+        let states: Vec<_> = states.iter().filter_map(|step| step["state"].as_str()).collect();
+        assert_eq!(states, ["gather", "commit", "recovery", "operational"], "{change:#}");
+        assert!(change["took_us"].as_u64() > Some(0), "{change:#}");
+    }
+}
+
+#[test]
+fn a_node_that_is_stopped_left_in_order_and_knows_so_itself_when_it_is_back() {
+    let mut cluster = formed(setup(2));
+    cluster.stop(2).expect("it runs");
+    let change = until_reason(&cluster, 1, "left");
+    assert_eq!(change["trigger"]["node"]["node"], 2, "{change:#}");
+    cluster.start_node(2).expect("it starts");
+    cluster.until_members(&[1, 2]).expect("it is back");
+    let change = until_reason(&cluster, 1, "joined");
+    assert_eq!(ids(&change["trigger"]["nodes"]), [2], "{change:#}");
+    // Its records outlive the process.
+    let stopped = until_reason(&cluster, 2, "stopped");
+    let started = until_reason(&cluster, 2, "started");
+    assert!(stopped["change"].as_u64() < started["change"].as_u64());
+    assert_ne!(stopped["me"]["incarnation"], started["me"]["incarnation"]);
+}
+
+#[test]
+fn a_node_that_is_restarted_faster_than_it_is_missed_was_restarted() {
+    let mut cluster = formed(evs_testkit::Setup { detection: super::PATIENT, ..setup(2) });
+    cluster.kill(2).expect("it runs");
+    cluster.start_node(2).expect("it starts");
+    let change = until_reason(&cluster, 1, "restarted");
+    assert_eq!(change["trigger"]["node"]["node"], 2, "{change:#}");
+    assert_ne!(change["trigger"]["by"], change["trigger"]["node"]["incarnation"]);
+}
+
+/// The others can only say that it was silent; when it is back, it says why.
+#[test]
+fn a_node_that_stood_still_says_so_when_it_is_back() {
+    let cluster = formed(setup(3));
+    cluster.signal(3, Signal::STOP).expect("it runs");
+    cluster.until_members(&[1, 2]).expect("the others go on");
+    until_reason(&cluster, 1, "silent");
+    cluster.signal(3, Signal::CONT).expect("it runs");
+    cluster.until_members(&[1, 2, 3]).expect("it is back");
+    for node in [1, 3] {
+        let change = until_reason(&cluster, node, "paused");
+        assert_eq!(change["trigger"]["node"]["node"], 3, "{change:#}");
+        assert!(change["trigger"]["pause_us"].as_u64() >= Some(250_000), "{change:#}");
+    }
+}
+
+#[test]
+fn a_question_that_makes_no_sense_is_answered_with_what_would() {
+    let cluster = formed(setup(1));
+    let asked = |question: Value| {
+        let answer = cluster.ask(1, &question).expect("an answer");
+        answer["error"].as_str().unwrap_or_default().to_owned()
+    };
+    let riddle = asked(json!({ "ask": "riddle" }));
+    assert!(riddle.contains("expected `changes`"), "{riddle}");
+    let unknown = asked(json!({ "ask": "change", "which": "99" }));
+    assert!(unknown.contains("those from 1 to 1"), "{unknown}");
+}
