@@ -58,10 +58,13 @@ pub(crate) fn install(destdir: &Path, prefix: &Path) -> Result<()> {
     let unit = unit.replace("@prefix@", &prefix.display().to_string());
     write(&at.join("lib/systemd/system/evsd.service"), &unit)?;
     copy(&root().join("xtask/install/evs.sysusers"), &at.join("lib/sysusers.d/evs.conf"), 0o644)?;
+    for (shell, file) in COMPLETIONS {
+        write(&at.join(file), &evs_cli::completions(shell))?;
+    }
     for name in ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         copy(&root().join(name), &at.join("share/doc/evs").join(name), 0o644)?;
     }
-    for name in ["contract.md", "protocol.md", "wire.md"] {
+    for name in ["contract.md", "protocol.md", "reports.md", "wire.md"] {
         copy(&root().join("docs").join(name), &at.join("share/doc/evs").join(name), 0o644)?;
     }
     Ok(())
@@ -118,8 +121,15 @@ fn check_page(page: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where shells look for what they complete.
+const COMPLETIONS: [(evs_cli::Shell, &str); 3] = [
+    (evs_cli::Shell::Bash, "share/bash-completion/completions/evs"),
+    (evs_cli::Shell::Fish, "share/fish/vendor_completions.d/evs.fish"),
+    (evs_cli::Shell::Zsh, "share/zsh/site-functions/_evs"),
+];
+
 /// What an installed system must have.
-const FILES: [&str; 24] = [
+const FILES: [&str; 27] = [
     "etc/evs/evsd.toml.example",
     "usr/bin/evs",
     "usr/include/corosync/corotypes.h",
@@ -133,10 +143,12 @@ const FILES: [&str; 24] = [
     "usr/lib/systemd/system/evsd.service",
     "usr/lib/sysusers.d/evs.conf",
     "usr/sbin/evsd",
+    "usr/share/bash-completion/completions/evs",
     "usr/share/doc/evs/LICENSE-APACHE",
     "usr/share/doc/evs/LICENSE-MIT",
     "usr/share/doc/evs/README.md",
     "usr/share/doc/evs/contract.md",
+    "usr/share/fish/vendor_completions.d/evs.fish",
     "usr/share/man/man1/evs-bench.1",
     "usr/share/man/man1/evs.1",
     "usr/share/man/man3/evs_initialize.3",
@@ -144,6 +156,7 @@ const FILES: [&str; 24] = [
     "usr/share/man/man5/evsd.toml.5",
     "usr/share/man/man8/evs_overview.8",
     "usr/share/man/man8/evsd.8",
+    "usr/share/zsh/site-functions/_evs",
 ];
 
 /// The configuration is the system's, whatever the prefix: evsd looks there.

@@ -24,6 +24,21 @@ pub enum Command {
     /// Measures throughput or latency against the running daemon.
     Bench(BenchArgs),
 
+    /// Lists the clients of this node: who they are, what waits for them, what they sent.
+    Clients(Daemon),
+
+    /// Prints the completions of this command for a shell.
+    Completions {
+        /// bash, elvish, fish, powershell or zsh.
+        shell: clap_complete::Shell,
+    },
+
+    /// Prints what happened: the recorded changes of configuration, one line each.
+    Events(EventsArgs),
+
+    /// Lists the groups that clients of this node have joined.
+    Groups(Daemon),
+
     /// Writes a new cluster key to a file that only its owner can read.
     ///
     /// The same file goes to every node of the cluster (local.key_file in evsd.toml says where).
@@ -32,11 +47,22 @@ pub enum Command {
         file: PathBuf,
     },
 
+    /// Has this node leave the cluster in order and stop: what its clients sent is sent, and the
+    /// others need no timeout. For root and the daemon's own user.
+    Leave(Daemon),
+
+    /// Lists the ways to the other nodes: whether each is heard, since when, how far away it is.
+    Links(Daemon),
+
     /// Joins groups and prints what is delivered: messages and configurations, in order.
     Listen(ListenArgs),
 
     /// Prints the configuration in force: its ring id and its members.
     Members(MembersArgs),
+
+    /// Writes all that a bug report needs into one file of JSON: state, changes, configuration, log,
+    /// system. It holds no key.
+    Record(RecordArgs),
 
     /// Sends one message to groups.
     Send(SendArgs),
@@ -103,6 +129,42 @@ pub struct MembersArgs {
     /// Goes on and prints each change.
     #[arg(long, short)]
     pub watch: bool,
+}
+
+/// Arguments of `evs events`.
+#[derive(Arguments, Debug)]
+pub struct EventsArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: Daemon,
+
+    /// Goes on and prints each change when its reason is known.
+    #[arg(long, short)]
+    pub follow: bool,
+
+    /// How many recorded changes to print first.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    pub last: u32,
+}
+
+/// Arguments of `evs record`.
+#[derive(Arguments, Debug)]
+pub struct RecordArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: Daemon,
+
+    /// The file; it must not exist. Without it, standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// The daemon's configuration file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/evs/evsd.toml")]
+    pub config: PathBuf,
+
+    /// The daemon's log, if it does not go to the journal.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
 }
 
 /// Arguments of `evs why`.
@@ -204,7 +266,7 @@ Exit codes:
   1  failed; the message says why
   2  the command line is wrong
   3  no daemon listens, or it takes no clients now: trying again can help
-  4  the daemon does not admit this user
+  4  the daemon does not admit this user, or does not do this for it
   5  the daemon ended the session";
 
 #[cfg(test)]
@@ -242,7 +304,8 @@ mod tests {
     fn a_command_has_a_socket_exactly_if_it_talks_to_a_daemon() {
         for subcommand in Args::command().get_subcommands() {
             let has = subcommand.get_arguments().any(|arg| arg.get_id() == "socket");
-            assert_eq!(has, subcommand.get_name() != "keygen", "{}", subcommand.get_name());
+            let alone = ["completions", "keygen"].contains(&subcommand.get_name());
+            assert_eq!(has, !alone, "{}", subcommand.get_name());
         }
         assert!(Args::try_parse_from(["evs", "keygen", "--socket", "/x", "/y"]).is_err());
     }

@@ -24,6 +24,10 @@ impl Failure {
         Self::Failed(message.into(), FAILED)
     }
 
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::Failed(message.into(), NO_ACCESS)
+    }
+
     pub(crate) fn disconnected(reason: DisconnectReason) -> Self {
         Self::Failed(format!("the session is over: {reason}"), ENDED)
     }
@@ -38,6 +42,15 @@ impl Failure {
                 ExitCode::from(*code)
             }
             Self::OutputClosed => ExitCode::SUCCESS,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed(message, _) => f.write_str(message),
+            Self::OutputClosed => f.write_str("nobody reads the output any more"),
         }
     }
 }

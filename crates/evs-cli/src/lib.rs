@@ -3,20 +3,28 @@
 //! Responsible for: the command line, output for people and (`--json`) for programs, error
 //! messages that say what to do, exit codes.
 //! Not responsible for: anything that an application could not do as well. The command is a client
-//! like every other; the one exception is `keygen`, which writes a file and needs no daemon.
+//! like every other; `keygen` and `completions` need no daemon, and `record` does without one.
 //!
-//! The parser is public so that the manual pages can be made from it.
+//! The parser is public so that the manual pages can be made from it, and so are the completions.
 
 #![forbid(unsafe_code)]
 
 mod args;
 mod bench;
+mod clients;
+mod completions;
 mod events;
 mod failure;
+mod groups;
+mod history;
 mod keygen;
+mod leave;
+mod links;
 mod listen;
 mod members;
 mod output;
+mod record;
+mod report;
 mod send;
 mod session;
 mod status;
@@ -24,7 +32,12 @@ mod why;
 
 use std::process::ExitCode;
 
-pub use args::{Args, BenchArgs, Command, Daemon, ListenArgs, MembersArgs, SendArgs, WhyArgs};
+pub use args::{
+    Args, BenchArgs, Command, Daemon, EventsArgs, ListenArgs, MembersArgs, RecordArgs, SendArgs,
+    WhyArgs,
+};
+pub use clap_complete::Shell;
+pub use completions::text as completions;
 use failure::Failure;
 use output::Output;
 
@@ -34,9 +47,16 @@ pub fn run(args: &Args) -> ExitCode {
     let mut output = Output::new(args.json);
     let done = match &args.command {
         Command::Bench(bench) => bench::run(bench, &mut output),
+        Command::Clients(daemon) => clients::run(daemon, &mut output),
+        Command::Completions { shell } => completions::run(*shell, &mut output),
+        Command::Events(events) => history::run(events, &mut output),
+        Command::Groups(daemon) => groups::run(daemon, &mut output),
         Command::Keygen { file } => keygen::run(file, &mut output),
+        Command::Leave(daemon) => leave::run(daemon, &mut output),
+        Command::Links(daemon) => links::run(daemon, &mut output),
         Command::Listen(listen) => listen::run(listen, &mut output),
         Command::Members(members) => members::run(members, &mut output),
+        Command::Record(record) => record::run(record, &mut output),
         Command::Send(send) => send::run(send, &mut output),
         Command::Status(daemon) => status::run(daemon, &mut output),
         Command::Why(why) => why::run(why, &mut output),

@@ -8,15 +8,24 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde_json::Value;
 
+/// What a line is for who looks at it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mark {
+    None,
+    Bad,
+}
+
 #[derive(Debug)]
 pub(crate) struct Output {
     to: BufWriter<Stdout>,
     json: bool,
+    colours: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { to: BufWriter::new(io::stdout()), json }
+        let terminal = io::IsTerminal::is_terminal(&io::stdout());
+        Self { to: BufWriter::new(io::stdout()), json, colours: terminal && wants_colours(env) }
     }
 
     /// Whether a program reads.
@@ -38,6 +47,14 @@ impl Output {
     pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
         self.to.write_all(line.as_bytes())?;
         self.to.write_all(b"\n")
+    }
+
+    /// Prints a line that may stand out, on a terminal.
+    pub(crate) fn marked(&mut self, mark: Mark, line: &str) -> io::Result<()> {
+        match mark {
+            Mark::Bad if self.colours => self.line(&format!("\x1b[31m{line}\x1b[0m")),
+            Mark::Bad | Mark::None => self.line(line),
+        }
     }
 
     /// Shows what was printed.
@@ -63,5 +80,36 @@ impl Output {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         Ok(())
+    }
+}
+
+fn env(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
+}
+
+/// Whether who looks at a terminal wants colours: `NO_COLOR` (<https://no-color.org>) and a
+/// terminal that has none say no.
+fn wants_colours(env: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
+    let no_color = env("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !no_color && env("TERM").is_some_and(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_that_have_them_and_for_who_wants_them() {
+        let with = |set: &[(&str, &str)]| {
+            wants_colours(|name| {
+                let found = set.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| value.into())
+            })
+        };
+        assert!(with(&[("TERM", "xterm")]));
+        assert!(with(&[("TERM", "xterm"), ("NO_COLOR", "")]));
+        assert!(!with(&[("TERM", "xterm"), ("NO_COLOR", "1")]));
+        assert!(!with(&[("TERM", "dumb")]));
+        assert!(!with(&[]));
     }
 }

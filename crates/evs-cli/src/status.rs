@@ -4,19 +4,18 @@ use serde_json::Value;
 
 use crate::args::Daemon;
 use crate::failure::Failure;
-use crate::output::Output;
-use crate::session;
+use crate::output::{Mark, Output};
+use crate::report::{self, list, plain};
 
 pub(crate) fn run(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
-    let report = session::open(daemon)?.status_json()?;
+    let (json, report) = report::status(daemon)?;
     if output.is_json() {
-        output.line(&report)?;
+        output.line(&json)?;
         return Ok(());
     }
-    let report: Value = serde_json::from_str(&report)
-        .map_err(|error| Failure::new(format!("the daemon's report is no JSON: {error}")))?;
     for line in lines(&report) {
-        output.line(&line)?;
+        let bad = line.starts_with("warning: ") || line.contains("NOT HEARD");
+        output.marked(if bad { Mark::Bad } else { Mark::None }, &line)?;
     }
     Ok(())
 }
@@ -49,10 +48,15 @@ fn lines(report: &Value) -> Vec<String> {
         ),
         format!("clients {}", plain(&report["clients"]["connected"])),
     ];
-    let peers = report["peers"].as_array().map_or(&[][..], Vec::as_slice);
-    lines.extend(peers.iter().map(peer));
-    let warnings = report["warnings"].as_array().map_or(&[][..], Vec::as_slice);
-    lines.extend(warnings.iter().map(|warning| format!("warning: {}", plain(warning))));
+    let last = &report["last_change"];
+    if last.is_object() {
+        let (number, at, why) = (plain(&last["change"]), plain(&last["at"]), plain(&last["why"]));
+        lines.push(format!("last change {number}, {at}: {why} (`evs why`)"));
+    }
+    lines.extend(list(&report["peers"]).iter().map(peer));
+    lines.extend(
+        list(&report["warnings"]).iter().map(|warning| format!("warning: {}", plain(warning))),
+    );
     lines
 }
 
@@ -68,19 +72,8 @@ fn peer(peer: &Value) -> String {
     line
 }
 
-/// A text without its quotes, anything else as it is.
-fn plain(value: &Value) -> String {
-    match value {
-        // What a peer or a client may have put there must not reach the terminal as control codes.
-        Value::String(text) => text.chars().filter(|c| !c.is_control()).collect(),
-        Value::Null => "?".to_owned(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
-}
-
 fn nodes(members: &Value) -> String {
-    let members = members.as_array().map_or(&[][..], Vec::as_slice);
-    members.iter().map(|member| plain(&member["node"])).collect::<Vec<_>>().join(" ")
+    list(members).iter().map(|member| plain(&member["node"])).collect::<Vec<_>>().join(" ")
 }
 
 fn age(ms: &Value) -> String {
@@ -109,6 +102,7 @@ mod tests {
                 "members": [{ "node": 1 }, { "node": 3 }], "rotation_us": 130,
             },
             "peers": [{ "node": 2, "address": "10.0.0.2:5405", "heard": false }],
+            "last_change": { "change": 4, "at": "2026-11-22T17:30:00Z", "why": "node 2 fell silent" },
             "clients": { "connected": 2 },
             "warnings": ["clear text"],
         });
@@ -119,6 +113,7 @@ mod tests {
                 "ring 4@1/9f3a: operational, members 1 3",
                 "rotation 130 µs, detection target 1000 ms, seal none, unicast",
                 "clients 2",
+                "last change 4, 2026-11-22T17:30:00Z: node 2 fell silent (`evs why`)",
                 "peer 2 at 10.0.0.2:5405: NOT HEARD",
                 "warning: clear text",
             ]

@@ -1,11 +1,11 @@
 //! `evs why`: why a configuration came about.
 
-use evs_report::{Answer, Question, headline, story};
+use evs_report::{Question, headline, story};
 
 use crate::args::WhyArgs;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session;
+use crate::report::{self, printable};
 
 pub(crate) fn run(why: &WhyArgs, output: &mut Output) -> Result<(), Failure> {
     let question = if why.list {
@@ -13,13 +13,7 @@ pub(crate) fn run(why: &WhyArgs, output: &mut Output) -> Result<(), Failure> {
     } else {
         Question::Change { which: why.change.clone() }
     };
-    let client = session::open(&why.daemon)?;
-    let json = session::ask(&client, &question)?;
-    let answer: Answer = serde_json::from_str(&json)
-        .map_err(|error| Failure::new(format!("the daemon's answer makes no sense: {error}")))?;
-    if let Some(error) = answer.error {
-        return Err(Failure::new(error));
-    }
+    let (json, answer) = report::ask(&why.daemon, &question)?;
     if output.is_json() {
         output.line(&json)?;
         return Ok(());
@@ -38,12 +32,7 @@ fn lines(
 ) -> Vec<String> {
     let all = changes.iter().chain(pending);
     if list {
-        return all.map(|change| plain(&headline(change))).collect();
+        return all.map(|change| printable(&headline(change))).collect();
     }
-    all.flat_map(|change| story(change).lines().map(plain).collect::<Vec<_>>()).collect()
-}
-
-/// What a peer may have put there must not reach the terminal as control codes.
-fn plain(line: &str) -> String {
-    line.chars().filter(|c| !c.is_control()).collect()
+    all.flat_map(|change| story(change).lines().map(printable).collect::<Vec<_>>()).collect()
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use evs_testkit::{Cluster, Setup, until_exit};
+use serde_json::Value;
 
 /// One daemon that takes clients.
 fn cluster() -> Cluster {
@@ -54,4 +55,136 @@ fn who_prints_events_ends_when_nobody_reads_them_any_more() {
         drop(output);
         assert_eq!(until_exit(&mut child).expect("it ends").code(), Some(0), "{args:?}");
     }
+}
+
+/// Its output, if it ends well.
+fn output(cluster: &Cluster, args: &[&str]) -> String {
+    let done = evs(cluster, args).output().expect("evs runs");
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).expect("text")
+}
+
+fn json(cluster: &Cluster, args: &[&str]) -> Value {
+    let args: Vec<_> = ["--json"].iter().chain(args).copied().collect();
+    serde_json::from_str(&output(cluster, &args)).expect("one object")
+}
+
+/// Its exit code and what it complains of.
+fn complaint(cluster: &Cluster, args: &[&str]) -> (Option<i32>, String) {
+    let done = evs(cluster, args).output().expect("evs runs");
+    (done.status.code(), String::from_utf8(done.stderr).expect("text"))
+}
+
+#[test]
+fn every_report_has_a_schema_and_a_text() {
+    let cluster = Cluster::start(Setup::new(2)).expect("the daemons start");
+    cluster.until_members(&[1, 2]).expect("one ring");
+    let (mut listener, mut told) = started(&cluster, &["listen", "orders"]);
+    line(&mut told);
+    for (report, text, field) in [
+        ("status", "node 1 of cluster test: serving", "ring"),
+        ("links", "NOT HEARD", "links"),
+        ("clients", "listen", "clients"),
+        ("groups", "orders", "groups"),
+        ("why", "why: ", "changes"),
+    ] {
+        let object = json(&cluster, &[report]);
+        assert_eq!(object["schema"], 1, "{report}: {object}");
+        assert!(!object[field].is_null(), "{report}: {object}");
+        let shown = output(&cluster, &[report]);
+        let expected = if report == "links" { "127." } else { text };
+        assert!(report == "clients" || shown.contains(expected), "{report}: {shown}");
+        assert!(!shown.contains('\x1b'), "colours are for terminals: {shown}");
+    }
+    assert_eq!(json(&cluster, &["groups"])["groups"][0]["group"], "orders");
+    assert_eq!(json(&cluster, &["groups"])["groups_joined"], 1, "the daemons' own does not count");
+    assert_eq!(json(&cluster, &["links"])["links"][0]["node"], 2);
+    listener.kill().expect("it runs");
+    listener.wait().expect("it ends");
+}
+
+#[test]
+fn a_change_is_told_by_number_and_by_ring_and_one_that_is_not_there_is_named() {
+    let mut cluster = Cluster::start(Setup::new(2)).expect("the daemons start");
+    cluster.until_members(&[1, 2]).expect("one ring");
+    let (mut follower, mut told) = started(&cluster, &["--json", "events", "--follow"]);
+    cluster.kill(2).expect("it runs");
+    let silent = loop {
+        let change: Value = serde_json::from_str(&line(&mut told)).expect("one object");
+        if change["trigger"]["kind"] == "silent" {
+            break change;
+        }
+    };
+    follower.kill().expect("it runs");
+    follower.wait().expect("it ends");
+    let ring = silent["to"].as_str().expect("a ring");
+    for which in [silent["change"].to_string(), ring.to_owned()] {
+        let story = output(&cluster, &["why", &which]);
+        assert!(story.contains("why: node 2 fell silent"), "{story}");
+    }
+    let list = output(&cluster, &["why", "--list"]);
+    assert!(list.contains("evsd started here") && list.contains("node 2 fell silent"), "{list}");
+    let (code, message) = complaint(&cluster, &["why", "999"]);
+    assert_eq!(code, Some(1));
+    assert!(message.contains("no change 999 is recorded; there are those from 1"), "{message}");
+}
+
+#[test]
+fn a_record_holds_what_a_report_needs_and_not_the_key() {
+    let cluster = cluster();
+    let (config, log) = (cluster.config_file(1), cluster.dir().join("1/evsd.log"));
+    let file = cluster.dir().join("record.json");
+    let args = [
+        "record",
+        "--config",
+        config.to_str().expect("text"),
+        "--log",
+        log.to_str().expect("text"),
+        "--output",
+        file.to_str().expect("text"),
+    ];
+    output(&cluster, &args);
+    let text = std::fs::read_to_string(&file).expect("written");
+    let record: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(record["daemon"]["status"]["phase"], "serving");
+    assert_eq!(record["daemon"]["changes"]["changes"][0]["trigger"]["kind"], "started");
+    assert!(record["configuration"].as_str().is_some_and(|text| text.contains("[cluster]")));
+    assert!(record["log"].as_str().is_some_and(|text| text.contains("evsd starts")));
+    assert!(record["system"]["kernel"].is_string());
+    let key = std::fs::read_to_string(cluster.key_file()).expect("there");
+    for word in key.split_whitespace().filter(|word| word.len() > 16) {
+        assert!(!text.contains(word), "a part of the key is in the record");
+    }
+    let (code, message) = complaint(&cluster, &args);
+    assert_eq!(code, Some(1));
+    assert!(message.contains("File exists"), "{message}");
+}
+
+/// A report about a daemon that does not run says so, and has the rest.
+#[test]
+fn a_record_without_a_daemon_says_so() {
+    let cluster = Cluster::prepare(Setup::new(1)).expect("files");
+    let record = json(&cluster, &["record"]);
+    let error = record["daemon"]["error"].as_str().unwrap_or_default();
+    assert!(error.starts_with("no daemon listens on"), "{record}");
+    let (code, message) = complaint(&cluster, &["status"]);
+    assert_eq!(code, Some(3), "{message}");
+    assert!(message.contains("is evsd running?"), "{message}");
+}
+
+#[test]
+fn a_node_that_is_told_to_leave_leaves_in_order() {
+    let mut cluster = Cluster::start(Setup::new(2)).expect("the daemons start");
+    cluster.until_members(&[1, 2]).expect("one ring");
+    output(&cluster, &["leave"]);
+    assert_eq!(cluster.until_exit(1).expect("it ends").code(), Some(0));
+    cluster.until_members(&[2]).expect("the other goes on");
+    assert!(cluster.log(1).contains("left the ring"), "{}", cluster.log(1));
+}
+
+#[test]
+fn completions_need_no_daemon() {
+    let done = Command::new(env!("CARGO_BIN_EXE_evs")).args(["completions", "bash"]).output();
+    let script = String::from_utf8(done.expect("evs runs").stdout).expect("text");
+    assert!(script.contains("complete -F _evs"), "{script}");
 }

@@ -308,6 +308,10 @@ pub enum Question {
         /// Its count, or the new ring's id as it is printed; `None`: the last one.
         which: Option<String>,
     },
+    /// The groups that clients of this node have joined.
+    Groups,
+    /// Leave the cluster in order and stop, as at SIGTERM. For root and the daemon's own user.
+    Leave,
 }
 
 /// What the daemon answers.
@@ -325,4 +329,34 @@ pub struct Answer {
     /// A change that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<Change>,
+    /// The groups that clients of this node have joined; the first [`GROUPS_MAX`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<JoinedGroup>>,
+    /// How many groups there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups_joined: Option<usize>,
+    /// What was asked for is not for this user.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub forbidden: bool,
+    /// What was asked for is being done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
+}
+
+/// Most groups in an answer.
+pub const GROUPS_MAX: usize = 4096;
+
+/// Most clients that are listed with a group.
+pub const GROUP_CLIENTS_MAX: usize = 16;
+
+/// A group and who of this node has joined it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct JoinedGroup {
+    /// Its name, or its key as 0x and hexadecimal digits.
+    pub group: String,
+    /// How many clients of this node have joined it.
+    pub clients: usize,
+    /// The first [`GROUP_CLIENTS_MAX`] of them, by their numbers.
+    pub first: Vec<u64>,
 }

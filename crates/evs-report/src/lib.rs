@@ -14,8 +14,8 @@ mod judge;
 mod story;
 
 pub use change::{
-    Answer, Cause, Change, Evidence, Node, Noticed, Question, Recovery, SCHEMA, Sight, Step,
-    TokenSight, Trigger,
+    Answer, Cause, Change, Evidence, GROUP_CLIENTS_MAX, GROUPS_MAX, JoinedGroup, Node, Noticed,
+    Question, Recovery, SCHEMA, Sight, Step, TokenSight, Trigger,
 };
 pub use judge::judge;
 pub use story::{headline, headline_of, story};

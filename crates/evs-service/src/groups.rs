@@ -26,6 +26,11 @@ impl GroupIndex {
         }
     }
 
+    /// The groups that anybody has joined, ascending, each with its clients.
+    pub(crate) fn joined(&self) -> impl Iterator<Item = (Group, &[ClientId])> + '_ {
+        self.0.iter().map(|(group, clients)| (*group, &clients[..]))
+    }
+
     /// The clients that have joined at least one of the groups, each once, ascending (EVS-10).
     pub(crate) fn recipients(&self, groups: &Groups, recipients: &mut Vec<ClientId>) {
         recipients.clear();

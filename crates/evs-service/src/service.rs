@@ -287,6 +287,11 @@ impl Service {
         &self.stats
     }
 
+    /// The groups that clients of this processor have joined, ascending, each with its clients.
+    pub fn joined(&self) -> impl Iterator<Item = (Group, &[ClientId])> + '_ {
+        self.sessions.joined()
+    }
+
     /// How many sessions are open.
     #[must_use]
     pub fn clients(&self) -> usize {

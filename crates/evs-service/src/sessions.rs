@@ -87,6 +87,11 @@ impl Sessions {
         Ok(())
     }
 
+    /// As [`GroupIndex::joined`].
+    pub(crate) fn joined(&self) -> impl Iterator<Item = (Group, &[ClientId])> + '_ {
+        self.index.joined()
+    }
+
     /// The clients that get a message for these groups, each once, ascending.
     pub(crate) fn recipients(&self, groups: &Groups, recipients: &mut Vec<ClientId>) {
         self.index.recipients(groups, recipients);

@@ -67,6 +67,11 @@ impl Control {
         self.client == Some(client)
     }
 
+    /// Whether a group is the daemons'.
+    pub(crate) fn is_group(group: Group) -> bool {
+        group == GROUP
+    }
+
     /// Whether this is the event that begins the session.
     pub(crate) fn begins(&mut self) -> bool {
         !std::mem::replace(&mut self.begun, true)

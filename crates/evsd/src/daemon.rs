@@ -25,6 +25,7 @@ use crate::flight::Flight;
 use crate::listener::{Claim, Listener};
 use crate::log::{Log, RateLimit};
 use crate::membership::Membership;
+use crate::questions::Act;
 use crate::watch::{Pulse, Watch};
 use crate::{questions, setup, status};
 
@@ -285,11 +286,17 @@ impl Daemon<'_> {
     /// Answers what clients have asked.
     fn answer(&mut self, now: Instant) {
         for question in self.clients.take_questions() {
-            let json = match &question.text {
-                None => self.status(now),
-                Some(text) => questions::answer(now, self.membership.flight(), text),
+            let (json, act) = match &question.text {
+                None => (self.status(now), Act::None),
+                Some(text) => {
+                    questions::answer(now, &self.membership, &self.node, question.uid, text)
+                }
             };
             self.clients.answer(now, &mut self.node, &question, json);
+            if act == Act::Leave && matches!(self.phase, Phase::Forming | Phase::Serving(_)) {
+                tracing::info!(uid = question.uid, "asked to leave by a client");
+                self.leave(now);
+            }
         }
     }
 
@@ -322,7 +329,10 @@ impl Daemon<'_> {
                 continue;
             }
             match self.phase {
-                Phase::Forming | Phase::Serving(_) => self.leave(now, signal),
+                Phase::Forming | Phase::Serving(_) => {
+                    tracing::info!(signal, "told to stop");
+                    self.leave(now);
+                }
                 Phase::Leaving { .. } | Phase::Farewell { .. } => {
                     tracing::warn!(signal, "second signal: stopping at once");
                     return Some(1);
@@ -332,8 +342,8 @@ impl Daemon<'_> {
         None
     }
 
-    fn leave(&mut self, now: Instant, signal: i32) {
-        tracing::info!(signal, clients = self.clients.len(), "leaving the ring");
+    fn leave(&mut self, now: Instant) {
+        tracing::info!(clients = self.clients.len(), "leaving the ring");
         self.clients.take_last(now, &mut self.node);
         self.phase = Phase::Leaving { until: now + LEAVE_WITHIN };
         self.node.leave(now);

@@ -230,7 +230,7 @@ impl Flight {
         self.record_at(at, change);
     }
 
-    /// Answers a question.
+    /// Answers a question about changes.
     #[must_use]
     pub fn answer(&self, now: Instant, question: &Question) -> Answer {
         let mut answer = Answer { schema: SCHEMA, ..Answer::default() };
@@ -247,6 +247,8 @@ impl Flight {
                 Some(change) => answer.changes = Some(vec![change.clone()]),
                 None => answer.error = Some(self.not_kept(which)),
             },
+            // These are about something else.
+            Question::Groups | Question::Leave => {}
         }
         answer
     }

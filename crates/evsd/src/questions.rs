@@ -2,21 +2,75 @@
 //! (`docs/reports.md`).
 
 use evs_model::Instant;
-use evs_report::{Answer, Question, SCHEMA};
+use evs_node::Node;
+use evs_report::{Answer, GROUP_CLIENTS_MAX, GROUPS_MAX, JoinedGroup, Question, SCHEMA};
 
-use crate::flight::Flight;
+use crate::control::Control;
+use crate::membership::Membership;
 
-/// Answers a question. One that makes no sense is answered with what would be right.
-#[must_use]
-pub(crate) fn answer(now: Instant, flight: &Flight, text: &str) -> String {
-    let answer = match serde_json::from_str::<Question>(text) {
-        Ok(question) => flight.answer(now, &question),
-        Err(error) => Answer {
-            schema: SCHEMA,
-            error: Some(format!("this daemon does not know the question: {error}")),
-            ..Answer::default()
-        },
+/// What is to be done besides answering.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Act {
+    /// Nothing.
+    None,
+    /// Leave in order and stop.
+    Leave,
+}
+
+/// Answers a question of a user. One that makes no sense is answered with what would be right.
+pub(crate) fn answer(
+    now: Instant,
+    membership: &Membership,
+    node: &Node,
+    uid: u32,
+    text: &str,
+) -> (String, Act) {
+    let (answer, act) = match serde_json::from_str::<Question>(text) {
+        Ok(Question::Groups) => (groups(node), Act::None),
+        Ok(Question::Leave) if is_operator(uid) => {
+            (Answer { accepted: true, ..empty() }, Act::Leave)
+        }
+        Ok(Question::Leave) => (forbidden("leave"), Act::None),
+        Ok(question @ (Question::Changes { .. } | Question::Change { .. })) => {
+            (membership.flight().answer(now, &question), Act::None)
+        }
+        Err(error) => {
+            let error = format!("this daemon does not know the question: {error}");
+            (Answer { error: Some(error), ..empty() }, Act::None)
+        }
     };
     // Nothing in it can fail to be written: keys are texts and numbers are whole.
-    serde_json::to_string(&answer).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+    let json = serde_json::to_string(&answer);
+    (json.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")), act)
+}
+
+/// Who may have the daemon do something: root, and the user that it runs as.
+fn is_operator(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+fn forbidden(what: &str) -> Answer {
+    let error = format!("{what} is for root and the user that evsd runs as");
+    Answer { error: Some(error), forbidden: true, ..empty() }
+}
+
+fn groups(node: &Node) -> Answer {
+    let joined = node.service().joined().filter(|(group, _)| !Control::is_group(*group));
+    let mut count = 0;
+    let mut groups = Vec::new();
+    for (group, clients) in joined {
+        count += 1;
+        if groups.len() < GROUPS_MAX {
+            groups.push(JoinedGroup {
+                group: group.to_string(),
+                clients: clients.len(),
+                first: clients.iter().take(GROUP_CLIENTS_MAX).map(|client| client.0).collect(),
+            });
+        }
+    }
+    Answer { groups: Some(groups), groups_joined: Some(count), ..empty() }
+}
+
+fn empty() -> Answer {
+    Answer { schema: SCHEMA, ..Answer::default() }
 }
