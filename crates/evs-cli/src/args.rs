@@ -60,8 +60,8 @@ pub enum Command {
     /// Prints the configuration in force: its ring id and its members.
     Members(MembersArgs),
 
-    /// Writes all that a bug report needs into one file of JSON: state, changes, configuration, log,
-    /// system. It holds no key.
+    /// Writes all that a bug report needs into one file of JSON: state, changes, configuration,
+    /// log, system. It holds no key.
     Record(RecordArgs),
 
     /// Sends one message to groups.

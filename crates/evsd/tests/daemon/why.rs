@@ -113,7 +113,7 @@ fn a_question_that_makes_no_sense_is_answered_with_what_would() {
         answer["error"].as_str().unwrap_or_default().to_owned()
     };
     let riddle = asked(json!({ "ask": "riddle" }));
-    assert!(riddle.contains("expected `changes`"), "{riddle}");
+    assert!(riddle.contains("expected one of `changes`"), "{riddle}");
     let unknown = asked(json!({ "ask": "change", "which": "99" }));
     assert!(unknown.contains("those from 1 to 1"), "{unknown}");
 }
