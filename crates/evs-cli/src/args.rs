@@ -70,6 +70,9 @@ pub enum Command {
     /// Prints the daemon's own report: ring, peers, clients, warnings; with --json also counters.
     Status(Daemon),
 
+    /// Shows this node live: members, rates, links, clients, the last changes. `q` quits.
+    Top(TopArgs),
+
     /// Tells why a configuration came about: what triggered it, what each node saw of it, and how
     /// long each step took.
     Why(WhyArgs),
@@ -165,6 +168,26 @@ pub struct RecordArgs {
     /// The daemon's log, if it does not go to the journal.
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+}
+
+/// Arguments of `evs top`.
+#[derive(Arguments, Debug)]
+pub struct TopArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: Daemon,
+
+    /// Seconds between two looks.
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    pub interval: f64,
+
+    /// Ends after so many looks.
+    #[arg(long, short = 'n', value_name = "NUMBER")]
+    pub count: Option<u64>,
+
+    /// Prints each screen as text, without taking the terminal over.
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// Arguments of `evs why`.

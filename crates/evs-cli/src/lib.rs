@@ -28,13 +28,14 @@ mod report;
 mod send;
 mod session;
 mod status;
+mod top;
 mod why;
 
 use std::process::ExitCode;
 
 pub use args::{
     Args, BenchArgs, Command, Daemon, EventsArgs, ListenArgs, MembersArgs, RecordArgs, SendArgs,
-    WhyArgs,
+    TopArgs, WhyArgs,
 };
 pub use clap_complete::Shell;
 pub use completions::text as completions;
@@ -59,6 +60,7 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Record(record) => record::run(record, &mut output),
         Command::Send(send) => send::run(send, &mut output),
         Command::Status(daemon) => status::run(daemon, &mut output),
+        Command::Top(top) => top::run(top, &mut output),
         Command::Why(why) => why::run(why, &mut output),
     };
     match done.and_then(|()| output.flush().map_err(Failure::from)) {

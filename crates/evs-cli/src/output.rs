@@ -24,8 +24,7 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        let terminal = io::IsTerminal::is_terminal(&io::stdout());
-        Self { to: BufWriter::new(io::stdout()), json, colours: terminal && wants_colours(env) }
+        Self { to: BufWriter::new(io::stdout()), json, colours: has_terminal() && shows_colours() }
     }
 
     /// Whether a program reads.
@@ -81,6 +80,16 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Whether a person looks at what is printed.
+pub(crate) fn has_terminal() -> bool {
+    io::IsTerminal::is_terminal(&io::stdout())
+}
+
+/// Whether who looks wants colours.
+pub(crate) fn shows_colours() -> bool {
+    wants_colours(env)
 }
 
 fn env(name: &str) -> Option<std::ffi::OsString> {

@@ -23,8 +23,24 @@ pub(crate) fn run(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
 /// What a person looks for first. A field that this version of the command does not know is in
 /// `--json`; one that the daemon does not know shows as `?`.
 fn lines(report: &Value) -> Vec<String> {
+    let mut lines = head(report);
+    lines.push(format!("clients {}", plain(&report["clients"]["connected"])));
+    let last = &report["last_change"];
+    if last.is_object() {
+        let (number, at, why) = (plain(&last["change"]), plain(&last["at"]), plain(&last["why"]));
+        lines.push(format!("last change {number}, {at}: {why} (`evs why`)"));
+    }
+    lines.extend(list(&report["peers"]).iter().map(peer));
+    lines.extend(
+        list(&report["warnings"]).iter().map(|warning| format!("warning: {}", plain(warning))),
+    );
+    lines
+}
+
+/// Which node this is, and its ring.
+pub(crate) fn head(report: &Value) -> Vec<String> {
     let ring = &report["ring"];
-    let mut lines = vec![
+    vec![
         format!(
             "node {} of cluster {}: {}, up {}, evsd {}",
             plain(&report["processor"]["node"]),
@@ -46,18 +62,7 @@ fn lines(report: &Value) -> Vec<String> {
             plain(&report["seal"]),
             plain(&report["transport"]),
         ),
-        format!("clients {}", plain(&report["clients"]["connected"])),
-    ];
-    let last = &report["last_change"];
-    if last.is_object() {
-        let (number, at, why) = (plain(&last["change"]), plain(&last["at"]), plain(&last["why"]));
-        lines.push(format!("last change {number}, {at}: {why} (`evs why`)"));
-    }
-    lines.extend(list(&report["peers"]).iter().map(peer));
-    lines.extend(
-        list(&report["warnings"]).iter().map(|warning| format!("warning: {}", plain(warning))),
-    );
-    lines
+    ]
 }
 
 fn peer(peer: &Value) -> String {

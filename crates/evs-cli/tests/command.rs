@@ -188,3 +188,17 @@ fn completions_need_no_daemon() {
     let script = String::from_utf8(done.expect("evs runs").stdout).expect("text");
     assert!(script.contains("complete -F _evs"), "{script}");
 }
+
+#[test]
+fn a_screen_of_top_can_be_printed_and_needs_a_terminal_otherwise() {
+    let cluster = cluster();
+    let screen = output(&cluster, &["top", "--plain", "--count", "1", "--interval", "0.1"]);
+    for piece in ["node 1 of cluster test: serving", "per second", "last changes"] {
+        assert!(screen.contains(piece), "{screen}");
+    }
+    let figures = json(&cluster, &["top", "--count", "1", "--interval", "0.1"]);
+    assert!(figures["rates"]["ring"]["tokens"].is_f64(), "{figures}");
+    let (code, message) = complaint(&cluster, &["top"]);
+    assert_eq!(code, Some(1));
+    assert!(message.contains("needs a terminal"), "{message}");
+}
