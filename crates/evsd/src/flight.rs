@@ -279,7 +279,7 @@ impl Flight {
         let nothing = Current::begin(now, None, None);
         let current = self.current.as_ref().unwrap_or(&nothing);
         let at_us = |at: Instant| signed(at, current.begun);
-        let at = jiff::Timestamp::now().to_string();
+        let at = now_utc();
         let took_us = micros(now.since(current.begun));
         let (cause, cause_names) = cause(current.cause);
         let token = current.token.filter(|_| current.cause.is_some());
@@ -459,4 +459,10 @@ fn signed(at: Instant, origin: Instant) -> i64 {
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The time of day, to the millisecond.
+fn now_utc() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now).to_string()
 }
