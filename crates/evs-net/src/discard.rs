@@ -20,6 +20,10 @@ pub enum Discard {
     Seal,
     /// A kind of datagram that does not exist, or a sender with node id 0.
     Header,
+    /// It names another link than the one on which it came.
+    Link,
+    /// Sealed with a key that this node does not have.
+    Key,
     /// This very incarnation's own datagram, as multicast brings it back.
     Own,
     /// A node id that is not in the list of peers.
@@ -27,12 +31,14 @@ pub enum Discard {
     /// A ring packet of an incarnation that has not introduced itself, or of a second owner of this
     /// node's id.
     UnknownIncarnation,
-    /// The seal does not fit: another key, or changed on its way.
-    Unauthenticated,
     /// Its counter was received before.
     Replayed,
+    /// Another copy of its payload was received before, over another link.
+    Duplicate,
     /// Its counter is below the replay window, or from before the sender was verified.
     TooOld,
+    /// The seal does not fit: a forgery, or changed on its way.
+    Unauthenticated,
     /// A hello of a third incarnation of a node of which two are alive.
     ThirdIncarnation,
     /// An authentic ring packet of a processor that is not heard: not verified, or down.
@@ -43,19 +49,22 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Length,
         Self::Magic,
         Self::Version,
         Self::Cluster,
         Self::Seal,
         Self::Header,
+        Self::Link,
+        Self::Key,
         Self::Own,
         Self::Stranger,
         Self::UnknownIncarnation,
-        Self::Unauthenticated,
         Self::Replayed,
+        Self::Duplicate,
         Self::TooOld,
+        Self::Unauthenticated,
         Self::ThirdIncarnation,
         Self::NotHeard,
         Self::BadHello,
@@ -71,11 +80,14 @@ impl Discard {
             Self::Cluster => "cluster",
             Self::Seal => "seal",
             Self::Header => "header",
+            Self::Link => "link",
+            Self::Key => "key",
             Self::Own => "own",
             Self::Stranger => "stranger",
             Self::UnknownIncarnation => "unknown_incarnation",
             Self::Unauthenticated => "unauthenticated",
             Self::Replayed => "replayed",
+            Self::Duplicate => "duplicate",
             Self::TooOld => "too_old",
             Self::ThirdIncarnation => "third_incarnation",
             Self::NotHeard => "not_heard",

@@ -7,12 +7,13 @@ use evs_model::{Instant, MEMBERS_MAX, Members, NodeId, Processor};
 use thiserror::Error;
 
 use crate::hello::{DETECTION_MS_MAX, DETECTION_MS_MIN, Hello};
+use crate::keys::Keyring;
+use crate::path::Path;
 use crate::peer::{RoundTrip, Session};
 use crate::reach::{Action, PeerEvent, Place, Reach};
-use crate::replay::Replay;
-use crate::seal::{Keyring, SealError, SealMode, Sealer};
+use crate::seal::{Opener, SealError, SealMode, Sealer, Ticket};
 use crate::wire::{CLUSTER_NAME_BYTES_MAX, Header, Kind};
-use crate::{Discard, EndpointStats};
+use crate::{ClusterKey, Discard, EndpointStats, KeyChangeError, LINKS_MAX, LinkId, Links};
 
 /// Who this node is, whom it talks to, and how.
 #[derive(Clone, Debug)]
@@ -31,6 +32,22 @@ pub struct EndpointConfig {
     /// The size of the largest packets that the layer above sends as data, in bytes: who does not
     /// get packets of this size is not heard.
     pub packet_bytes_max: usize,
+    /// The links, 1 to [`LINKS_MAX`], the same on all nodes.
+    pub links: Vec<LinkTerms>,
+}
+
+/// What is to be known of a link for choosing among several.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LinkTerms {
+    /// Of two links without fault the one with the higher priority is used.
+    pub priority: u8,
+    /// What goes to all leaves once and reaches everybody on the link (multicast).
+    pub shared: bool,
+}
+
+impl LinkTerms {
+    /// Unicast, of priority 0.
+    pub const PLAIN: Self = Self { priority: 0, shared: false };
 }
 
 impl EndpointConfig {
@@ -55,6 +72,9 @@ impl EndpointConfig {
         if !(Self::DETECTION_MIN..=Self::DETECTION_MAX).contains(&self.detection) {
             return Err(ConfigError::Detection(self.detection));
         }
+        if !(1..=LINKS_MAX).contains(&self.links.len()) {
+            return Err(ConfigError::Links(self.links.len()));
+        }
         let mut nodes = self.peers.clone();
         nodes.push(self.me.node);
         nodes.sort_unstable();
@@ -74,6 +94,9 @@ pub enum ConfigError {
     /// The detection target is out of range.
     #[error("a detection target of {0:?}: it must be 10 ms to 60 s")]
     Detection(Duration),
+    /// No link, or too many.
+    #[error("{0} links: there must be 1 to {LINKS_MAX}")]
+    Links(usize),
     /// A node is listed twice, or this node is among its own peers.
     #[error("node {0} is listed twice")]
     NodeTwice(NodeId),
@@ -110,6 +133,8 @@ pub struct Incoming<'d> {
 pub enum Destination {
     /// To all peers.
     All,
+    /// To the address of one peer.
+    Node(NodeId),
     /// Back to the address from which the datagram came that was handled last. An incarnation that
     /// is not heard may stand anywhere, a second owner of a node id surely does.
     Source,
@@ -120,6 +145,8 @@ pub enum Destination {
 pub enum EndpointOutput {
     /// Send this datagram. It is sealed; it may be lost.
     Hello {
+        /// On which link.
+        link: LinkId,
         /// Where to.
         to: Destination,
         /// The whole datagram.
@@ -139,7 +166,7 @@ pub enum EndpointOutput {
 }
 
 /// What is known of a peer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PeerStatus {
     /// The node.
     pub node: NodeId,
@@ -149,8 +176,32 @@ pub struct PeerStatus {
     pub heard: bool,
     /// When anything authentic came from it last.
     pub heard_at: Option<Instant>,
-    /// How far away it is.
+    /// How far away it is, on the link that is used.
     pub round_trip: Option<RoundTrip>,
+    /// The link on which data goes to it.
+    pub link: LinkId,
+    /// The path on each link, in order.
+    pub paths: Vec<PathStatus>,
+}
+
+/// What is known of one of the paths to a peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PathStatus {
+    /// Both directions work.
+    pub up: bool,
+    /// When anything authentic came over it last: the direction from the peer.
+    pub heard_at: Option<Instant>,
+    /// Whether the peer says that it hears this node there: the other direction. It may be unable
+    /// to say so if the first one is broken.
+    pub heard_by_peer: bool,
+    /// How long there and back takes.
+    pub round_trip: Option<RoundTrip>,
+    /// How many datagrams to the peer are lost, in parts of a million, averaged.
+    pub loss_ppm: u32,
+    /// Large datagrams do not arrive.
+    pub narrow: bool,
+    /// It is held down for so long yet after it was lost again and again.
+    pub held_down: Duration,
 }
 
 impl Endpoint {
@@ -167,10 +218,17 @@ impl Endpoint {
         let keyring = Keyring::new(&config.seal, &config.cluster);
         Self {
             me: config.me,
-            sealer: keyring.sealer(config.me),
+            sealer: Sealer::new(&keyring, config.me),
             keyring,
             packet_bytes_max: config.packet_bytes_max,
-            reach: Reach::new(config.me, config.peers, config.detection, seed, now),
+            reach: Reach::new(
+                config.me,
+                config.peers,
+                config.links,
+                config.detection,
+                seed,
+                now,
+            ),
             stats: EndpointStats::default(),
             outputs: VecDeque::new(),
         }
@@ -184,7 +242,7 @@ impl Endpoint {
         self
     }
 
-    /// Takes one datagram: checks the header, authenticates and decrypts it in place, checks its
+    /// Takes one datagram that came on a link: checks the header, authenticates and decrypts it in place, checks its
     /// counter, and consumes it if it is a hello. Returns a ring packet of a processor that is
     /// heard.
     ///
@@ -193,10 +251,11 @@ impl Endpoint {
     pub fn handle_datagram<'d>(
         &mut self,
         now: Instant,
+        link: LinkId,
         datagram: &'d mut [u8],
     ) -> Result<Option<Incoming<'d>>, Discard> {
         self.reach.advance(now);
-        let result = self.receive(datagram);
+        let result = self.receive(link, datagram);
         match &result {
             Ok(Some(_)) => self.stats.packets_received += 1,
             Ok(None) => self.stats.hellos_received += 1,
@@ -206,17 +265,107 @@ impl Endpoint {
         result
     }
 
-    /// Appends one sealed datagram that carries a ring packet; the same bytes are for every peer.
+    /// The right to seal a payload for everybody who is heard, once for each link that leads to
+    /// somebody: all must be used, each on its link. Nobody gets two of them, but on links that are
+    /// shared, where the second is dropped.
     ///
     /// # Errors
-    /// The payload is too long, or every counter is used; nothing was appended.
-    pub fn seal(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
-        let result = self.sealer.seal(Kind::Ring, payload, out);
+    /// Every counter is used.
+    pub fn copies_for_all(
+        &mut self,
+        bytes: usize,
+    ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
+        let links = self.reach.links_to_heard();
+        let alone = links.len() == 1 || !self.reach.is_shared(links);
+        if alone {
+            self.reach.count_sent(links, self.is_large(bytes));
+        }
+        self.copies(links, alone)
+    }
+
+    /// The right to seal a payload for one peer; if it must not be lost, for two links where there
+    /// are two: the second copy is dropped.
+    ///
+    /// # Errors
+    /// Every counter is used.
+    pub fn copies_for(
+        &mut self,
+        node: NodeId,
+        bytes: usize,
+        urgent: bool,
+    ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
+        let route = self.reach.route(node);
+        let links = if urgent { route.twice() } else { Links::one(route.best()) };
+        if links.len() == 1 {
+            self.reach.count_sent_to(node, route.best(), self.is_large(bytes));
+        }
+        self.copies(links, false)
+    }
+
+    /// Whether data for all goes to this node over this link.
+    #[must_use]
+    pub fn leads_to(&self, link: LinkId, node: NodeId) -> bool {
+        self.reach.route(node).best() == link
+    }
+
+    fn copies(
+        &mut self,
+        links: Links,
+        alone: bool,
+    ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
+        let copies = self.sealer.copies(links, alone);
+        self.stats.seals_refused += u64::from(copies.is_err());
+        copies
+    }
+
+    /// Appends one sealed datagram that carries a ring packet.
+    ///
+    /// # Errors
+    /// The payload is too long; nothing was appended.
+    pub fn seal(
+        &mut self,
+        ticket: Ticket,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), SealError> {
+        let result = self.sealer.seal(&ticket, Kind::Ring, payload, out);
         match result {
             Ok(()) => self.stats.packets_sealed += 1,
             Err(_) => self.stats.seals_refused += 1,
         }
         result
+    }
+
+    /// Opens what this key seals from now on, besides what the present one does. Returns its name.
+    ///
+    /// # Errors
+    /// Nothing has changed.
+    pub fn add_key(&mut self, key: &ClusterKey) -> Result<u16, KeyChangeError> {
+        self.keyring.add(key)
+    }
+
+    /// Seals with the key of this name from now on. The counters of packets go on.
+    ///
+    /// # Errors
+    /// Nothing has changed.
+    pub fn use_key(&mut self, name: u16) -> Result<(), KeyChangeError> {
+        self.keyring.use_key(name)?;
+        self.sealer.take_key(&self.keyring);
+        Ok(())
+    }
+
+    /// Opens nothing any more that the key of this name seals.
+    ///
+    /// # Errors
+    /// Nothing has changed.
+    pub fn drop_key(&mut self, name: u16) -> Result<(), KeyChangeError> {
+        self.keyring.drop_key(name)
+    }
+
+    /// The names of the keys, the one that seals first; none in clear text.
+    #[must_use]
+    pub fn keys(&self) -> Vec<u16> {
+        self.keyring.ids()
     }
 
     /// The layer above has found that small packets pass between this node and a peer, but data
@@ -285,37 +434,63 @@ impl Endpoint {
 
     /// What is known of each peer, ascending by node id.
     pub fn peers(&self) -> impl Iterator<Item = PeerStatus> + '_ {
-        self.reach.peers().iter().map(|peer| PeerStatus {
-            node: peer.node,
-            incarnation: peer.current.as_ref().map(|session| session.incarnation),
-            heard: peer.up,
-            heard_at: peer.current.as_ref().map(|session| session.heard_at),
-            round_trip: peer.current.as_ref().and_then(|session| session.round_trip),
+        let now = self.reach.now();
+        self.reach.peers().iter().map(move |peer| {
+            let (current, link) = (peer.current.as_ref(), peer.route.best());
+            let paths = current.map_or_else(Vec::new, |session| {
+                session.paths().iter().map(|path| PathStatus::new(path, now)).collect()
+            });
+            PeerStatus {
+                node: peer.node,
+                incarnation: current.map(|session| session.incarnation),
+                heard: peer.up,
+                heard_at: current.map(|session| session.heard_at),
+                round_trip: current.and_then(|session| session.path(link).round_trip),
+                link,
+                paths,
+            }
         })
     }
 
-    fn receive<'d>(&mut self, datagram: &'d mut [u8]) -> Result<Option<Incoming<'d>>, Discard> {
+    fn receive<'d>(
+        &mut self,
+        link: LinkId,
+        datagram: &'d mut [u8],
+    ) -> Result<Option<Incoming<'d>>, Discard> {
         let header = Header::decode(datagram, self.keyring.common())?;
+        if header.link != link || link.place() >= self.reach.links() {
+            return Err(Discard::Link);
+        }
+        if !self.keyring.knows(header.key) {
+            return Err(Discard::Key);
+        }
         let from = header.sender;
         if from == self.me {
             return Err(Discard::Own);
         }
         let place = self.reach.find(from.node).ok_or(Discard::Stranger)?;
+        let large = self.is_large(datagram.len());
         let now = self.reach.now();
         let peer = self.reach.peer(place);
         let up = peer.hears(from.incarnation);
         let Some(session) = peer.session(from.incarnation) else {
             return self.receive_introduction(place, &header, datagram).map(|()| None);
         };
-        let payload = session.opener.open(&header, datagram)?;
-        accept(session, header.counter)?;
+        session.check(&header)?;
+        let payload = session.opener.open(&self.keyring, &header, datagram)?;
+        session.accept(&header)?;
         session.heard_at = now;
+        let path = session.path_mut(link);
+        path.heard_at = Some(now);
+        if header.copies.count == 1 {
+            path.health.count_received(large);
+        }
         match header.kind {
             Kind::Ring if up => Ok(Some(Incoming { from, payload })),
             Kind::Ring => Err(Discard::NotHeard),
             Kind::Hello => {
                 let hello = Hello::decode(payload).map_err(|_| Discard::BadHello)?;
-                self.reach.on_hello(place, from.incarnation, header.counter, &hello);
+                self.reach.on_hello(place, from.incarnation, (link, header.counter), &hello);
                 Ok(None)
             }
         }
@@ -331,12 +506,19 @@ impl Endpoint {
         if header.kind != Kind::Hello {
             return Err(Discard::UnknownIncarnation);
         }
-        let opener = self.keyring.opener(header.sender);
-        let payload = opener.open(header, datagram)?;
-        let mut session = Session::new(header.sender.incarnation, opener, self.reach.now());
-        accept(&mut session, header.counter)?;
+        let mut opener = Opener::new(&self.keyring, header.sender);
+        let payload = opener.open(&self.keyring, header, datagram)?;
+        let (now, links) = (self.reach.now(), self.reach.links());
+        let mut session = Session::new(header.sender.incarnation, opener, links, now);
+        session.accept(header)?;
+        session.path_mut(header.link).heard_at = Some(now);
         let hello = Hello::decode(payload).map_err(|_| Discard::BadHello)?;
-        self.reach.introduce(place, session, header.counter, &hello)
+        self.reach.introduce(place, session, (header.link, header.counter), &hello)
+    }
+
+    /// Whether a path that lets only small packets pass would stop a datagram of this size.
+    const fn is_large(&self, bytes: usize) -> bool {
+        bytes >= self.packet_bytes_max / 4 * 3
     }
 
     /// Seals the hellos that are due and puts all effects into the queue.
@@ -344,16 +526,17 @@ impl Endpoint {
         self.stats.pauses = self.reach.pauses();
         while let Some(action) = self.reach.poll_action() {
             let output = match action {
-                Action::Say { to, hello } => {
+                Action::Say { link, to, hello } => {
                     let mut payload = Vec::new();
                     hello.encode(self.packet_bytes_max, &mut payload);
                     let mut datagram = Vec::new();
-                    if self.sealer.seal(Kind::Hello, &payload, &mut datagram).is_err() {
+                    let sealed = self.sealer.seal_one(link, Kind::Hello, &payload, &mut datagram);
+                    if sealed.is_err() {
                         self.stats.seals_refused += 1;
                         continue;
                     }
                     self.stats.hellos_sealed += 1;
-                    EndpointOutput::Hello { to, datagram }
+                    EndpointOutput::Hello { link, to, datagram }
                 }
                 Action::Heard(heard) => EndpointOutput::Heard(heard),
                 Action::Peer(event) => EndpointOutput::Peer(event),
@@ -367,15 +550,22 @@ impl Endpoint {
     }
 }
 
-fn accept(session: &mut Session, counter: u64) -> Result<(), Discard> {
-    session.window.accept(counter).map_err(|replay| match replay {
-        Replay::Seen => Discard::Replayed,
-        Replay::TooOld => Discard::TooOld,
-    })
+impl PathStatus {
+    fn new(path: &Path, now: Instant) -> Self {
+        Self {
+            up: path.up,
+            heard_at: path.heard_at,
+            heard_by_peer: path.lists_me,
+            round_trip: path.round_trip,
+            loss_ppm: path.health.loss_ppm,
+            narrow: path.health.narrow,
+            held_down: path.flaps.until.since(now),
+        }
+    }
 }
 
 /// Far above what one input can cause: a few for each peer, and the hellos.
-const OUTPUTS_MAX: usize = 16 * MEMBERS_MAX;
+const OUTPUTS_MAX: usize = 16 * LINKS_MAX * MEMBERS_MAX;
 
 #[cfg(test)]
 mod tests;

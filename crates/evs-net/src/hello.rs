@@ -10,22 +10,25 @@
 //! 28..32    highest node id that this hello speaks about
 //! 32..33  flags: 1: a holder follows the echoes; 2: the hello is padded; 4: this answers an
 //!         incarnation while another one of its node is heard
-//! 33..35  number of echoes, at most 40
+//! 33..35  number of echoes, at most 32
 //! 35..    echoes, ascending by node id, each
 //!            0..4   node id
 //!            4..12  incarnation
 //!           12..20  that incarnation's latest challenge
 //!           20..24  its stamp, moved on by the time that it waited here
+//!           24..28  how many of its datagrams had come on this link when that challenge did
+//!           28..32  how many of them were large: three quarters of the largest packet, or more
 //! then    the holder: incarnation (8), age in milliseconds (8)
 //! last    zeros, in a padded hello: as many as make it as large as the largest packet
 //! ```
-//! Numbers are little-endian. A node in the covered range without an echo is not heard.
+//! Numbers are little-endian. A hello speaks about the link on which it travels. A node in the
+//! covered range without an echo is not heard on it.
 
 use evs_model::NodeId;
 use thiserror::Error;
 
 /// Most echoes in one hello (`hello_echoes_max`), so that a hello fits the smallest IPv6 packet.
-pub const HELLO_ECHOES_MAX: usize = 40;
+pub const HELLO_ECHOES_MAX: usize = 32;
 
 /// One hello as a value.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -64,6 +67,11 @@ pub struct Echo {
     pub challenge: u64,
     /// The stamp that came with the challenge, plus the microseconds since.
     pub stamp: u32,
+    /// How many of its datagrams had come on this link when that challenge did, modulo 2^32,
+    /// without those that travel in several copies.
+    pub received: u32,
+    /// How many of them were large: three quarters of the largest packet, or more.
+    pub received_large: u32,
 }
 
 /// The living incarnation that owns a node id.
@@ -135,6 +143,8 @@ impl Hello {
             out.extend_from_slice(&echo.incarnation.to_le_bytes());
             out.extend_from_slice(&echo.challenge.to_le_bytes());
             out.extend_from_slice(&echo.stamp.to_le_bytes());
+            out.extend_from_slice(&echo.received.to_le_bytes());
+            out.extend_from_slice(&echo.received_large.to_le_bytes());
         }
         if let Some(holder) = self.holder {
             out.extend_from_slice(&holder.incarnation.to_le_bytes());
@@ -184,6 +194,7 @@ impl Hello {
             let incarnation = fields.u64()?;
             let challenge = fields.u64()?;
             let stamp = fields.u32()?;
+            let (received, received_large) = (fields.u32()?, fields.u32()?);
             let node = NodeId::new(node).filter(|n| (lowest..=covers.1).contains(&n.get()));
             let Some(node) = node else {
                 return Some(Err(HelloError::Field));
@@ -193,7 +204,8 @@ impl Hello {
                 return Some(Err(HelloError::Field));
             }
             lowest = node.get().saturating_add(1);
-            echoes.push(Echo { node, incarnation, challenge, stamp });
+            let echo = Echo { node, incarnation, challenge, stamp, received, received_large };
+            echoes.push(echo);
         }
         let (full, other) = (flags & FULL != 0, flags & OTHER != 0);
         let holder = match flags & HOLDER {

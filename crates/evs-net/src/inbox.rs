@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use quinn_udp::RecvMeta;
 
-use crate::NetStats;
+use crate::LinkId;
+use crate::port::Port;
 use crate::socket::Sockets;
 
 /// What was received and not yet handed out.
@@ -17,7 +18,9 @@ pub(crate) struct Inbox {
     filled: usize,
     buffer: usize,
     offset: usize,
-    /// The socket that is read next.
+    /// On which link it came.
+    link: LinkId,
+    /// The socket that is read next, of those of all links.
     turn: usize,
     drained: bool,
 }
@@ -30,20 +33,17 @@ impl Inbox {
             filled: 0,
             buffer: 0,
             offset: 0,
+            link: LinkId::FIRST,
             turn: 0,
             drained: false,
         }
     }
 
-    /// The next datagram and where it came from. `None`: there is none
+    /// The next datagram, and on which link and from where it came. `None`: there is none
     /// ([`is_drained`](Self::is_drained)), or a system call failed and the next one may not.
-    pub(crate) fn next(
-        &mut self,
-        sockets: &Sockets,
-        stats: &mut NetStats,
-    ) -> Option<(SocketAddr, &mut [u8])> {
+    pub(crate) fn next(&mut self, ports: &mut [Port]) -> Option<(LinkId, SocketAddr, &mut [u8])> {
         while self.buffer == self.filled {
-            self.fill(sockets, stats)?;
+            self.fill(ports)?;
         }
         let meta = self.meta[self.buffer];
         let start = self.offset;
@@ -55,9 +55,10 @@ impl Inbox {
             self.buffer += 1;
             self.offset = 0;
         }
+        let stats = &mut ports[self.link.place()].stats;
         stats.datagrams_received += 1;
         stats.bytes_received += (end - start) as u64;
-        Some((meta.addr, &mut self.buffers[base + start..base + end]))
+        Some((self.link, meta.addr, &mut self.buffers[base + start..base + end]))
     }
 
     /// Whether all sockets were empty when they were read last.
@@ -66,13 +67,21 @@ impl Inbox {
     }
 
     /// Reads one batch from the socket whose turn it is. `None`: nothing there.
-    fn fill(&mut self, sockets: &Sockets, stats: &mut NetStats) -> Option<()> {
+    fn fill(&mut self, ports: &mut [Port]) -> Option<()> {
         self.drained = false;
-        let count = sockets.all().count();
+        let count = ports.iter().flat_map(|port| &port.sockets).flat_map(Sockets::all).count();
         let mut tries = 0;
         while tries < count {
-            let socket = sockets.all().nth(self.turn % count)?;
+            let mut turn = self.turn % count;
             self.turn = (self.turn + 1) % count;
+            let place = ports.iter().position(|port| {
+                let sockets = port.sockets.iter().flat_map(Sockets::all).count();
+                let is_it = turn < sockets;
+                turn -= if is_it { 0 } else { sockets };
+                is_it
+            })?;
+            let port = &mut ports[place];
+            let (socket, stats) = (port.sockets.as_ref()?.all().nth(turn)?, &mut port.stats);
             let mut chunks = self.buffers.chunks_exact_mut(BUFFER_BYTES);
             let mut slices: [IoSliceMut<'_>; BUFFERS] =
                 std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
@@ -80,6 +89,7 @@ impl Inbox {
                 Ok(filled) => {
                     stats.receive_calls += 1;
                     (self.filled, self.buffer, self.offset) = (filled, 0, 0);
+                    self.link = LinkId::at(place)?;
                     return Some(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tries += 1,

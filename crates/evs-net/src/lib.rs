@@ -9,11 +9,11 @@
 //!
 //! Two halves. The sans-I/O half is [`Endpoint`] and what it is made of: no clock, no socket, no
 //! global; the same inputs give the same outputs, byte for byte, and the simulator runs this very
-//! code. The I/O half is [`Net`]: one `Endpoint` over the UDP sockets of one [`Link`].
+//! code. The I/O half is [`Net`]: one `Endpoint` over the UDP sockets of its [`Link`]s.
 //!
 //! ```text
-//! datagram ─► header check ─► known sender? ─► AEAD ─► replay window ─┬─► hello: consumed here
-//!             (30 bytes)      (node id)                               └─► ring packet: handed up
+//! datagram ─► header ─► known sender? ─► new? ─► AEAD ─► replay window ─┬─► hello: consumed here
+//!             (34 bytes)  (node id)     (counter)                        └─► ring packet: handed up
 //! ```
 //!
 //! Architecture invariants: nothing of a datagram but its fixed header is looked at before it is
@@ -29,27 +29,38 @@ mod flaps;
 mod hello;
 mod inbox;
 mod key;
+mod keys;
 mod link;
+mod links;
 mod net;
+mod path;
 mod peer;
+mod port;
 mod reach;
 mod replay;
+mod route;
 mod seal;
 mod socket;
+mod stats;
 #[cfg(test)]
 mod testing;
 mod wire;
 
 pub use discard::{Discard, EndpointStats};
 pub use endpoint::{
-    ConfigError, Destination, Endpoint, EndpointConfig, EndpointOutput, Incoming, PeerStatus,
+    ConfigError, Destination, Endpoint, EndpointConfig, EndpointOutput, Incoming, LinkTerms,
+    PathStatus, PeerStatus,
 };
 pub use hello::{Echo, HELLO_ECHOES_MAX, Hello, HelloError, Holder};
 pub use key::{ClusterKey, KeyError, random_u64};
+pub use keys::{KEYS_MAX, KeyChangeError, key_name};
 pub use link::{Link, LinkError, Multicast, Transport, payload_bytes_max};
-pub use net::{Net, NetConfig, NetConfigError, NetEvent, NetStats, SendFailures};
+pub use links::{LINKS_MAX, LinkId, Links};
+pub use net::{Net, NetConfig, NetConfigError, NetEvent};
 pub use peer::RoundTrip;
 pub use reach::{DownCause, PeerEvent};
 pub use replay::{Replay, ReplayWindow};
-pub use seal::{SealError, SealMode};
+pub use route::Trouble;
+pub use seal::{SealError, SealMode, Ticket};
+pub use stats::{NetStats, SendFailures};
 pub use wire::{CLUSTER_NAME_BYTES_MAX, DATAGRAM_BYTES_MAX, PAYLOAD_BYTES_MAX, SEAL_OVERHEAD};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use evs_model::NodeId;
 use thiserror::Error;
 
-use crate::EndpointConfig;
+use crate::{EndpointConfig, LinkTerms};
 use crate::wire::{DATAGRAM_BYTES_MAX, SEAL_OVERHEAD};
 
 /// One link of a node: its own address, the addresses of its peers, and the transport.
@@ -20,6 +20,8 @@ pub struct Link {
     /// Largest IP packet that passes without being cut, in bytes, headers included; from 576 (IPv6:
     /// 1280) to 65,535. Ethernet: 1500.
     pub mtu: usize,
+    /// Of two links without fault data takes the one with the higher priority.
+    pub priority: u8,
 }
 
 /// How a datagram for everybody goes out.
@@ -87,6 +89,13 @@ impl Link {
         }
     }
 
+    /// What is to be known of it for choosing among several.
+    #[must_use]
+    pub const fn terms(&self) -> LinkTerms {
+        let shared = matches!(self.transport, Transport::Multicast(_));
+        LinkTerms { priority: self.priority, shared }
+    }
+
     /// Whether it runs over IPv6.
     #[must_use]
     pub const fn is_ipv6(&self) -> bool {
@@ -127,13 +136,13 @@ mod tests {
     fn link(bind: &str, peer: &str) -> Link {
         let peer = (NodeId::new(2).expect("not zero"), peer.parse().expect("an address"));
         let bind = bind.parse().expect("an address");
-        Link { bind, peers: vec![peer], transport: Transport::Unicast, mtu: 1500 }
+        Link { bind, peers: vec![peer], transport: Transport::Unicast, mtu: 1500, priority: 0 }
     }
 
     #[test]
     fn the_overhead_of_ip_udp_and_seal_comes_off_the_mtu() {
-        assert_eq!(payload_bytes_max(1500, false), 1500 - 20 - 8 - 46);
-        assert_eq!(payload_bytes_max(1500, true), 1500 - 40 - 8 - 46);
+        assert_eq!(payload_bytes_max(1500, false), 1500 - 20 - 8 - 50);
+        assert_eq!(payload_bytes_max(1500, true), 1500 - 40 - 8 - 50);
         assert_eq!(payload_bytes_max(50, false), 0);
     }
 
@@ -143,7 +152,7 @@ mod tests {
         for ipv6 in [false, true] {
             assert_eq!(payload_bytes_max(65_535, ipv6), PAYLOAD_BYTES_MAX);
         }
-        assert_eq!(payload_bytes_max(9_000, false), 9_000 - 20 - 8 - 46);
+        assert_eq!(payload_bytes_max(9_000, false), 9_000 - 20 - 8 - 50);
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! What is known of one peer: at most two of its incarnations, and how far away it is.
+//! What is known of one peer: at most two of its incarnations, and the paths to each.
 
 use std::time::Duration;
 
 use evs_model::{Instant, NodeId, Processor};
 
-use crate::flaps::Flaps;
 use crate::hello::{Echo, Hello};
-use crate::replay::ReplayWindow;
+use crate::path::Path;
+use crate::replay::{Replay, ReplayWindow};
+use crate::route::Route;
 use crate::seal::Opener;
+use crate::wire::Header;
+use crate::{Discard, LINKS_MAX, LinkId};
 
 /// One node of the list of peers, or this node itself as a second owner of its id sees it.
 pub(crate) struct Peer {
@@ -19,10 +22,12 @@ pub(crate) struct Peer {
     /// When `current` took the place of another incarnation, of which nothing is remembered: not
     /// even which counters were received.
     pub(crate) replaced_at: Option<Instant>,
-    /// Whether `current` is heard.
+    /// Whether `current` is heard: over one path at least.
     pub(crate) up: bool,
-    /// Hellos answered since the last periodic one.
-    pub(crate) answers: u32,
+    /// Which of its paths are used.
+    pub(crate) route: Route,
+    /// Hellos answered on each link since the last periodic one.
+    pub(crate) answers: [u32; LINKS_MAX],
     /// The candidate that was reported as a second owner of this node id.
     pub(crate) double_reported: Option<u64>,
     /// How long this peer has been saying that another incarnation owns *my* node id.
@@ -45,7 +50,8 @@ impl Peer {
             candidate: None,
             replaced_at: None,
             up: false,
-            answers: 0,
+            route: Route::new(),
+            answers: [0; LINKS_MAX],
             double_reported: None,
             claim: None,
         }
@@ -65,18 +71,23 @@ impl Peer {
         self.current.as_ref().map(|session| Processor::new(self.node, session.incarnation))
     }
 
-    /// The incarnation to be named in hellos to all: the one that is heard, or the one from which
-    /// a hello came last.
-    pub(crate) fn echo(&self, now: Instant, detection: Duration) -> Option<Echo> {
+    /// The incarnation to be named in hellos to all on a link: the one that is heard, or the one
+    /// from which a hello came last.
+    pub(crate) fn echo(&self, link: LinkId, now: Instant, detection: Duration) -> Option<Echo> {
+        let fresh = |session: &&Box<Session>| {
+            session.path(link).hello_at.is_some_and(|at| now.since(at) < detection)
+        };
         let session = match &self.current {
-            Some(current) if self.up => Some(current),
+            Some(current) if self.up => {
+                Some(current).filter(|current| current.path(link).up || fresh(current))
+            }
             current => current
                 .iter()
                 .chain(&self.candidate)
-                .filter(|session| now.since(session.hello_at) < detection)
-                .max_by_key(|session| session.hello_at),
+                .filter(fresh)
+                .max_by_key(|session| session.path(link).hello_at),
         };
-        session.map(|session| session.echo(self.node, now))
+        session.map(|session| session.echo(self.node, link, now))
     }
 }
 
@@ -84,65 +95,98 @@ impl Peer {
 pub(crate) struct Session {
     pub(crate) incarnation: u64,
     pub(crate) opener: Opener,
-    pub(crate) window: ReplayWindow,
+    /// One for each link.
+    paths: Vec<Path>,
+    /// Which payloads came that travel in several copies.
+    copies: Option<Box<ReplayWindow>>,
     /// When it introduced itself.
     pub(crate) since: Instant,
     /// When any authentic datagram of it came last.
     pub(crate) heard_at: Instant,
     /// When it last echoed a fresh challenge of mine.
     pub(crate) proven_at: Option<Instant>,
-    /// When it last echoed a fresh challenge of mine that was as large as the largest packet.
-    pub(crate) full_at: Option<Instant>,
     /// When the latest challenge that it echoed was drawn: then it was alive, or later.
     pub(crate) alive_at: Option<Instant>,
-    /// Whether it says that it hears me.
-    pub(crate) lists_me: bool,
-    pub(crate) round_trip: Option<RoundTrip>,
-    pub(crate) flaps: Flaps,
     /// Of its latest hello: when it came, and what it said.
     pub(crate) hello_at: Instant,
     /// How long it waits for a sign of life of mine.
     pub(crate) detection: Duration,
-    hello_counter: u64,
-    challenge: u64,
-    stamp: u32,
     age_ms: u64,
 }
 
 impl Session {
-    pub(crate) const fn new(incarnation: u64, opener: Opener, now: Instant) -> Self {
+    pub(crate) fn new(incarnation: u64, opener: Opener, links: usize, now: Instant) -> Self {
         Self {
             incarnation,
             opener,
-            window: ReplayWindow::new(),
+            paths: (0..links).map(|_| Path::new(now)).collect(),
+            copies: None,
             since: now,
             heard_at: now,
             proven_at: None,
-            full_at: None,
             alive_at: None,
-            lists_me: false,
-            round_trip: None,
-            flaps: Flaps::new(now),
             hello_at: now,
             detection: Duration::MAX,
-            hello_counter: 0,
-            challenge: 0,
-            stamp: 0,
             age_ms: 0,
         }
     }
 
-    /// Takes over what a hello says of its sender; returns whether it is the latest one. A hello
-    /// that was overtaken by a later one says nothing new.
-    pub(crate) fn update(&mut self, now: Instant, counter: u64, hello: &Hello) -> bool {
-        if counter <= self.hello_counter {
+    /// The link is one of those that there are.
+    pub(crate) fn path(&self, link: LinkId) -> &Path {
+        &self.paths[link.place()]
+    }
+
+    pub(crate) fn path_mut(&mut self, link: LinkId) -> &mut Path {
+        &mut self.paths[link.place()]
+    }
+
+    pub(crate) fn paths(&self) -> &[Path] {
+        &self.paths
+    }
+
+    pub(crate) fn paths_mut(&mut self) -> &mut [Path] {
+        &mut self.paths
+    }
+
+    /// Whether a datagram is worth opening, by its header alone: it claims to be one that has not
+    /// come before.
+    pub(crate) fn check(&self, header: &Header) -> Result<(), Discard> {
+        self.path(header.link).check(header.counter).map_err(discard)?;
+        match &self.copies {
+            Some(copies) if header.copies.count > 1 => copies.check(header.payload_number()),
+            _ => Ok(()),
+        }
+        .map_err(|replay| match replay {
+            Replay::Seen => Discard::Duplicate,
+            Replay::TooOld => Discard::TooOld,
+        })
+    }
+
+    /// Takes note of an authentic datagram that passed the check.
+    pub(crate) fn accept(&mut self, header: &Header) -> Result<(), Discard> {
+        self.path_mut(header.link).accept(header.counter).map_err(discard)?;
+        if header.copies.count > 1 {
+            let copies = self.copies.get_or_insert_default();
+            // It was checked; a defect of the check is no harm here.
+            let _ = copies.accept(header.payload_number());
+        }
+        Ok(())
+    }
+
+    /// Takes over what a hello says of its sender; returns whether it is the latest one on its
+    /// link. A hello that was overtaken by a later one says nothing new.
+    pub(crate) fn update(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        counter: u64,
+        hello: &Hello,
+    ) -> bool {
+        if !self.path_mut(link).update(now, counter, hello) {
             return false;
         }
         self.hello_at = now;
         self.detection = Duration::from_millis(u64::from(hello.detection_ms));
-        self.hello_counter = counter;
-        self.challenge = hello.challenge;
-        self.stamp = hello.stamp;
         self.age_ms = hello.age_ms;
         true
     }
@@ -152,13 +196,15 @@ impl Session {
         self.alive_at.is_some_and(|at| at > time)
     }
 
-    pub(crate) fn echo(&self, node: NodeId, now: Instant) -> Echo {
-        let waited = micros(now).wrapping_sub(micros(self.hello_at));
+    pub(crate) fn echo(&self, node: NodeId, link: LinkId, now: Instant) -> Echo {
+        let (challenge, stamp, received) = self.path(link).echo(now);
         Echo {
             node,
             incarnation: self.incarnation,
-            challenge: self.challenge,
-            stamp: self.stamp.wrapping_add(waited),
+            challenge,
+            stamp,
+            received: received.all,
+            received_large: received.large,
         }
     }
 
@@ -166,6 +212,13 @@ impl Session {
     pub(crate) fn age_ms(&self, now: Instant) -> u64 {
         let since = u64::try_from(now.since(self.hello_at).as_millis()).unwrap_or(u64::MAX);
         self.age_ms.saturating_add(since)
+    }
+}
+
+const fn discard(replay: Replay) -> Discard {
+    match replay {
+        Replay::Seen => Discard::Replayed,
+        Replay::TooOld => Discard::TooOld,
     }
 }
 
@@ -208,14 +261,16 @@ pub(crate) const fn micros(now: Instant) -> u32 {
 mod tests {
     use super::*;
     use crate::SealMode;
-    use crate::seal::Keyring;
+    use crate::keys::Keyring;
     use crate::testing::processor;
 
     #[test]
     fn a_hello_that_was_overtaken_says_nothing_new() {
         let at = Instant::from_nanos(1_000_000_000);
-        let opener = Keyring::new(&SealMode::Clear, "test").opener(processor(2, 7));
-        let mut session = Session::new(7, opener, at);
+        let keyring = Keyring::new(&SealMode::Clear, "test");
+        let opener = Opener::new(&keyring, processor(2, 7));
+        let mut session = Session::new(7, opener, 1, at);
+        let link = LinkId::FIRST;
         let hello = |challenge| Hello {
             challenge,
             age_ms: 5,
@@ -228,12 +283,18 @@ mod tests {
             other: false,
             holder: None,
         };
-        assert!(session.update(at, 4, &hello(44)));
-        assert!(!session.update(at, 3, &hello(33)));
+        assert!(session.update(at, link, 4, &hello(44)));
+        assert!(!session.update(at, link, 3, &hello(33)));
         let later = at + Duration::from_millis(2);
-        let expected =
-            Echo { node: processor(2, 7).node, incarnation: 7, challenge: 44, stamp: 2_100 };
-        assert_eq!(session.echo(expected.node, later), expected, "and it waited for 2 ms");
+        let expected = Echo {
+            node: processor(2, 7).node,
+            incarnation: 7,
+            challenge: 44,
+            stamp: 2_100,
+            received: 0,
+            received_large: 0,
+        };
+        assert_eq!(session.echo(expected.node, link, later), expected, "and it waited for 2 ms");
         assert_eq!(session.age_ms(later), 7);
     }
 

@@ -1,16 +1,18 @@
 //! Who is heard (`docs/protocol.md` §6).
 //!
-//! Each node says hello to all at a tenth of the detection target (of the shortest one, where they
-//! differ). A hello carries a fresh random challenge, and echoes the latest challenge of everyone
-//! whom its sender hears. A peer is *heard* from the moment at which it echoed a fresh challenge of
-//! mine and so said that it hears me, until nothing authentic came from it for the detection
-//! target, or it says that it no longer hears me: down if either side says so. So a verdict is
+//! Each node says hello to all on every link, at a tenth of the detection target (of the shortest
+//! one, where they differ), or at a twentieth where there are several links. A hello carries a
+//! fresh random challenge, and echoes the latest challenge of everyone whom its sender hears on
+//! that link. A path is *up* from the moment at which the peer echoed a fresh challenge of mine on
+//! it and so said that it hears me, until nothing authentic came over it for the detection target,
+//! or the peer says that it no longer hears me there: down if either side says so. So a verdict is
 //! about both directions, and a recording of an old incarnation is worth nothing: it cannot echo
-//! what was drawn after it.
+//! what was drawn after it. A peer is *heard* while one path to it is up.
 //!
-//! A peer becomes heard only when a hello as large as the largest packet was echoed, so that a path
-//! that lets only small packets pass is none. A peer that is lost again and again is held down for
-//! longer and longer (`flaps.rs`).
+//! A path comes up only when a hello as large as the largest packet was echoed on it: one that lets
+//! only small packets pass is none. A path that is lost again and again is held down for longer and
+//! longer (`flaps.rs`). Long before a path is down, traffic has left it for a better one
+//! (`route.rs`).
 //!
 //! A newer incarnation takes over as soon as the older one has missed two hellos: a restart is
 //! noticed before the death. Where both stay alive, two processes own one node id. Their peers stay
@@ -27,8 +29,10 @@ use std::time::Duration;
 use evs_model::{Instant, Members, NodeId, Processor, defect};
 
 use crate::hello::{Echo, Hello};
-use crate::peer::{Peer, RoundTrip, Session, micros};
-use crate::{Destination, Discard};
+use crate::path::Patience;
+use crate::peer::{Peer, Session};
+use crate::route::Route;
+use crate::{Destination, Discard, LinkId, LinkTerms, Links, Trouble};
 
 /// Why a peer is no longer heard.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,6 +64,34 @@ pub enum PeerEvent {
         /// The evidence.
         cause: DownCause,
     },
+    /// One of several paths to it is sound from now on.
+    PathUp {
+        /// Who.
+        peer: Processor,
+        /// On which link.
+        link: LinkId,
+    },
+    /// One of several paths to it is not.
+    PathDown {
+        /// Who.
+        peer: Processor,
+        /// On which link.
+        link: LinkId,
+        /// The evidence. Silence is about the direction from the peer, that the peer does not hear
+        /// this node about the other one.
+        cause: DownCause,
+    },
+    /// What is sent to it takes another link from now on.
+    Moved {
+        /// Who.
+        peer: Processor,
+        /// The link that is left.
+        from: LinkId,
+        /// The link that is taken.
+        to: LinkId,
+        /// What is wrong with the former.
+        trouble: Trouble,
+    },
     /// Two living incarnations claim one node id; this node stays with the first.
     Double {
         /// The incarnation that is heard.
@@ -71,7 +103,7 @@ pub enum PeerEvent {
 
 /// What [`Reach`] wants done, in this order.
 pub(crate) enum Action {
-    Say { to: Destination, hello: Hello },
+    Say { link: LinkId, to: Destination, hello: Hello },
     Heard(Members),
     Peer(PeerEvent),
     Duplicate { incarnation: u64, must_stop: bool },
@@ -86,10 +118,11 @@ pub(crate) enum Place {
     Peer(usize),
 }
 
-/// A random number that only who receives it can echo.
+/// A random number that only who receives it can echo, on one link.
 #[derive(Clone, Copy)]
 struct Challenge {
     value: u64,
+    link: LinkId,
     drawn: Instant,
     /// It was sent in hellos as large as the largest packet.
     full: bool,
@@ -98,18 +131,22 @@ struct Challenge {
 /// The reachability of all peers, without any I/O or cryptography of its own.
 pub(crate) struct Reach {
     me: Processor,
+    /// One for each link, of which there is one at least.
+    links: Vec<LinkTerms>,
     detection: Duration,
     started: Instant,
     /// The latest time seen; time never goes back.
     now: Instant,
     void_until: Instant,
     hello_at: Instant,
+    /// When all paths are next to be shown large packets.
+    full_at: Instant,
     /// From one periodic hello to the next: often enough for the most impatient one that is heard.
     pace: Duration,
     /// No verdict is due before; recomputed when it comes.
     check_at: Instant,
     rng: fastrand::Rng,
-    /// My latest challenges, the newest last.
+    /// My latest challenges, of all links, the newest last.
     challenges: VecDeque<Challenge>,
     /// Ascending by node id.
     peers: Vec<Peer>,
@@ -127,22 +164,27 @@ impl Reach {
     pub(crate) fn new(
         me: Processor,
         mut peers: Vec<NodeId>,
+        links: Vec<LinkTerms>,
         detection: Duration,
         seed: u64,
         now: Instant,
     ) -> Self {
         peers.sort_unstable();
+        let pace = hello_interval(detection, links.len());
+        let challenges = VecDeque::with_capacity(CHALLENGES_MAX * links.len());
         Self {
             me,
+            links,
             detection,
             started: now,
             now,
             void_until: now,
             hello_at: now,
-            pace: hello_interval(detection),
+            full_at: now,
+            pace,
             check_at: Instant::NEVER,
             rng: fastrand::Rng::with_seed(seed),
-            challenges: VecDeque::with_capacity(CHALLENGES_MAX),
+            challenges,
             peers: peers.into_iter().map(Peer::new).collect(),
             double: Peer::new(me.node),
             duplicate_reported: None,
@@ -217,16 +259,60 @@ impl Reach {
         self.pauses
     }
 
+    /// How many links there are.
+    pub(crate) const fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// The links over which data for all who are heard goes.
+    pub(crate) fn links_to_heard(&self) -> Links {
+        let heard = self.peers.iter().filter(|peer| peer.up);
+        let links: Links = heard.map(|peer| peer.route.best()).collect();
+        if links.is_empty() { Links::one(LinkId::FIRST) } else { links }
+    }
+
+    /// How a node is reached.
+    pub(crate) fn route(&self, node: NodeId) -> Route {
+        match self.find(node) {
+            Some(Place::Peer(index)) => self.peers[index].route,
+            Some(Place::Own) | None => Route::new(),
+        }
+    }
+
+    /// Whether one payload may reach somebody twice if it leaves over several links for all.
+    pub(crate) fn is_shared(&self, links: Links) -> bool {
+        links.iter().any(|link| self.links[link.place()].shared)
+    }
+
+    /// Takes note that a datagram left for all who are heard over these links.
+    pub(crate) fn count_sent(&mut self, links: Links, large: bool) {
+        for peer in self.peers.iter_mut().filter(|peer| peer.up) {
+            let link = peer.route.best();
+            if let Some(current) = peer.current.as_mut().filter(|_| links.contains(link)) {
+                current.path_mut(link).health.count_sent(large);
+            }
+        }
+    }
+
+    /// Takes note that a datagram left for one peer.
+    pub(crate) fn count_sent_to(&mut self, node: NodeId, link: LinkId, large: bool) {
+        if let Some(Place::Peer(index)) = self.find(node)
+            && let Some(current) = &mut self.peers[index].current
+        {
+            current.path_mut(link).health.count_sent(large);
+        }
+    }
+
     /// Takes in an incarnation that was unknown so far, with its first hello. It becomes the
     /// candidate, unless the present candidate is known to be alive and this one is not.
     pub(crate) fn introduce(
         &mut self,
         place: Place,
         session: Session,
-        counter: u64,
+        (link, counter): (LinkId, u64),
         hello: &Hello,
     ) -> Result<(), Discard> {
-        let proven = self.proof(place, hello).is_some();
+        let proven = self.proof(place, link, hello).is_some();
         let incarnation = session.incarnation;
         let peer = self.peer(place);
         let occupied = peer.candidate.as_ref().is_some_and(|other| other.proven_at.is_some());
@@ -234,34 +320,48 @@ impl Reach {
             return Err(Discard::ThirdIncarnation);
         }
         peer.candidate = Some(Box::new(session));
-        self.on_hello(place, incarnation, counter, hello);
+        self.on_hello(place, incarnation, (link, counter), hello);
         Ok(())
     }
 
     /// A hello of a known incarnation.
-    pub(crate) fn on_hello(&mut self, place: Place, incarnation: u64, counter: u64, hello: &Hello) {
+    pub(crate) fn on_hello(
+        &mut self,
+        place: Place,
+        incarnation: u64,
+        (link, counter): (LinkId, u64),
+        hello: &Hello,
+    ) {
         let (now, detection) = (self.now, self.detection);
-        let proof = self.proof(place, hello);
+        let proof = self.proof(place, link, hello);
         let lists_me = self.lists_me(hello);
         let peer = self.peer(place);
-        let was_up = peer.hears(incarnation);
+        let peer_was_up = peer.hears(incarnation);
         let Some(session) = peer.session(incarnation) else {
             return;
         };
-        if session.update(now, counter, hello) {
-            session.lists_me = lists_me.unwrap_or(session.lists_me);
+        let was_up = peer_was_up && session.path(link).up;
+        if session.update(now, link, counter, hello) {
+            let path = session.path_mut(link);
+            path.lists_me = lists_me.unwrap_or(path.lists_me);
         }
         if let Some((echo, challenge)) = proof {
             session.proven_at = Some(now);
             session.alive_at = session.alive_at.max(Some(challenge.drawn));
+            // What was sent before the challenge was answered may be a recording.
+            if !peer_was_up {
+                session.paths_mut().iter_mut().for_each(|path| path.close_up_to(counter));
+            } else if !was_up {
+                session.path_mut(link).close_up_to(counter);
+            }
+            let path = session.path_mut(link);
+            path.proven_at = Some(now);
+            path.carried_at = path.carried_at.max(Some(challenge.drawn));
             if challenge.full {
-                session.full_at = Some(now);
+                path.full_at = Some(now);
             }
-            if !was_up {
-                // What was sent before the challenge was answered may be a recording.
-                session.window.close_up_to(counter);
-            }
-            session.measure(now, echo, detection);
+            path.measure(now, echo, detection);
+            path.health.settle(echo, challenge.full);
         }
         if proof.is_some() {
             self.note_claims(place, incarnation, hello);
@@ -276,20 +376,22 @@ impl Reach {
         }
         // An answer is answered only while it makes its sender known, or to echo a large one: that
         // ends.
-        let asks = self.lacks_proof(place, incarnation);
+        let asks = self.lacks_proof(place, link, incarnation);
         if hello.full || !was_up && (asks || !hello.is_answer()) {
-            self.answer(place, incarnation, asks);
+            self.answer(place, link, incarnation, asks);
         }
         self.tell_heard();
     }
 
     /// The layer above has found that a peer does not get data that others get, or the other way
-    /// round. It is heard again when large hellos pass both ways and its hold-down is over.
+    /// round. The path that data takes is up again when large hellos pass both ways and its
+    /// hold-down is over.
     pub(crate) fn distrust(&mut self, peer: Processor) {
         let Some(Place::Peer(index)) = self.find(peer.node) else { return };
         if self.peers[index].hears(peer.incarnation) {
-            self.take_down(index, peer, DownCause::Deaf);
-            self.check_at = self.check_at.min(self.deadline(index));
+            let link = self.peers[index].route.best();
+            self.take_path_down(index, link, DownCause::Deaf);
+            self.settle(index);
             self.tell_heard();
         }
     }
@@ -304,24 +406,32 @@ impl Reach {
     /// How long the longest hold-down still lasts.
     pub(crate) fn held_down_for(&self) -> Duration {
         let sessions = self.peers.iter().filter(|peer| !peer.up).filter_map(|p| p.current.as_ref());
-        sessions.map(|s| s.flaps.until.since(self.now)).max().unwrap_or_default()
+        let held = |s: &Session| s.paths().iter().map(|p| p.flaps.until.since(self.now)).min();
+        sessions.filter_map(|session| held(session)).max().unwrap_or_default()
     }
 
     const fn interval(&self) -> Duration {
-        hello_interval(self.detection)
+        hello_interval(self.detection, self.links.len())
+    }
+
+    const fn patience(&self) -> Patience {
+        Patience { interval: self.interval(), detection: self.detection }
     }
 
     fn is_void(&self) -> bool {
         self.now < self.void_until && !defect!(PauseBlamesOthers)
     }
 
-    /// Whether this incarnation is not heard, and has not shown of late that it gets large packets.
-    fn lacks_proof(&mut self, place: Place, incarnation: u64) -> bool {
+    /// Whether the path to this incarnation is not up, and has not shown of late that it carries
+    /// large packets.
+    fn lacks_proof(&mut self, place: Place, link: LinkId, incarnation: u64) -> bool {
         let (now, detection) = (self.now, self.detection);
         let peer = self.peer(place);
-        let up = peer.hears(incarnation);
-        let full_at = peer.session(incarnation).and_then(|session| session.full_at);
-        !up && full_at.is_none_or(|at| now.since(at) >= detection)
+        let heard = peer.hears(incarnation);
+        let Some(path) = peer.session(incarnation).map(|session| session.path(link)) else {
+            return true;
+        };
+        !(heard && path.up) && path.full_at.is_none_or(|at| now.since(at) >= detection)
     }
 
     /// The echo of a challenge that I drew no longer than the detection target ago, and the
@@ -329,7 +439,7 @@ impl Reach {
     ///
     /// Nor before the sender's node had another incarnation: of the one that was replaced a
     /// recording may echo what was drawn until then, and its counters are forgotten.
-    fn proof(&self, place: Place, hello: &Hello) -> Option<(Echo, Challenge)> {
+    fn proof(&self, place: Place, link: LinkId, hello: &Hello) -> Option<(Echo, Challenge)> {
         let echo = hello.about(self.me.node)??;
         let replaced_at = match place {
             Place::Own => None,
@@ -337,6 +447,7 @@ impl Reach {
         };
         let fresh = |challenge: &&Challenge| {
             challenge.value == echo.challenge
+                && challenge.link == link
                 && self.now.since(challenge.drawn) < self.detection
                 && replaced_at.is_none_or(|replaced_at| challenge.drawn > replaced_at)
         };
@@ -355,107 +466,6 @@ impl Reach {
         Some(mine && !hello.other && hello.holder.is_none())
     }
 
-    /// Brings the verdict about one peer up to date.
-    fn settle(&mut self, index: usize) {
-        self.settle_candidate(index);
-        let (now, void, detection) = (self.now, self.is_void(), self.detection);
-        let peer = &mut self.peers[index];
-        if let Some(current) = &mut peer.current {
-            let processor = Processor::new(peer.node, current.incarnation);
-            let silence = now.since(current.heard_at);
-            let full_at =
-                if defect!(SmallHellosSuffice) { current.proven_at } else { current.full_at };
-            let proven = full_at.is_some_and(|at| now.since(at) < detection);
-            let held_down = now < current.flaps.until && !defect!(NoHoldDown);
-            if peer.up && !void && silence >= detection && !defect!(SilenceUnnoticed) {
-                self.take_down(index, processor, DownCause::Silence(silence));
-            } else if peer.up && !void && !current.lists_me {
-                self.take_down(index, processor, DownCause::NotHeardByPeer);
-            } else if !peer.up && proven && current.lists_me && !held_down {
-                let round_trip = current.round_trip.map(|trip| trip.latest);
-                peer.up = true;
-                current.flaps.up(now);
-                self.change_heard(|heard| heard.insert(processor).expect("peers are bounded"));
-                let event = PeerEvent::Up { peer: processor, round_trip };
-                self.actions.push_back(Action::Peer(event));
-            }
-        }
-        self.check_at = self.check_at.min(self.deadline(index));
-    }
-
-    /// Forgets a candidate that fell silent, and lets a living one take the place of an incarnation
-    /// that is not heard or just fell silent.
-    fn settle_candidate(&mut self, index: usize) {
-        let (now, void, detection) = (self.now, self.is_void(), self.detection);
-        let grace = grace(self.detection);
-        let peer = &mut self.peers[index];
-        let Some(candidate) = &mut peer.candidate else {
-            return;
-        };
-        let other = candidate.incarnation;
-        if candidate.proven_at.is_some_and(|at| now.since(at) >= detection) {
-            candidate.proven_at = None;
-        }
-        if candidate.proven_at.is_none() {
-            if now.since(candidate.heard_at) >= detection {
-                peer.candidate = None;
-            }
-            return;
-        }
-        // A restart looks like two living processes too, but only for a moment: what the dead one
-        // sent may come late, but it cannot echo what was drawn after its successor came.
-        let since = candidate.since;
-        let is_new = now.since(since) < detection;
-        let lives = |kept: &Session| {
-            now.since(kept.heard_at) < grace && (is_new || kept.was_alive_after(since))
-        };
-        let kept = peer.current.as_ref().filter(|_| peer.up);
-        let Some(kept) = kept.filter(|kept| void || lives(kept)) else {
-            self.replace(index);
-            return;
-        };
-        if !is_new && peer.double_reported != Some(other) {
-            peer.double_reported = Some(other);
-            let kept = Processor::new(peer.node, kept.incarnation);
-            self.actions.push_back(Action::Peer(PeerEvent::Double { kept, other }));
-        }
-    }
-
-    fn replace(&mut self, index: usize) {
-        let peer = &mut self.peers[index];
-        let (was_up, old) = (peer.up, peer.processor());
-        let Some(candidate) = peer.candidate.take().filter(|_| !defect!(RestartUnnoticed)) else {
-            return;
-        };
-        let incarnation = candidate.incarnation;
-        if peer.current.replace(candidate).is_some() {
-            peer.replaced_at = Some(self.now);
-        }
-        peer.claim = None;
-        if let (true, Some(old)) = (was_up, old) {
-            self.take_down(index, old, DownCause::Replaced(incarnation));
-            // The new one learns at once that it is heard.
-            self.hello_at = self.now;
-        }
-    }
-
-    fn take_down(&mut self, index: usize, peer: Processor, cause: DownCause) {
-        let (now, detection) = (self.now, self.detection);
-        self.peers[index].up = false;
-        // Who says that it does not hear me holds me down itself, if it has a reason to.
-        let least = match cause {
-            DownCause::Silence(_) => Some(Duration::ZERO),
-            DownCause::Deaf => Some(detection * 2),
-            DownCause::NotHeardByPeer | DownCause::Replaced(_) => None,
-        };
-        if let (Some(least), Some(session)) = (least, self.peers[index].session(peer.incarnation)) {
-            session.flaps.down(now, detection, least);
-            session.full_at = None;
-        }
-        self.change_heard(|heard| heard.remove(peer));
-        self.actions.push_back(Action::Peer(PeerEvent::Down { peer, cause }));
-    }
-
     fn change_heard(&mut self, change: impl FnOnce(&mut Members) -> bool) {
         self.heard_changed |= change(&mut self.heard);
     }
@@ -465,60 +475,17 @@ impl Reach {
             self.actions.push_back(Action::Heard(self.heard.clone()));
         }
     }
-
-    /// When the verdict about a peer may change without any input.
-    fn deadline(&self, index: usize) -> Instant {
-        let peer = &self.peers[index];
-        let mut deadline = Instant::NEVER;
-        let mut due = |at: Instant| deadline = deadline.min(at);
-        let current = peer.current.as_ref().filter(|_| peer.up);
-        if let Some(current) = current.filter(|_| !defect!(SilenceUnnoticed)) {
-            let silence = if current.lists_me { self.detection } else { Duration::ZERO };
-            due((current.heard_at + silence).max(self.void_until));
-        }
-        if let Some(candidate) = &peer.candidate {
-            match (candidate.proven_at, current) {
-                (None, _) => due(candidate.heard_at + self.detection),
-                (Some(proven_at), current) => {
-                    due(proven_at + self.detection);
-                    if let Some(current) = current {
-                        let grace = grace(self.detection);
-                        due((current.heard_at + grace).max(self.void_until));
-                    }
-                    if peer.double_reported != Some(candidate.incarnation) {
-                        due(candidate.since + self.detection);
-                    }
-                }
-            }
-        }
-        deadline
-    }
 }
 
-impl Session {
-    /// A round trip: the stamp that came back is mine, moved on by the time it waited there.
-    fn measure(&mut self, now: Instant, echo: Echo, detection: Duration) {
-        let sample = Duration::from_micros(u64::from(micros(now).wrapping_sub(echo.stamp)));
-        // Rounding on both sides can make it slightly negative, which wraps.
-        if sample < detection {
-            self.round_trip =
-                Some(self.round_trip.map_or_else(|| RoundTrip::first(sample), |t| t.next(sample)));
-        }
-    }
+/// How often hellos are sent at this detection target, over so many links. Where there are several,
+/// traffic is to leave one that is dead within a quarter of the target.
+pub(crate) const fn hello_interval(detection: Duration, links: usize) -> Duration {
+    let parts = if links > 1 { 20 } else { 10 };
+    detection.checked_div(parts).expect("it is not zero")
 }
 
-/// How often hellos are sent at this detection target.
-pub(crate) const fn hello_interval(detection: Duration) -> Duration {
-    detection.checked_div(10).expect("ten is not zero")
-}
-
-/// Silence after which a newer incarnation takes over: one lost hello is not enough, two are.
-const fn grace(detection: Duration) -> Duration {
-    detection.checked_div(4).expect("four is not zero")
-}
-
-/// Challenges remembered: more than are drawn in one detection target.
-const CHALLENGES_MAX: usize = 32;
+/// Challenges remembered for each link: more than are drawn in one detection target.
+const CHALLENGES_MAX: usize = 64;
 /// Hello intervals in which every living peer was heard again.
 const HELLO_ROUND: u32 = 3;
 
@@ -526,3 +493,4 @@ mod ownership;
 mod speak;
 #[cfg(test)]
 mod tests;
+mod verdict;

@@ -1,7 +1,8 @@
 //! The sliding replay window: each counter of one sender incarnation is accepted once.
 //!
-//! A bitmap over the counters below the highest one seen. It is wide because datagrams of one
-//! sender come in through two sockets (multicast and unicast) whose queues are read in turn.
+//! A bitmap over the counters below the highest one seen, for each link by itself: links may differ
+//! in delay by more than the window is wide. It is wide because datagrams of one sender come in
+//! through two sockets (multicast and unicast) whose queues are read in turn.
 
 use evs_model::defect;
 
@@ -32,23 +33,31 @@ impl ReplayWindow {
         Self { top: 0, floor: 0, seen: [0; WORDS] }
     }
 
-    /// Accepts a counter, once. To be called for authenticated datagrams only.
+    /// Whether [`accept`](Self::accept) would take this counter.
     ///
     /// # Errors
-    /// It was received before, or is too old to tell; the window is unchanged.
-    pub fn accept(&mut self, counter: u64) -> Result<(), Replay> {
+    /// As there.
+    pub fn check(&self, counter: u64) -> Result<(), Replay> {
         if !defect!(ReplayAccepted) && counter <= self.floor
             || self.top.saturating_sub(counter) >= Self::WIDTH
         {
             return Err(Replay::TooOld);
         }
+        let (word, bit) = place(counter);
+        let known = counter <= self.top && self.seen[word] & bit != 0;
+        if known && !defect!(ReplayAccepted) { Err(Replay::Seen) } else { Ok(()) }
+    }
+
+    /// Accepts a counter, once. To be called for authenticated datagrams only.
+    ///
+    /// # Errors
+    /// It was received before, or is too old to tell; the window is unchanged.
+    pub fn accept(&mut self, counter: u64) -> Result<(), Replay> {
+        self.check(counter)?;
         if counter > self.top {
             self.advance(counter);
         }
         let (word, bit) = place(counter);
-        if self.seen[word] & bit != 0 && !defect!(ReplayAccepted) {
-            return Err(Replay::Seen);
-        }
         self.seen[word] |= bit;
         Ok(())
     }

@@ -2,21 +2,25 @@
 //!
 //! Session key = HKDF-SHA256(salt, secret of the key file, info), where info binds the cluster's
 //! name, the sender's node id and its incarnation. The nonce is the sender's packet counter, which
-//! starts at 1 and is never set back; since the incarnation is drawn at random at every start, no
-//! nonce is ever used twice with one key. The whole header is authenticated with the payload.
+//! starts at 1, is never set back, and is one for all links and all keys; since the incarnation is
+//! drawn at random at every start, no nonce is ever used twice with one key. The whole header is
+//! authenticated with the payload: sender, link and cluster.
+//!
+//! While keys are changed, two are known: what either seals is opened, and one of them seals
+//! (`keys.rs`).
 //!
 //! The counter ends at 2^64 - 1 and is refused there. (The limit of 2^32 messages per key that is
 //! often quoted for GCM is about random nonces.)
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
+use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use evs_model::Processor;
 use thiserror::Error;
 
-use crate::wire::{COUNTER_AT, Common, HEADER_LEN, Header, Kind, TAG_LEN};
-use crate::{ClusterKey, Discard, PAYLOAD_BYTES_MAX};
+use crate::keys::{KEYS_MAX, Keyring};
+use crate::wire::{COUNTER_AT, Common, Copies, HEADER_LEN, Header, KeyId, Kind, TAG_LEN};
+use crate::{ClusterKey, Discard, LinkId, Links, PAYLOAD_BYTES_MAX};
 
 /// How the datagrams of a cluster are protected. The same on all its nodes.
 #[derive(Clone, Debug)]
@@ -38,62 +42,69 @@ pub enum SealError {
     TooLong(usize),
 }
 
-/// Derives the session keys of a cluster.
-pub(crate) struct Keyring {
-    common: Common,
-    cluster: String,
-    root: Option<Prk>,
+/// The right to seal a payload once, for one link: it has a counter of its own, and is used up.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Ticket {
+    link: LinkId,
+    copies: Copies,
+    counter: u64,
 }
 
-impl Keyring {
-    pub(crate) fn new(mode: &SealMode, cluster: &str) -> Self {
-        let root = match mode {
-            SealMode::Sealed(key) => Some(Salt::new(HKDF_SHA256, SALT).extract(key.secret())),
-            SealMode::Clear => None,
-        };
-        let common = Common::new(cluster, root.is_some());
-        Self { common, cluster: cluster.to_owned(), root }
+impl Ticket {
+    /// On which link the datagram is to travel.
+    #[must_use]
+    pub const fn link(&self) -> LinkId {
+        self.link
     }
 
-    pub(crate) const fn common(&self) -> Common {
-        self.common
-    }
-
-    pub(crate) fn opener(&self, sender: Processor) -> Opener {
-        Opener { common: self.common, key: self.session_key(sender) }
-    }
-
-    pub(crate) fn sealer(&self, me: Processor) -> Sealer {
-        Sealer { common: self.common, me, key: self.session_key(me), used: 0 }
-    }
-
-    fn session_key(&self, sender: Processor) -> Option<LessSafeKey> {
-        let root = self.root.as_ref()?;
-        // Lengths first, so that no two contexts read the same.
-        let length = u64::try_from(self.cluster.len()).expect("a length fits 64 bits");
-        let info: [&[u8]; 4] = [
-            &length.to_le_bytes(),
-            self.cluster.as_bytes(),
-            &sender.node.get().to_le_bytes(),
-            &sender.incarnation.to_le_bytes(),
-        ];
-        let okm = root.expand(&info, &AES_256_GCM).expect("one block of output is allowed");
-        Some(LessSafeKey::new(UnboundKey::from(okm)))
-    }
 }
 
 /// Seals what this incarnation sends, and owns its packet counter.
 pub(crate) struct Sealer {
     common: Common,
     me: Processor,
+    id: KeyId,
     key: Option<LessSafeKey>,
     used: u64,
 }
 
 impl Sealer {
+    pub(crate) fn new(keyring: &Keyring, me: Processor) -> Self {
+        let mut sealer = Self { common: keyring.common(), me, id: 0, key: None, used: 0 };
+        sealer.take_key(keyring);
+        sealer
+    }
+
+    /// Seals with the key that the keyring says from now on. The counter goes on.
+    pub(crate) fn take_key(&mut self, keyring: &Keyring) {
+        (self.id, self.key) = match keyring.sending(self.me) {
+            Some((id, key)) => (id, Some(key)),
+            None => (0, None),
+        };
+    }
+
+    /// Counters for one copy of a payload on each of these links, of which there is one at least.
+    /// Alone: nobody gets two of them, so that they need no common name.
+    pub(crate) fn copies(
+        &mut self,
+        links: Links,
+        alone: bool,
+    ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
+        let count = u8::try_from(links.len()).expect("there are eight links");
+        let first = self.used.checked_add(1).ok_or(SealError::CountersUsed)?;
+        self.used = self.used.checked_add(u64::from(count)).ok_or(SealError::CountersUsed)?;
+        let places = (0..count).zip(links.iter());
+        Ok(places.map(move |(place, link)| Ticket {
+            link,
+            copies: if alone { Copies::ONE } else { Copies { place, count } },
+            counter: first + u64::from(place),
+        }))
+    }
+
     /// Appends one datagram.
     pub(crate) fn seal(
-        &mut self,
+        &self,
+        ticket: &Ticket,
         kind: Kind,
         payload: &[u8],
         out: &mut Vec<u8>,
@@ -101,9 +112,9 @@ impl Sealer {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(SealError::TooLong(payload.len()));
         }
-        let counter = self.used.checked_add(1).ok_or(SealError::CountersUsed)?;
-        self.used = counter;
-        let head = Header { kind, sender: self.me, counter }.encode(self.common);
+        let Ticket { link, copies, counter } = *ticket;
+        let header = Header { kind, sender: self.me, link, copies, key: self.id, counter };
+        let head = header.encode(self.common);
         out.reserve(payload.len() + HEADER_LEN + TAG_LEN);
         out.extend_from_slice(&head);
         let start = out.len();
@@ -117,6 +128,17 @@ impl Sealer {
         Ok(())
     }
 
+    /// Seals something that travels on one link alone.
+    pub(crate) fn seal_one(
+        &mut self,
+        link: LinkId,
+        kind: Kind,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), SealError> {
+        self.copies(Links::one(link), true)?.try_for_each(|ticket| self.seal(&ticket, kind, payload, out))
+    }
+
     pub(crate) const fn set_used(&mut self, used: u64) {
         self.used = used;
     }
@@ -124,22 +146,36 @@ impl Sealer {
 
 /// Opens what one incarnation sent.
 pub(crate) struct Opener {
+    sender: Processor,
     common: Common,
-    key: Option<LessSafeKey>,
+    /// Of which state of the keyring the keys are.
+    epoch: u64,
+    keys: [Option<(KeyId, LessSafeKey)>; KEYS_MAX],
 }
 
 impl Opener {
+    pub(crate) fn new(keyring: &Keyring, sender: Processor) -> Self {
+        let keys = keyring.session_keys(sender);
+        Self { sender, common: keyring.common(), epoch: keyring.epoch(), keys }
+    }
+
     /// Authenticates a datagram whose header was decoded, and decrypts it in place.
     pub(crate) fn open<'d>(
-        &self,
+        &mut self,
+        keyring: &Keyring,
         header: &Header,
         datagram: &'d mut [u8],
     ) -> Result<&'d mut [u8], Discard> {
+        if self.epoch != keyring.epoch() {
+            *self = Self::new(keyring, self.sender);
+        }
         let (head, sealed) = datagram.split_at_mut(HEADER_LEN);
         debug_assert_eq!(head, header.encode(self.common), "decode and encode are inverse");
-        let Some(key) = &self.key else {
+        if !self.common.sealed {
             return Ok(sealed);
-        };
+        }
+        let known = self.keys.iter().flatten().find(|(id, _)| *id == header.key);
+        let (_, key) = known.ok_or(Discard::Key)?;
         let head = &*head;
         key.open_in_place(nonce(header.counter), Aad::from(head), sealed)
             .map_err(|_| Discard::Unauthenticated)
@@ -158,7 +194,6 @@ fn nonce(counter: u64) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-const SALT: &[u8] = b"evs-net session key, version 1";
 const _: () = assert!(COUNTER_AT + size_of::<u64>() == HEADER_LEN, "the counter ends the header");
 
 #[cfg(test)]

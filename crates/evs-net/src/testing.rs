@@ -6,8 +6,8 @@ use std::time::Duration;
 use evs_model::{Instant, NodeId, Processor};
 
 use crate::{
-    ClusterKey, Destination, Discard, DownCause, Endpoint, EndpointConfig, EndpointOutput,
-    PeerEvent, SealMode,
+    ClusterKey, Destination, Discard, DownCause, Endpoint, EndpointConfig, EndpointOutput, LinkId,
+    LinkTerms, PeerEvent, SealMode,
 };
 
 pub(crate) const DETECTION: Duration = Duration::from_secs(1);
@@ -31,7 +31,17 @@ pub(crate) fn config(id: u32, incarnation: u64, count: u32) -> EndpointConfig {
         seal: SealMode::Sealed(ClusterKey::from_bytes(&[7; 32])),
         detection: DETECTION,
         packet_bytes_max: 1_400,
+        links: vec![LinkTerms::PLAIN],
     }
+}
+
+/// The same with so many links.
+pub(crate) fn with_links(links: usize, config: EndpointConfig) -> EndpointConfig {
+    EndpointConfig { links: vec![LinkTerms::PLAIN; links], ..config }
+}
+
+pub(crate) fn link(id: u8) -> LinkId {
+    LinkId::new(id).expect("there are eight")
 }
 
 pub(crate) struct World {
@@ -44,10 +54,28 @@ pub(crate) struct World {
     /// Larger datagrams do not pass.
     pub(crate) bytes_max: usize,
     cut: Vec<(usize, usize)>,
+    /// What is wrong with the path from one to another on a link.
+    faults: BTreeMap<(LinkId, usize, usize), PathFault>,
+    rng: fastrand::Rng,
     /// By node id: who is at the listed address.
     listed: BTreeMap<NodeId, usize>,
     flight: BTreeMap<(Instant, u64), Datagram>,
     serial: u64,
+}
+
+/// What is wrong with a path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PathFault {
+    pub(crate) dead: bool,
+    /// Only smaller datagrams pass, unless it is 0.
+    pub(crate) below: usize,
+    pub(crate) loss_percent: u8,
+    pub(crate) slower: Duration,
+}
+
+impl PathFault {
+    pub(crate) const DEAD: Self =
+        Self { dead: true, below: 0, loss_percent: 0, slower: Duration::ZERO };
 }
 
 pub(crate) struct Node {
@@ -81,6 +109,8 @@ impl World {
             recorded: Vec::new(),
             bytes_max: usize::MAX,
             cut: Vec::new(),
+            faults: BTreeMap::new(),
+            rng: fastrand::Rng::with_seed(11),
             listed: BTreeMap::new(),
             flight: BTreeMap::new(),
             serial: 0,
@@ -89,9 +119,14 @@ impl World {
 
     /// Nodes 1 to `count`, incarnation = 100 · id, that all hear each other.
     pub(crate) fn formed(count: u32) -> Self {
+        Self::formed_with_links(count, 1)
+    }
+
+    /// The same, with several links.
+    pub(crate) fn formed_with_links(count: u32, links: usize) -> Self {
         let mut world = Self::empty();
         (1..=count).for_each(|id| {
-            world.start(config(id, u64::from(id) * 100, count));
+            world.start(with_links(links, config(id, u64::from(id) * 100, count)));
         });
         world.run(INTERVAL);
         for index in 0..world.nodes.len() {
@@ -138,6 +173,19 @@ impl World {
 
     pub(crate) fn heal(&mut self) {
         self.cut.clear();
+        self.faults.clear();
+    }
+
+    /// Something is wrong with the way from one process to another on one link.
+    pub(crate) fn fault(&mut self, link: LinkId, from: usize, to: usize, fault: PathFault) {
+        self.faults.insert((link, from, to), fault);
+    }
+
+    /// The link on which data of one process for another leaves.
+    pub(crate) fn link_of(&self, from: usize, to: usize) -> LinkId {
+        let node = self.nodes[to].endpoint.me().node;
+        let mut peers = self.nodes[from].endpoint.peers();
+        peers.find(|peer| peer.node == node).expect("a peer").link
     }
 
     pub(crate) fn heard(&self, index: usize) -> Vec<Processor> {
@@ -194,7 +242,8 @@ impl World {
         bytes: &[u8],
     ) -> Result<Option<Vec<u8>>, Discard> {
         let mut bytes = bytes.to_vec();
-        let result = self.nodes[to].endpoint.handle_datagram(self.now, &mut bytes);
+        let link = link_in(&bytes);
+        let result = self.nodes[to].endpoint.handle_datagram(self.now, link, &mut bytes);
         let result = result.map(|packet| packet.map(|packet| packet.payload.to_vec()));
         self.drain(to, Some(from));
         result
@@ -207,9 +256,42 @@ impl World {
     }
 
     pub(crate) fn sealed(&mut self, from: usize, payload: &[u8]) -> Vec<u8> {
+        let endpoint = &mut self.nodes[from].endpoint;
+        let ticket = endpoint.copies_for_all(payload.len()).expect("counters").next();
         let mut bytes = Vec::new();
-        self.nodes[from].endpoint.seal(payload, &mut bytes).expect("short");
+        endpoint.seal(ticket.expect("a link"), payload, &mut bytes).expect("short");
         bytes
+    }
+
+    /// Seals a ring packet for all who are heard, and puts it on its way as unicast.
+    pub(crate) fn send_all(&mut self, from: usize, payload: &[u8]) {
+        let endpoint = &mut self.nodes[from].endpoint;
+        let tickets: Vec<_> = endpoint.copies_for_all(payload.len()).expect("counters").collect();
+        for ticket in tickets {
+            let (link, mut bytes) = (ticket.link(), Vec::new());
+            self.nodes[from].endpoint.seal(ticket, payload, &mut bytes).expect("short");
+            for to in self.everybody_but(from) {
+                let node = self.nodes[to].endpoint.me().node;
+                if self.nodes[from].endpoint.leads_to(link, node) {
+                    self.put(from, to, bytes.clone());
+                }
+            }
+        }
+    }
+
+    /// Seals a ring packet for one who must get it, and puts its copies on their way.
+    pub(crate) fn send_urgent(&mut self, from: usize, to: usize, payload: &[u8]) -> usize {
+        let node = self.nodes[to].endpoint.me().node;
+        let endpoint = &mut self.nodes[from].endpoint;
+        let tickets = endpoint.copies_for(node, payload.len(), true).expect("counters");
+        let tickets: Vec<_> = tickets.collect();
+        let count = tickets.len();
+        for ticket in tickets {
+            let mut bytes = Vec::new();
+            self.nodes[from].endpoint.seal(ticket, payload, &mut bytes).expect("short");
+            self.put(from, to, bytes);
+        }
+        count
     }
 
     pub(crate) fn downs(&self, index: usize) -> Vec<(Processor, DownCause)> {
@@ -254,7 +336,9 @@ impl World {
         if node.state == State::Dead {
             return;
         }
-        if let Ok(Some(packet)) = node.endpoint.handle_datagram(self.now, &mut datagram.bytes) {
+        let link = link_in(&datagram.bytes);
+        let handled = node.endpoint.handle_datagram(self.now, link, &mut datagram.bytes);
+        if let Ok(Some(packet)) = handled {
             node.packets.push((packet.from, packet.payload.to_vec()));
         }
         self.drain(datagram.to, Some(datagram.from));
@@ -268,13 +352,14 @@ impl World {
 
     fn drain(&mut self, index: usize, source: Option<usize>) {
         while let Some(output) = self.nodes[index].endpoint.poll_output() {
-            let EndpointOutput::Hello { to, datagram } = output else {
+            let EndpointOutput::Hello { to, datagram, .. } = output else {
                 self.nodes[index].events.push((self.now, output));
                 continue;
             };
             let targets = match to {
                 Destination::Source => vec![source.expect("an answer follows a datagram")],
                 Destination::All => self.everybody_but(index),
+                Destination::Node(node) => self.listed.get(&node).copied().into_iter().collect(),
             };
             for target in targets {
                 self.put(index, target, datagram.clone());
@@ -292,9 +377,19 @@ impl World {
 
     fn put(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
         self.recorded.push((from, bytes.clone()));
-        if !self.cut.contains(&(from, to)) && bytes.len() <= self.bytes_max {
+        let fault = self.faults.get(&(link_in(&bytes), from, to)).copied().unwrap_or_default();
+        let lost = fault.dead
+            || fault.below > 0 && bytes.len() >= fault.below
+            || self.rng.u8(0..100) < fault.loss_percent;
+        if !lost && !self.cut.contains(&(from, to)) && bytes.len() <= self.bytes_max {
             self.serial += 1;
-            self.flight.insert((self.now + LATENCY, self.serial), Datagram { from, to, bytes });
+            let arrival = (self.now + LATENCY + fault.slower, self.serial);
+            self.flight.insert(arrival, Datagram { from, to, bytes });
         }
     }
+}
+
+/// On which link a datagram travels, by its own word.
+fn link_in(bytes: &[u8]) -> LinkId {
+    bytes.get(22).and_then(|id| LinkId::new(*id)).unwrap_or_default()
 }

@@ -8,15 +8,18 @@
 //!  6..10  the first bytes of SHA-256 over the cluster's name
 //! 10..14  sender's node id, never 0
 //! 14..22  sender's incarnation
-//! 22..30  packet counter of that incarnation, from 1
-//! 30..    payload; sealed: followed by a tag of 16 bytes
+//! 22      link on which it travels, from 0
+//! 23      copies of the payload: place of this one (low half), their number less one (high half)
+//! 24..26  which of the cluster's keys seals it
+//! 26..34  packet counter of that incarnation, from 1, one for all links
+//! 34..    payload; sealed: followed by a tag of 16 bytes
 //! ```
-//! Numbers are little-endian.
+//! Numbers are little-endian. The copies of one payload have neighbouring counters.
 
 use aws_lc_rs::digest;
 use evs_model::{NodeId, Processor};
 
-use crate::Discard;
+use crate::{Discard, LinkId};
 
 /// Most bytes in a datagram (`datagram_bytes_max`): what UDP carries over IPv4 and IPv6, rounded.
 pub const DATAGRAM_BYTES_MAX: usize = 65_000;
@@ -30,9 +33,9 @@ pub const PAYLOAD_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - SEAL_OVERHEAD;
 /// Most bytes in a cluster's name.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 128;
 
-pub(crate) const HEADER_LEN: usize = 30;
+pub(crate) const HEADER_LEN: usize = 34;
 pub(crate) const TAG_LEN: usize = 16;
-pub(crate) const COUNTER_AT: usize = 22;
+pub(crate) const COUNTER_AT: usize = 26;
 
 /// What a datagram carries.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,10 +71,48 @@ impl Common {
 pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) sender: Processor,
+    pub(crate) link: LinkId,
+    pub(crate) copies: Copies,
+    pub(crate) key: KeyId,
     pub(crate) counter: u64,
 }
 
+/// Which of the cluster's keys seals a datagram; 0 if none does.
+pub(crate) type KeyId = u16;
+
+/// One payload may be sealed several times, once for each link on which it travels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Copies {
+    /// The place of this copy, from 0.
+    pub(crate) place: u8,
+    /// How many there are, 1 to [`LINKS_MAX`](crate::LINKS_MAX).
+    pub(crate) count: u8,
+}
+
+impl Copies {
+    /// The only one.
+    pub(crate) const ONE: Self = Self { place: 0, count: 1 };
+
+    const fn decode(byte: u8) -> Option<Self> {
+        let (place, count) = (byte & 0xf, (byte >> 4) + 1);
+        if place < count && count as usize <= crate::LINKS_MAX {
+            Some(Self { place, count })
+        } else {
+            None
+        }
+    }
+
+    const fn encode(self) -> u8 {
+        (self.count - 1) << 4 | self.place
+    }
+}
+
 impl Header {
+    /// What all copies of the payload have in common: the counter of the first of them.
+    pub(crate) fn payload_number(&self) -> u64 {
+        self.counter.saturating_sub(u64::from(self.copies.place))
+    }
+
     /// The one check before authentication: lengths and constants, nothing that varies in size.
     pub(crate) fn decode(datagram: &[u8], common: Common) -> Result<Self, Discard> {
         if datagram.len() < common.overhead() || datagram.len() > DATAGRAM_BYTES_MAX {
@@ -98,8 +139,11 @@ impl Header {
             _ => return Err(Discard::Header),
         };
         let node = NodeId::new(u32_at(head, 10)).ok_or(Discard::Header)?;
+        let link = LinkId::new(head[22]).ok_or(Discard::Header)?;
+        let copies = Copies::decode(head[23]).ok_or(Discard::Header)?;
         let sender = Processor::new(node, u64_at(head, 14));
-        Ok(Self { kind, sender, counter: u64_at(head, COUNTER_AT) })
+        let key = u16::from_le_bytes([head[24], head[25]]);
+        Ok(Self { kind, sender, link, copies, key, counter: u64_at(head, COUNTER_AT) })
     }
 
     pub(crate) fn encode(&self, common: Common) -> [u8; HEADER_LEN] {
@@ -110,7 +154,10 @@ impl Header {
         head[5] = u8::from(common.sealed);
         head[6..10].copy_from_slice(&common.cluster);
         head[10..14].copy_from_slice(&self.sender.node.get().to_le_bytes());
-        head[14..COUNTER_AT].copy_from_slice(&self.sender.incarnation.to_le_bytes());
+        head[14..22].copy_from_slice(&self.sender.incarnation.to_le_bytes());
+        head[22] = self.link.get();
+        head[23] = self.copies.encode();
+        head[24..COUNTER_AT].copy_from_slice(&self.key.to_le_bytes());
         head[COUNTER_AT..].copy_from_slice(&self.counter.to_le_bytes());
         head
     }
@@ -133,7 +180,14 @@ mod tests {
 
     fn header() -> Header {
         let node = NodeId::new(0x0102_0304).expect("not zero");
-        Header { kind: Kind::Ring, sender: Processor::new(node, 0x1122_3344_5566_7788), counter: 9 }
+        Header {
+            kind: Kind::Ring,
+            sender: Processor::new(node, 0x1122_3344_5566_7788),
+            link: LinkId::new(5).expect("below the limit"),
+            copies: Copies { place: 1, count: 2 },
+            key: 0x0a0b,
+            counter: 9,
+        }
     }
 
     #[test]
@@ -157,6 +211,9 @@ mod tests {
         let mut head = header().encode(common);
         head[10..14].fill(0);
         assert_eq!(Header::decode(&head, common), Err(Discard::Header));
+        assert_eq!(reason(22, 8), Discard::Header, "there are eight links");
+        assert_eq!(reason(23, 0x12), Discard::Header, "the third copy of two");
+        assert_eq!(reason(23, 0x80), Discard::Header, "the first copy of nine");
         let other = Common::new("other", false);
         assert_eq!(Header::decode(&header().encode(other), common), Err(Discard::Cluster));
     }

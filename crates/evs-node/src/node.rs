@@ -1,6 +1,6 @@
 //! The driver: one service over one network.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use evs_model::{ClientId, Event, Group, Groups, Guarantee, Instant, MessageId, NodeId, Processor};
 use evs_net::{
-    EndpointConfig, Link, Net, NetConfig, NetConfigError, NetEvent, PeerEvent, SealMode, random_u64,
+    EndpointConfig, Link, LinkId, Net, NetConfig, NetConfigError, NetEvent, PeerEvent, SealMode, random_u64,
 };
 use evs_service::{ConnectError, RequestError, SendError, Service};
 use mio::unix::SourceFd;
@@ -25,8 +25,8 @@ const DATAGRAMS_PER_TURN: usize = 512;
 /// a flood must not stop them.
 const TURNS_CUT_SHORT_MAX: u32 = 8;
 
-/// Most sockets of one network.
-pub const SOCKETS_MAX: usize = 8;
+/// Most sockets of one network: with multicast each link has two.
+pub const SOCKETS_MAX: usize = 2 * evs_net::LINKS_MAX;
 
 /// What a node is.
 #[derive(Clone, Debug)]
@@ -37,8 +37,8 @@ pub struct Config {
     pub cluster: String,
     /// The seal, the same on all nodes.
     pub seal: SealMode,
-    /// Its own address and its peers'.
-    pub link: Link,
+    /// Its own addresses and its peers', one entry for each link: 1 to 8, the same on all nodes.
+    pub links: Vec<Link>,
     /// The limits of the service and of the ring.
     pub service: evs_service::Config,
     /// Where the ring sequence is stored; `None`: nowhere.
@@ -74,8 +74,13 @@ pub enum Output {
         /// How many accepted messages were not sent.
         dropped: u64,
     },
-    /// The network's address is in use now, or cannot be used and is tried again.
-    Network(Result<std::net::SocketAddr, String>),
+    /// The network's address on a link is in use now, or cannot be used and is tried again.
+    Network {
+        /// Which link.
+        link: LinkId,
+        /// The address, or what is wrong.
+        result: Result<std::net::SocketAddr, String>,
+    },
     /// A peer came or went; for the log.
     Peer(PeerEvent),
     /// As [`evs_service::Output::Room`].
@@ -152,13 +157,14 @@ impl Node {
         let me = Processor::new(config.node, random_u64());
         let endpoint = EndpointConfig {
             me,
-            peers: config.link.peers.iter().map(|(node, _)| *node).collect(),
+            peers: peers(&config.links),
             cluster: config.cluster,
             seal: config.seal,
             detection: config.service.totem.detection,
             packet_bytes_max: config.service.totem.packet_bytes_max,
+            links: config.links.iter().map(Link::terms).collect(),
         };
-        let net = Net::open(NetConfig::new(endpoint, config.link, random_u64()), now)?;
+        let net = Net::open(NetConfig::new(endpoint, config.links, random_u64()), now)?;
         let store = config.state_dir.as_deref().map_or_else(|| Ok(Store::none()), Store::open)?;
         let service = Service::new(config.service, me, store.stored(), random_u64(), now);
         Ok(Self {
@@ -194,10 +200,10 @@ impl Node {
         if !self.readable {
             return;
         }
-        let before = self.net.stats().datagrams_received;
+        let before = self.net.received();
         let mut drained = false;
         while !drained {
-            let received = self.net.stats().datagrams_received - before;
+            let received = self.net.received() - before;
             let used = usize::try_from(received).unwrap_or(usize::MAX);
             let Some(budget) = DATAGRAMS_PER_TURN.checked_sub(used).filter(|left| *left > 0) else {
                 break;
@@ -367,12 +373,12 @@ impl Node {
                 NetEvent::DuplicateNode { incarnation, must_stop } => {
                     self.outputs.push_back(Output::DuplicateNode { incarnation, must_stop });
                 }
-                NetEvent::Opened(address) => {
+                NetEvent::Opened(link, address) => {
                     self.readable = true;
-                    self.outputs.push_back(Output::Network(Ok(address)));
+                    self.outputs.push_back(Output::Network { link, result: Ok(address) });
                 }
-                NetEvent::NotOpen(error) => {
-                    self.outputs.push_back(Output::Network(Err(error)));
+                NetEvent::NotOpen(link, error) => {
+                    self.outputs.push_back(Output::Network { link, result: Err(error) });
                 }
             }
         }
@@ -444,6 +450,12 @@ impl Node {
         }
         self.registered = Some(wanted);
     }
+}
+
+/// Every node that has an address on any link.
+fn peers(links: &[Link]) -> Vec<NodeId> {
+    let nodes = links.iter().flat_map(|link| &link.peers).map(|(node, _)| *node);
+    nodes.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ fn a_ring_packet_of_a_peer_that_is_heard_is_handed_up() {
     let packet = world.sealed(1, b"payload");
     let mut bytes = packet.clone();
     let now = world.now;
-    let incoming = world.nodes[0].endpoint.handle_datagram(now, &mut bytes);
+    let incoming = world.nodes[0].endpoint.handle_datagram(now, LinkId::FIRST, &mut bytes);
     let incoming = incoming.expect("fresh").expect("a ring packet");
     assert_eq!(incoming, Incoming { from: processor(2, 200), payload: b"payload" });
     assert_eq!(world.nodes[0].endpoint.stats().packets_received, 1);
@@ -94,7 +94,7 @@ fn nodes_with_different_keys_do_not_hear_each_other() {
     world.run(DETECTION);
     for index in 0..2 {
         assert_eq!(world.nodes[index].events, []);
-        assert!(world.discarded(index, Discard::Unauthenticated) > 5);
+        assert!(world.discarded(index, Discard::Key) > 5, "not even opened");
     }
 }
 
@@ -151,7 +151,7 @@ fn an_authentic_hello_that_cannot_be_decoded_is_counted() {
     let mut world = World::formed(2);
     let mut bytes = Vec::new();
     let peer = &mut world.nodes[1].endpoint;
-    peer.sealer.seal(Kind::Hello, b"no hello", &mut bytes).expect("short");
+    peer.sealer.seal_one(LinkId::FIRST, Kind::Hello, b"no hello", &mut bytes).expect("short");
     assert_eq!(world.inject(1, 0, &bytes), Err(Discard::BadHello));
 }
 
@@ -204,7 +204,10 @@ fn the_first_hello_is_due_at_once_and_the_next_within_an_interval() {
 fn a_payload_over_the_limit_is_refused_and_counted() {
     let mut endpoint = Endpoint::new(config(1, 100, 2), 1, Instant::from_nanos(0));
     let mut out = Vec::new();
-    let error = endpoint.seal(&vec![0; DATAGRAM_BYTES_MAX], &mut out).expect_err("too long");
+    let ticket = endpoint.copies_for_all(DATAGRAM_BYTES_MAX).expect("counters").next();
+    let ticket = ticket.expect("a link");
+    let error = endpoint.seal(ticket, &vec![0; DATAGRAM_BYTES_MAX], &mut out);
+    let error = error.expect_err("too long");
     assert!(matches!(error, SealError::TooLong(_)), "{error}");
     assert_eq!(endpoint.stats().seals_refused, 1);
 }
@@ -223,6 +226,8 @@ fn each_limit_of_the_configuration_has_its_error() {
     assert_eq!(check(|c| c.peers[5] = node(1)), ConfigError::NodeTwice(node(1)));
     assert_eq!(check(|c| c.cluster.clear()), ConfigError::ClusterName(0));
     assert_eq!(check(|c| c.cluster = "x".repeat(129)), ConfigError::ClusterName(129));
+    assert_eq!(check(|c| c.links.clear()), ConfigError::Links(0));
+    assert_eq!(check(|c| c.links = vec![LinkTerms::PLAIN; 9]), ConfigError::Links(9));
     let short = Duration::from_millis(9);
     assert_eq!(check(|c| c.detection = Duration::from_millis(9)), ConfigError::Detection(short));
 }

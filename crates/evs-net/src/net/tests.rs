@@ -1,13 +1,15 @@
 //! Real sockets on loopback, with virtual time: a wait is a poll of the sockets, never a sleep.
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
 
 use evs_model::Processor;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
 use crate::testing::{INTERVAL, config, node, processor};
-use crate::{Discard, Multicast, random_u64};
+use crate::link::Transport;
+use crate::{Discard, Multicast, SendFailures, random_u64};
 
 /// Some nodes on loopback that know each other's addresses.
 struct Loopback {
@@ -21,12 +23,12 @@ fn link(address: &str, count: u32, me: u32, transport: Transport) -> Link {
     let bind: SocketAddr = address.parse().expect("an address");
     // Overwritten when all are open and their ports known.
     let peers = (1..=count).filter(|id| *id != me).map(|id| (node(id), bind)).collect();
-    Link { bind, peers, transport, mtu: 1500 }
+    Link { bind, peers, transport, mtu: 1500, priority: 0 }
 }
 
 fn net_config(address: &str, count: u32, me: u32, transport: Transport) -> NetConfig {
     let link = link(address, count, me, transport);
-    NetConfig::new(config(me, u64::from(me) * 100, count), link, u64::from(me))
+    NetConfig::new(config(me, u64::from(me) * 100, count), vec![link], u64::from(me))
 }
 
 impl Loopback {
@@ -40,7 +42,7 @@ impl Loopback {
         let addresses: Vec<_> = (1..).map(node).zip(loopback.addresses()).collect();
         for net in &mut loopback.nets {
             for (id, address) in &addresses {
-                net.set_peer_address(*id, *address);
+                net.set_peer_address(LinkId::FIRST, *id, *address);
             }
         }
         loopback
@@ -55,7 +57,7 @@ impl Loopback {
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
-        self.nets.iter().map(|net| net.local_address().expect("open")).collect()
+        self.nets.iter().map(|net| net.local_address(LinkId::FIRST).expect("open")).collect()
     }
 
     /// One turn of every node's event loop.
@@ -162,13 +164,13 @@ fn ipv6_multicast_reaches_all_or_is_counted_as_unreachable() {
         };
         l.nets.iter().all(settled)
     });
-    assert!(loopback.nets.iter().all(|net| net.last_error().is_none()), "open and joined");
+    assert!(loopback.nets.iter().all(|net| net.open_errors().count() == 0), "open and joined");
 }
 
 #[test]
 fn a_batch_leaves_in_few_system_calls_and_arrives_in_order() {
     let mut loopback = Loopback::formed("127.0.0.1:0", 2, &Transport::Unicast);
-    let before = *loopback.nets[0].stats();
+    let before = loopback.nets[0].stats();
     let payloads: Vec<Vec<u8>> = (0..200u16).map(|n| n.to_le_bytes().repeat(600)).collect();
     payloads.iter().for_each(|payload| loopback.nets[0].send_all(payload));
     loopback.nets[0].flush();
@@ -265,7 +267,7 @@ fn an_event_comes_before_the_packets_that_follow_it() {
     let now = loopback.now;
     assert!(!loopback.nets[0].receive(now, 100, &mut |_, _| {}), "the sockets are new");
     let opened = loopback.nets[0].poll_event().expect("an event");
-    assert_eq!(opened, NetEvent::Opened(loopback.addresses()[0]));
+    assert_eq!(opened, NetEvent::Opened(LinkId::FIRST, loopback.addresses()[0]));
     assert!(loopback.nets[0].receive(now, 100, &mut |_, _| {}));
 }
 
@@ -283,31 +285,32 @@ fn an_address_that_is_not_there_is_tried_again_until_it_is() {
         net.send_all(b"lost");
         net.flush();
         let events = std::iter::from_fn(|| net.poll_event());
-        reasons += events.filter(|event| matches!(event, NetEvent::NotOpen(_))).count();
+        reasons += events.filter(|event| matches!(event, NetEvent::NotOpen(..))).count();
         assert!(net.receive(now, 10, &mut |_, _| {}));
     }
-    assert!(net.last_error().expect("not open").contains(&address));
+    let (link, error) = net.open_errors().next().expect("not open");
+    assert!(link == LinkId::FIRST && error.contains(&address), "{error}");
     assert_eq!(reasons, 1, "the same reason is told once");
     assert_eq!((net.generation(), net.sockets().count()), (0, 0));
     assert!(net.stats().open_failures > 5 && net.stats().open_failures < 50);
     assert!(net.stats().no_socket >= 100);
     drop(taken);
-    net.handle_timeout(now + OPEN_EVERY);
-    assert!(matches!(net.poll_event(), Some(NetEvent::Opened(_))));
-    assert_eq!((net.last_error(), net.generation(), net.sockets().count()), (None, 1, 1));
+    net.handle_timeout(now + Duration::from_millis(500));
+    assert!(matches!(net.poll_event(), Some(NetEvent::Opened(..))));
+    assert_eq!((net.open_errors().count(), net.generation(), net.sockets().count()), (0, 1, 1));
 }
 
 #[test]
 fn what_the_kernel_does_not_take_is_counted_by_kind_and_not_fatal() {
     let mut loopback = Loopback::formed("127.0.0.1:0", 2, &Transport::Unicast);
     let broadcast = SocketAddr::from(([255, 255, 255, 255], 9));
-    assert!(loopback.nets[0].set_peer_address(node(2), broadcast));
+    assert!(loopback.nets[0].set_peer_address(LinkId::FIRST, node(2), broadcast));
     (0..5).for_each(|_| loopback.nets[0].send_all(b"not permitted without SO_BROADCAST"));
     loopback.nets[0].flush();
     assert_eq!(loopback.nets[0].stats().send_failures.not_permitted, 5);
     assert_eq!(loopback.nets[0].stats().send_failures.total(), 5);
     let address = loopback.addresses()[1];
-    assert!(loopback.nets[0].set_peer_address(node(2), address));
+    assert!(loopback.nets[0].set_peer_address(LinkId::FIRST, node(2), address));
     loopback.nets[0].send_all(b"arrives");
     loopback.run_until(|l| l.packets[1].len() == 1);
 }
@@ -360,9 +363,9 @@ fn a_packet_for_a_node_that_is_no_peer_is_counted() {
     let mut net = Net::open(config, Instant::from_nanos(0)).expect("valid");
     net.send_to(node(77), b"x");
     assert_eq!(net.stats().no_address, 1);
-    assert!(!net.set_peer_address(node(77), SocketAddr::from(([127, 0, 0, 1], 1))));
+    assert!(!net.set_peer_address(LinkId::FIRST, node(77), SocketAddr::from(([127, 0, 0, 1], 1))));
     let other_version = "[::1]:1".parse().expect("an address");
-    assert!(!net.set_peer_address(node(2), other_version));
+    assert!(!net.set_peer_address(LinkId::FIRST, node(2), other_version));
 }
 
 #[test]
@@ -388,8 +391,11 @@ fn mistakes_in_the_configuration_are_errors_and_an_odd_mtu_is_one() {
     let good = || net_config("127.0.0.1:0", 2, 1, Transport::Unicast);
     let error = |config| Net::open(config, now).map(|_| ()).expect_err("a mistake");
     let mut config = good();
-    config.link.mtu = 10;
+    config.links[0].mtu = 10;
     assert_eq!(error(config), NetConfigError::Link(LinkError::Mtu(10)));
+    let mut config = good();
+    config.links.clear();
+    assert_eq!(error(config), NetConfigError::Links(0, 1));
     let mut config = good();
     config.endpoint.cluster.clear();
     assert_eq!(error(config), NetConfigError::Endpoint(ConfigError::ClusterName(0)));
@@ -403,5 +409,6 @@ fn an_interface_that_is_not_there_is_named() {
     let group = SocketAddr::from(([239, 192, 0, 1], free_port("127.0.0.1")));
     let config = net_config("127.0.0.1:0", 2, 1, multicast(group, Some("nosuch0")));
     let net = Net::open(config, Instant::from_nanos(0)).expect("it may come");
-    assert!(net.last_error().expect("not there").contains("nosuch0"));
+    let (_, error) = net.open_errors().next().expect("not there");
+    assert!(error.contains("nosuch0"), "{error}");
 }

@@ -3,29 +3,23 @@
 use std::time::Duration;
 
 use super::{Action, CHALLENGES_MAX, Challenge, Place, Reach, hello_interval};
-use crate::Destination;
+use crate::{Destination, LINKS_MAX, LinkId};
 use crate::hello::{DETECTION_MS_MAX, Echo, HELLO_ECHOES_MAX, Hello, Holder};
 use crate::peer::micros;
 
 impl Reach {
-    /// The periodic hello; as many datagrams as the peers need.
+    /// The periodic hello, on every link.
     pub(super) fn say_to_all(&mut self) {
         let now = self.now;
-        let challenge = self.draw_challenge(false);
-        let echoes: Vec<Echo> =
-            self.peers.iter().filter_map(|peer| peer.echo(now, self.detection)).collect();
-        let parts = echoes.len().div_ceil(HELLO_ECHOES_MAX).max(1);
-        let mut lowest = 1;
-        for part in 0..parts {
-            let start = part * HELLO_ECHOES_MAX;
-            let end = (start + HELLO_ECHOES_MAX).min(echoes.len());
-            let highest = if part + 1 == parts { u32::MAX } else { echoes[end - 1].node.get() };
-            let hello = self.hello(challenge, (lowest, highest), echoes[start..end].to_vec(), None);
-            self.actions.push_back(Action::Say { to: Destination::All, hello });
-            lowest = highest.saturating_add(1);
+        for link in (0..self.links.len()).filter_map(LinkId::at) {
+            self.say_on(link);
         }
         for peer in self.peers.iter_mut().chain([&mut self.double]) {
-            peer.answers = 0;
+            peer.answers = [0; LINKS_MAX];
+        }
+        if self.links.len() > 1 && now >= self.full_at {
+            self.full_at = now + self.detection;
+            self.prove_paths();
         }
         let detection = self.detection;
         self.double.candidate.take_if(|double| now.since(double.heard_at) >= detection);
@@ -36,9 +30,55 @@ impl Reach {
         self.hello_at = now + (self.pace - early);
     }
 
+    /// As many datagrams as the peers need.
+    fn say_on(&mut self, link: LinkId) {
+        let (now, detection) = (self.now, self.detection);
+        let challenge = self.draw_challenge(link, false);
+        let echoes: Vec<Echo> =
+            self.peers.iter().filter_map(|peer| peer.echo(link, now, detection)).collect();
+        let parts = echoes.len().div_ceil(HELLO_ECHOES_MAX).max(1);
+        for current in self.peers.iter_mut().filter_map(|peer| peer.current.as_mut()) {
+            let health = &mut current.path_mut(link).health;
+            health.probe(challenge.value);
+            (0..parts).for_each(|_| health.count_sent(false));
+        }
+        let mut lowest = 1;
+        for part in 0..parts {
+            let start = part * HELLO_ECHOES_MAX;
+            let end = (start + HELLO_ECHOES_MAX).min(echoes.len());
+            let highest = if part + 1 == parts { u32::MAX } else { echoes[end - 1].node.get() };
+            let hello = self.hello(challenge, (lowest, highest), echoes[start..end].to_vec(), None);
+            self.actions.push_back(Action::Say { link, to: Destination::All, hello });
+            lowest = highest.saturating_add(1);
+        }
+    }
+
+    /// Where there is a choice of paths, each has to show now and then that it carries large
+    /// packets, before it is needed.
+    fn prove_paths(&mut self) {
+        let now = self.now;
+        for link in (0..self.links.len()).filter_map(LinkId::at) {
+            let challenge = self.draw_challenge(link, true);
+            for index in 0..self.peers.len() {
+                let peer = &mut self.peers[index];
+                let current = peer.current.as_mut().filter(|_| peer.up);
+                let Some(current) = current.filter(|current| current.path(link).up) else {
+                    continue;
+                };
+                let health = &mut current.path_mut(link).health;
+                health.probe_full(challenge.value);
+                health.count_sent(true);
+                let (node, echo) = (peer.node, current.echo(peer.node, link, now));
+                let covers = (node.get(), node.get());
+                let hello = self.hello(challenge, covers, vec![echo], None);
+                self.actions.push_back(Action::Say { link, to: Destination::Node(node), hello });
+            }
+        }
+    }
+
     pub(super) fn needed_pace_of(&self, index: usize) -> Duration {
         let heard = self.peers[index].current.as_ref().filter(|_| self.peers[index].up);
-        heard.map_or(Duration::MAX, |session| hello_interval(session.detection))
+        heard.map_or(Duration::MAX, |session| hello_interval(session.detection, self.links.len()))
     }
 
     /// Nodes may have different targets, while a setting is being changed: each is spoken to as
@@ -50,28 +90,33 @@ impl Reach {
 
     /// Answers one incarnation where its hello came from, with a large hello if it is asked for an
     /// echo.
-    pub(super) fn answer(&mut self, place: Place, incarnation: u64, asks: bool) {
+    pub(super) fn answer(&mut self, place: Place, link: LinkId, incarnation: u64, asks: bool) {
         let now = self.now;
         let peer = self.peer(place);
-        if peer.answers >= ANSWERS_MAX {
+        if peer.answers[link.place()] >= ANSWERS_MAX {
             return;
         }
-        peer.answers += 1;
+        peer.answers[link.place()] += 1;
         let node = peer.node;
         let Some(session) = peer.session(incarnation) else { return };
-        let (echo, since) = (session.echo(node, now), session.since);
+        session.path_mut(link).health.count_sent(asks);
+        let (echo, since) = (session.echo(node, link, now), session.since);
         let holder = peer.current.as_ref().filter(|holder| {
             peer.up && holder.incarnation != incarnation && holder.was_alive_after(since)
         });
         let holder = holder.map(|s| Holder { incarnation: s.incarnation, age_ms: s.age_ms(now) });
         // As long as another incarnation is heard, this one is not: the hellos to all say so too.
         let other = peer.up && !peer.hears(incarnation);
-        let newest = self.challenges.iter().rfind(|challenge| challenge.full == asks).copied();
+        let newest = self
+            .challenges
+            .iter()
+            .rfind(|challenge| challenge.link == link && challenge.full == asks)
+            .copied();
         let fresh = newest.filter(|challenge| now.since(challenge.drawn) <= self.interval());
-        let challenge = fresh.unwrap_or_else(|| self.draw_challenge(asks));
+        let challenge = fresh.unwrap_or_else(|| self.draw_challenge(link, asks));
         let covers = (node.get(), node.get());
         let hello = Hello { other, ..self.hello(challenge, covers, vec![echo], holder) };
-        self.actions.push_back(Action::Say { to: Destination::Source, hello });
+        self.actions.push_back(Action::Say { link, to: Destination::Source, hello });
     }
 
     fn hello(
@@ -95,11 +140,11 @@ impl Reach {
         }
     }
 
-    fn draw_challenge(&mut self, full: bool) -> Challenge {
-        if self.challenges.len() == CHALLENGES_MAX {
+    fn draw_challenge(&mut self, link: LinkId, full: bool) -> Challenge {
+        if self.challenges.len() == CHALLENGES_MAX * self.links.len() {
             self.challenges.pop_front();
         }
-        let challenge = Challenge { value: self.rng.u64(..), drawn: self.now, full };
+        let challenge = Challenge { value: self.rng.u64(..), link, drawn: self.now, full };
         self.challenges.push_back(challenge);
         challenge
     }
@@ -109,7 +154,7 @@ impl Reach {
     }
 }
 
-/// Answers to one peer between two periodic hellos.
+/// Answers to one peer on one link between two periodic hellos.
 const ANSWERS_MAX: u32 = 4;
 /// The periodic hello comes up to this fraction of the interval early.
 const SPREAD: u128 = 8;

@@ -364,6 +364,7 @@ fn nothing_is_due_in_the_past_for_long() {
 }
 
 mod doubles;
+mod links;
 
 /// P34, P55: a path that lets small packets pass is none.
 #[test]

@@ -3,6 +3,8 @@ use evs_model::NodeId;
 use super::*;
 use crate::{DATAGRAM_BYTES_MAX, SEAL_OVERHEAD};
 
+const LINK: LinkId = LinkId::FIRST;
+
 fn sender(node: u32, incarnation: u64) -> Processor {
     Processor::new(NodeId::new(node).expect("not zero"), incarnation)
 }
@@ -13,13 +15,13 @@ fn keyring(secret: u8, cluster: &str) -> Keyring {
 
 fn sealed(keyring: &Keyring, me: Processor, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    keyring.sealer(me).seal(Kind::Ring, payload, &mut out).expect("short");
+    Sealer::new(keyring, me).seal_one(LINK, Kind::Ring, payload, &mut out).expect("short");
     out
 }
 
 fn open(keyring: &Keyring, mut datagram: Vec<u8>) -> Result<Vec<u8>, Discard> {
     let header = Header::decode(&datagram, keyring.common())?;
-    keyring.opener(header.sender).open(&header, &mut datagram).map(|payload| payload.to_vec())
+    Opener::new(keyring, header.sender).open(keyring, &header, &mut datagram).map(|payload| payload.to_vec())
 }
 
 #[test]
@@ -40,9 +42,9 @@ fn a_known_datagram_is_sealed_byte_for_byte() {
     secret.iter_mut().zip(0..).for_each(|(byte, value)| *byte = value);
     let keyring = Keyring::new(&SealMode::Sealed(ClusterKey::from_bytes(&secret)), "prod");
     let mut out = Vec::new();
-    let mut sealer = keyring.sealer(sender(3, 0x1122_3344_5566_7788));
+    let mut sealer = Sealer::new(&keyring, sender(3, 0x1122_3344_5566_7788));
     sealer.set_used(41);
-    sealer.seal(Kind::Ring, b"a ring packet", &mut out).expect("short");
+    sealer.seal_one(LINK, Kind::Ring, b"a ring packet", &mut out).expect("short");
     let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, KNOWN);
 }
@@ -51,7 +53,7 @@ fn a_known_datagram_is_sealed_byte_for_byte() {
 fn a_seal_appends_and_leaves_what_was_there() {
     let keyring = keyring(7, "test");
     let mut out = b"before".to_vec();
-    keyring.sealer(sender(1, 2)).seal(Kind::Hello, b"x", &mut out).expect("short");
+    Sealer::new(&keyring, sender(1, 2)).seal_one(LINK, Kind::Hello, b"x", &mut out).expect("short");
     assert_eq!(&out[..6], b"before");
     assert_eq!(open(&keyring, out[6..].to_vec()), Ok(b"x".to_vec()));
 }
@@ -59,11 +61,11 @@ fn a_seal_appends_and_leaves_what_was_there() {
 #[test]
 fn no_counter_is_used_twice() {
     let keyring = keyring(7, "test");
-    let mut sealer = keyring.sealer(sender(1, 2));
+    let mut sealer = Sealer::new(&keyring, sender(1, 2));
     let mut last = Vec::new();
     for counter in 1..=100 {
         let mut out = Vec::new();
-        sealer.seal(Kind::Ring, b"same", &mut out).expect("short");
+        sealer.seal_one(LINK, Kind::Ring, b"same", &mut out).expect("short");
         let header = Header::decode(&out, keyring.common()).expect("ours");
         assert_eq!(header.counter, counter);
         assert_ne!(out[HEADER_LEN..], last[..]);
@@ -74,13 +76,13 @@ fn no_counter_is_used_twice() {
 #[test]
 fn the_last_counter_is_used_and_then_sealing_is_refused() {
     let keyring = keyring(7, "test");
-    let mut sealer = keyring.sealer(sender(1, 2));
+    let mut sealer = Sealer::new(&keyring, sender(1, 2));
     sealer.set_used(u64::MAX - 1);
     let mut out = Vec::new();
-    assert_eq!(sealer.seal(Kind::Ring, b"x", &mut out), Ok(()));
+    assert_eq!(sealer.seal_one(LINK, Kind::Ring, b"x", &mut out), Ok(()));
     let len = out.len();
     for _ in 0..3 {
-        assert_eq!(sealer.seal(Kind::Ring, b"x", &mut out), Err(SealError::CountersUsed));
+        assert_eq!(sealer.seal_one(LINK, Kind::Ring, b"x", &mut out), Err(SealError::CountersUsed));
     }
     assert_eq!(out.len(), len);
 }
@@ -88,20 +90,25 @@ fn the_last_counter_is_used_and_then_sealing_is_refused() {
 #[test]
 fn a_payload_over_the_limit_is_refused() {
     let keyring = keyring(7, "test");
-    let mut sealer = keyring.sealer(sender(1, 2));
+    let mut sealer = Sealer::new(&keyring, sender(1, 2));
     let mut out = Vec::new();
     let payload = vec![0; PAYLOAD_BYTES_MAX + 1];
-    let error = sealer.seal(Kind::Ring, &payload, &mut out).expect_err("too long");
+    let error = sealer.seal_one(LINK, Kind::Ring, &payload, &mut out).expect_err("too long");
     assert_eq!(error, SealError::TooLong(PAYLOAD_BYTES_MAX + 1));
     assert!(out.is_empty());
-    sealer.seal(Kind::Ring, &payload[1..], &mut out).expect("at the limit");
+    sealer.seal_one(LINK, Kind::Ring, &payload[1..], &mut out).expect("at the limit");
     assert_eq!(out.len(), DATAGRAM_BYTES_MAX);
 }
 
 #[test]
 fn a_wrong_key_opens_nothing() {
     let datagram = sealed(&keyring(7, "test"), sender(1, 2), b"x");
-    assert_eq!(open(&keyring(8, "test"), datagram), Err(Discard::Unauthenticated));
+    assert_eq!(open(&keyring(8, "test"), datagram.clone()), Err(Discard::Key));
+    // Even where the name in the header is the same, the key is not.
+    let other = keyring(8, "test");
+    let mut forged = datagram;
+    forged[24..26].copy_from_slice(&other.ids()[0].to_le_bytes());
+    assert_eq!(open(&other, forged), Err(Discard::Unauthenticated));
 }
 
 #[test]
@@ -158,7 +165,38 @@ fn without_a_seal_the_payload_is_readable_and_the_header_still_checked() {
     assert_eq!(open(&other, datagram), Err(Discard::Cluster));
 }
 
+/// A datagram of one link is worth nothing on another, under any counter.
+#[test]
+fn the_link_is_authenticated() {
+    let keyring = keyring(7, "test");
+    let mut datagram = sealed(&keyring, sender(1, 2), b"x");
+    datagram[22] = 1;
+    assert_eq!(open(&keyring, datagram), Err(Discard::Unauthenticated));
+}
+
+/// One nonce space over all links: copies of one payload have counters of their own.
+#[test]
+fn the_copies_of_a_payload_differ_in_everything_but_their_number() {
+    let keyring = keyring(7, "test");
+    let mut sealer = Sealer::new(&keyring, sender(1, 2));
+    sealer.set_used(40);
+    let links: Links = [0, 3].into_iter().filter_map(LinkId::new).collect();
+    let tickets: Vec<_> = sealer.copies(links, false).expect("counters").collect();
+    let headers: Vec<_> = tickets
+        .iter()
+        .map(|ticket| {
+            let mut out = Vec::new();
+            sealer.seal(ticket, Kind::Ring, b"token", &mut out).expect("short");
+            assert_eq!(open(&keyring, out.clone()), Ok(b"token".to_vec()));
+            Header::decode(&out, keyring.common()).expect("ours")
+        })
+        .collect();
+    assert_eq!(headers.iter().map(|h| h.counter).collect::<Vec<_>>(), [41, 42]);
+    assert_eq!(headers.iter().map(|h| h.link.get()).collect::<Vec<_>>(), [0, 3]);
+    assert!(headers.iter().all(|header| header.payload_number() == 41));
+}
+
 const KNOWN: &str = concat!(
-    "4556530102016754af960300000088776655443322112a00000000000000c502d95737ed24c8806f839b05b1",
-    "504e0ad37039df6f177801113d26ca",
+    "4556530102016754af960300000088776655443322110000b4882a00000000000000c502d95737ed24c8806f",
+    "839b05a0d86d5e46374b9d1fd0af4b34869cc5",
 );

@@ -64,7 +64,7 @@ impl World {
     /// Nothing passes from one node to another for a while.
     fn cut_until(&mut self, from: usize, to: usize, until: Nanos) {
         if from != to {
-            self.path(from, to).open = false;
+            self.paths(from, to, |path| path.open = false);
             self.tell(from, &format_args!("is ambushed: cut off from {}", to + 1));
             self.schedule(until, Event::Mend(Mend::Open { from, to }));
         }
@@ -90,7 +90,7 @@ impl World {
 
     pub(super) fn mend(&mut self, mend: Mend) {
         match mend {
-            Mend::Open { from, to } => self.path(from, to).open = true,
+            Mend::Open { from, to } => self.paths(from, to, |path| path.open = true),
             Mend::Resume { node, boot, timers_first } => {
                 let machine = self.nodes[node].machine.as_ref();
                 if machine.is_some_and(|machine| machine.boot == boot) {

@@ -6,7 +6,7 @@
 //! does nothing.
 
 use evs_model::{NodeId, Processor};
-use evs_net::{ClusterKey, Endpoint, EndpointConfig, SealMode};
+use evs_net::{ClusterKey, Endpoint, EndpointConfig, LinkTerms, SealMode};
 use evs_service::Service;
 
 use super::ambush::Mend;
@@ -85,6 +85,7 @@ impl World {
             seal,
             detection,
             packet_bytes_max: options.packet_bytes_max,
+            links: vec![LinkTerms::PLAIN; options.links],
         };
         let origins = options.origins;
         let service = evs_service::Config {

@@ -65,6 +65,8 @@ faults! {
     Lossy => "lossy",
     /// A path became slow.
     Slow => "slow",
+    /// Something happened to one link of several.
+    Link => "link",
     /// The weather changed.
     Weather => "weather",
     /// A node crashed between two inputs.

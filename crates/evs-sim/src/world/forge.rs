@@ -152,12 +152,15 @@ impl World {
         let (from, to) = (self.index(from), self.index(to));
         let Some(machine) = self.nodes[from].machine.as_mut() else { return };
         let mut bytes = Vec::new();
-        if machine.endpoint.seal(payload, &mut bytes).is_err() {
+        let tickets = machine.endpoint.copies_for_all(payload.len());
+        let Some(ticket) = tickets.ok().and_then(|mut tickets| tickets.next()) else { return };
+        let link = ticket.link();
+        if machine.endpoint.seal(ticket, payload, &mut bytes).is_err() {
             return;
         }
         let kind = Packet::decode(Bytes::copy_from_slice(payload))
             .map_or(Kind::Hello, |packet| Kind::Ring(packet.kind()));
-        let datagram = Datagram { from, kind, bytes: bytes.into(), forged: true };
+        let datagram = Datagram { from, link, kind, bytes: bytes.into(), forged: true };
         self.tell(from, &format_args!("forges {kind} to {}", to + 1));
         self.schedule(self.now, Event::Arrive { to, datagram });
     }

@@ -10,7 +10,7 @@ impl World {
     /// Nothing passes from one node to another.
     pub fn cut_one_way(&mut self, from: u32, to: u32) {
         let (from, to) = (self.index(from), self.index(to));
-        self.path(from, to).open = false;
+        self.paths(from, to, |path| path.open = false);
         self.faults.count(Fault::CutOneWay);
         self.tell(from, &format_args!("is cut off from {}", to + 1));
     }
@@ -18,8 +18,8 @@ impl World {
     /// Nothing passes between two nodes.
     pub fn cut(&mut self, one: u32, two: u32) {
         let (one, two) = (self.index(one), self.index(two));
-        self.path(one, two).open = false;
-        self.path(two, one).open = false;
+        self.paths(one, two, |path| path.open = false);
+        self.paths(two, one, |path| path.open = false);
         self.faults.count(Fault::CutPair);
         self.tell(one, &format_args!("and {} are cut off from each other", two + 1));
     }
@@ -27,7 +27,7 @@ impl World {
     /// No datagram larger than this passes from one node to another.
     pub fn cut_large(&mut self, from: u32, to: u32, bytes_max: usize) {
         let (from, to) = (self.index(from), self.index(to));
-        self.path(from, to).bytes_max = bytes_max;
+        self.paths(from, to, |path| path.bytes_max = bytes_max);
         self.faults.count(Fault::CutLarge);
         self.tell(from, &format_args!("loses datagrams over {bytes_max} bytes to {}", to + 1));
     }
@@ -35,7 +35,7 @@ impl World {
     /// So many datagrams from one node to another are lost, in parts per million.
     pub fn lossy(&mut self, from: u32, to: u32, ppm: u32) {
         let (from, to) = (self.index(from), self.index(to));
-        self.path(from, to).loss_ppm = ppm;
+        self.paths(from, to, |path| path.loss_ppm = ppm);
         self.faults.count(Fault::Lossy);
         self.tell(from, &format_args!("loses {ppm} ppm to {}", to + 1));
     }
@@ -43,7 +43,7 @@ impl World {
     /// Everything from one node to another takes longer by this.
     pub fn slow(&mut self, from: u32, to: u32, by: Nanos) {
         let (from, to) = (self.index(from), self.index(to));
-        self.path(from, to).slow = by;
+        self.paths(from, to, |path| path.slow = by);
         self.faults.count(Fault::Slow);
         self.tell(from, &format_args!("is slower by {} us to {}", by / 1_000, to + 1));
     }
@@ -52,7 +52,7 @@ impl World {
     /// at most so many bytes, and what finds no room is dropped.
     pub fn clog(&mut self, from: u32, to: u32, bytes_per_second: u64, buffer_bytes: u64) {
         let (from, to) = (self.index(from), self.index(to));
-        self.path(from, to).clog = Some(Clog::new(bytes_per_second, buffer_bytes));
+        self.paths(from, to, |path| path.clog = Some(Clog::new(bytes_per_second, buffer_bytes)));
         self.faults.count(Fault::Clog);
         let what = format_args!("sends {bytes_per_second} bytes/s to {}", to + 1);
         self.tell(from, &what);
@@ -66,7 +66,7 @@ impl World {
             for two in 1..=self.len() {
                 let together = side(one).is_some() && side(one) == side(two);
                 let (from, to) = (self.index(one), self.index(two));
-                self.path(from, to).open = together;
+                self.paths(from, to, |path| path.open = together);
             }
         }
         self.faults.count(Fault::Partition);
@@ -103,9 +103,40 @@ impl World {
         self.faults.count(Fault::Aim);
     }
 
-    /// The way from one node to another, by index, about to be changed.
-    pub(super) fn path(&mut self, from: usize, to: usize) -> &mut Path {
+    /// The ways from one node to another, by index, about to be changed on every link.
+    pub(super) fn paths(&mut self, from: usize, to: usize, change: impl Fn(&mut Path)) {
         self.disturb();
-        self.network.path(from, to)
+        self.network.paths(from, to, change);
     }
+
+    /// Something happens to the way from one node to another on one link alone, from 0.
+    pub fn link_fault(&mut self, link: usize, from: u32, to: u32, fault: LinkFault) {
+        let (from, to) = (self.index(from), self.index(to));
+        self.disturb();
+        let path = self.network.path(link, from, to);
+        match fault {
+            LinkFault::Cut => path.open = false,
+            LinkFault::Large(bytes_max) => path.bytes_max = bytes_max,
+            LinkFault::Loss(ppm) => path.loss_ppm = ppm,
+            LinkFault::Slow(by) => path.slow = by,
+            LinkFault::None => path.heal(),
+        }
+        self.faults.count(Fault::Link);
+        self.tell(from, &format_args!("has {fault:?} on link {link} to {}", to + 1));
+    }
+}
+
+/// What can be wrong with one of several links, on the way from one node to another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LinkFault {
+    /// Nothing passes.
+    Cut,
+    /// Only datagrams up to this size pass.
+    Large(usize),
+    /// So many datagrams are lost, in parts per million.
+    Loss(u32),
+    /// Everything takes longer by this.
+    Slow(Nanos),
+    /// All is well again.
+    None,
 }

@@ -114,6 +114,7 @@ enum Event {
 struct Datagram {
     /// Index of the node that sent it.
     from: usize,
+    link: LinkId,
     kind: Kind,
     bytes: Rc<[u8]>,
     /// It was forged: its content may be anything.
@@ -189,6 +190,7 @@ impl World {
     #[must_use]
     pub fn new(options: Options, lines: Option<Box<dyn Write>>) -> Self {
         let count = options.nodes.clamp(1, NODES_MAX);
+        let links = options.links.clamp(1, evs_net::LINKS_MAX);
         let mut rng = fastrand::Rng::with_seed(options.seed ^ 0x776f_726c_6421_2121);
         let nodes: Vec<Node> = (1..=count)
             .filter_map(NodeId::new)
@@ -198,7 +200,7 @@ impl World {
             now: 0,
             serial: 0,
             queue: BinaryHeap::new(),
-            network: Network::new(nodes.len(), options.weather.clone(), rng.fork()),
+            network: Network::new((nodes.len(), links), options.weather.clone(), rng.fork()),
             nodes,
             held: Vec::new(),
             rng,

@@ -99,10 +99,11 @@ impl Weather {
     }
 }
 
-/// All paths between the nodes of a world.
+/// All paths between the nodes of a world, on each of its links.
 #[derive(Debug)]
 pub(super) struct Network {
     nodes: usize,
+    links: usize,
     paths: Vec<Path>,
     aims: Aims,
     pub(super) weather: Weather,
@@ -118,32 +119,52 @@ pub(super) enum Fortune {
 }
 
 impl Network {
-    pub(super) fn new(nodes: usize, weather: Weather, mut rng: fastrand::Rng) -> Self {
-        let paths = (0..nodes * nodes).map(|_| Path::new(rng.fork())).collect();
-        Self { nodes, paths, aims: Aims::default(), weather }
+    pub(super) fn new(
+        (nodes, links): (usize, usize),
+        weather: Weather,
+        mut rng: fastrand::Rng,
+    ) -> Self {
+        let paths = (0..links * nodes * nodes).map(|_| Path::new(rng.fork())).collect();
+        Self { nodes, links, paths, aims: Aims::default(), weather }
     }
 
-    /// The way from one node to another, by index.
-    pub(super) fn path(&mut self, from: usize, to: usize) -> &mut Path {
-        &mut self.paths[from * self.nodes + to]
+    /// The way from one node to another on a link, by index.
+    pub(super) fn path(&mut self, link: usize, from: usize, to: usize) -> &mut Path {
+        let place = self.place(link, from, to);
+        &mut self.paths[place]
+    }
+
+    /// The ways from one node to another, on every link.
+    pub(super) fn paths(&mut self, from: usize, to: usize, change: impl Fn(&mut Path)) {
+        (0..self.links).for_each(|link| change(self.path(link, from, to)));
+    }
+
+    const fn place(&self, link: usize, from: usize, to: usize) -> usize {
+        (link * self.nodes + from) * self.nodes + to
+    }
+
+    fn on_each_link(&self, from: usize, to: usize) -> impl Iterator<Item = &Path> {
+        (0..self.links).map(move |link| &self.paths[self.place(link, from, to)])
     }
 
     pub(super) fn aim(&mut self, aim: Aim) {
         self.aims.push(aim);
     }
 
-    /// Whether datagrams pass from one node to another.
+    /// Whether datagrams pass from one node to another, on one link at least.
     pub(super) fn passes(&self, from: usize, to: usize) -> bool {
-        self.paths[from * self.nodes + to].open
+        self.on_each_link(from, to).any(|path| path.open)
     }
 
     /// Whether a path loses no more, and is no slower, than the weather says and this much.
     pub(super) fn is_fair(&self, from: usize, to: usize, slow_max: Nanos) -> bool {
-        let path = &self.paths[from * self.nodes + to];
-        path.bytes_max == usize::MAX
-            && path.loss_ppm == 0
-            && path.slow <= slow_max
-            && path.clog.is_none()
+        let is_fair = |path: &Path| {
+            path.bytes_max == usize::MAX
+                && path.loss_ppm == 0
+                && path.slow <= slow_max
+                && path.clog.is_none()
+        };
+        self.on_each_link(from, to).all(is_fair)
     }
 
     /// Whether no datagram is aimed at.
@@ -162,10 +183,12 @@ impl Network {
         &mut self,
         faults: &mut Faults,
         now: Nanos,
-        (from, to, kind, bytes): (usize, usize, Kind, usize),
+        (from, to): (usize, usize),
+        (link, kind, bytes): (usize, Kind, usize),
     ) -> Fortune {
+        let place = self.place(link, from, to);
         let weather = &self.weather;
-        let path = &mut self.paths[from * self.nodes + to];
+        let path = &mut self.paths[place];
         let mut lose = |fault| {
             faults.count(fault);
             Fortune::Arrives(Arrivals::NONE)

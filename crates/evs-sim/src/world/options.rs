@@ -31,6 +31,8 @@ pub struct Options {
     pub seed: u64,
     /// How many nodes are configured: 1 to [`NODES_MAX`].
     pub nodes: u32,
+    /// Over how many links they talk, 1 to 8.
+    pub links: usize,
     /// Whether datagrams are sealed (slower; the code is the same but for the cipher).
     pub sealed: bool,
     /// The detection target of all nodes.
@@ -109,6 +111,7 @@ impl Options {
         Self {
             seed,
             nodes,
+            links: 1,
             sealed: false,
             detection: Duration::from_millis(200),
             packet_bytes_max: 1_400,

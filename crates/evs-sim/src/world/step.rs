@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use evs_model::{ClientId, ConfigurationChange, Event as ClientEvent, Members};
-use evs_net::{EndpointOutput, SealError};
+use evs_net::{EndpointOutput, LinkId, SealError};
 use evs_service::Output;
 use totem::{Discard, Packet, PacketKind};
 
@@ -106,7 +106,7 @@ impl World {
         // Opened in place, and other receivers have the same bytes.
         self.sealed.clear();
         self.sealed.extend_from_slice(&datagram.bytes);
-        let packet = match machine.endpoint.handle_datagram(now, &mut self.sealed) {
+        let packet = match machine.endpoint.handle_datagram(now, datagram.link, &mut self.sealed) {
             Ok(Some(incoming)) => {
                 let payload = Bytes::copy_from_slice(incoming.payload);
                 Some((incoming.from, Packet::decode(payload)))
@@ -378,18 +378,7 @@ impl World {
             self.stop = Some(Stop::Oversize(Kind::Ring(packet.kind()), payload.len()));
         }
         let times = self.wire.times(packet.kind());
-        let mut copies: Vec<Rc<[u8]>> = Vec::with_capacity(times as usize);
-        for _ in 0..times {
-            self.sealed.clear();
-            match machine.endpoint.seal(&payload, &mut self.sealed) {
-                Ok(()) => copies.push(self.sealed.as_slice().into()),
-                Err(SealError::CountersUsed) => return self.mute(node),
-                Err(error @ SealError::TooLong(_)) => {
-                    self.stop = Some(Stop::Codec(error.to_string()));
-                    return;
-                }
-            }
-        }
+        let Ok(copies) = self.seal(node, to, &payload, times) else { return };
         if self.trace.is_shown() {
             let whom = match to {
                 totem::Destination::All => String::from("all"),
@@ -403,10 +392,48 @@ impl World {
             totem::Destination::All => None,
             totem::Destination::Node(processor) => Some(processor.node.get()),
         };
-        for bytes in copies {
-            let datagram = Datagram { from: node, kind, bytes, forged: false };
+        for (link, bytes) in copies {
+            let datagram = Datagram { from: node, link, kind, bytes, forged: false };
             self.put_on_wire(node, target, &datagram);
         }
+    }
+
+    /// A packet as it leaves, so many times, on each link that it takes. Nothing leaves if that
+    /// cannot be: it was seen to.
+    fn seal(
+        &mut self,
+        node: usize,
+        to: totem::Destination,
+        payload: &[u8],
+        times: u32,
+    ) -> Result<Vec<(LinkId, Rc<[u8]>)>, ()> {
+        let mut copies: Vec<(LinkId, Rc<[u8]>)> = Vec::with_capacity(times as usize);
+        for _ in 0..times {
+            let Some(machine) = self.nodes[node].machine.as_mut() else { return Err(()) };
+            let endpoint = &mut machine.endpoint;
+            let tickets: Result<Vec<_>, _> = match to {
+                totem::Destination::All => {
+                    endpoint.copies_for_all(payload.len()).map(Iterator::collect)
+                }
+                totem::Destination::Node(processor) => endpoint
+                    .copies_for(processor.node, payload.len(), true)
+                    .map(Iterator::collect),
+            };
+            for ticket in tickets.map_err(|_| self.mute(node))? {
+                let link = ticket.link();
+                self.sealed.clear();
+                let Some(machine) = self.nodes[node].machine.as_mut() else { return Err(()) };
+                match machine.endpoint.seal(ticket, payload, &mut self.sealed) {
+                    Ok(()) => copies.push((link, self.sealed.as_slice().into())),
+                    Err(SealError::CountersUsed) => return Err(self.mute(node)),
+                    Err(error @ SealError::TooLong(_)) => {
+                        self.stop = Some(Stop::Codec(error.to_string()));
+                        return Err(());
+                    }
+                }
+            }
+        }
+        Ok(copies)
     }
 
     /// A node has used all its packet counters: it says nothing any more, until it is restarted.
@@ -421,9 +448,10 @@ impl World {
 
     fn endpoint_output(&mut self, node: usize, output: EndpointOutput) {
         match output {
-            EndpointOutput::Hello { to, datagram } => {
+            EndpointOutput::Hello { link, to, datagram } => {
                 let target = match to {
                     evs_net::Destination::All => None,
+                    evs_net::Destination::Node(node) => Some(node.get()),
                     evs_net::Destination::Source => Some(self.source_of(node)),
                 };
                 let bytes: Rc<[u8]> = datagram.into();
@@ -431,7 +459,7 @@ impl World {
                 self.put_on_wire(
                     node,
                     target,
-                    &Datagram { from: node, kind, bytes, forged: false },
+                    &Datagram { from: node, link, kind, bytes, forged: false },
                 );
             }
             EndpointOutput::Heard(heard) => self.heard(node, heard),
@@ -472,9 +500,12 @@ impl World {
             if to == node || !addressed {
                 continue;
             }
-            let packet = (node, to, datagram.kind, datagram.bytes.len());
+            if target.is_none() && !self.leads_to(node, datagram, to) {
+                continue;
+            }
+            let packet = (datagram.link.place(), datagram.kind, datagram.bytes.len());
             let aimed = !self.network.aims_at_nothing();
-            let fortune = self.network.send(&mut self.faults, self.now, packet);
+            let fortune = self.network.send(&mut self.faults, self.now, (node, to), packet);
             if aimed && self.network.aims_at_nothing() {
                 self.disturb();
             }
@@ -487,6 +518,13 @@ impl World {
                 Fortune::Held(rings) => self.hold(to, rings, datagram.clone()),
             }
         }
+    }
+
+    /// Whether a datagram for all goes to this one on its link: each gets data once.
+    fn leads_to(&self, node: usize, datagram: &Datagram, to: usize) -> bool {
+        let machine = self.nodes[node].machine.as_ref();
+        let leads = |m: &Machine| m.endpoint.leads_to(datagram.link, self.nodes[to].id);
+        datagram.kind == Kind::Hello || self.options.links == 1 || machine.is_none_or(leads)
     }
 
     fn mix_event(&mut self, event: &ClientEvent) {

@@ -1,0 +1,319 @@
+//! The path to one incarnation of a peer over one link: what is known of it in each direction, and
+//! how good it is (`docs/protocol.md` §6).
+//!
+//! In: what comes from the peer. Out: the challenges of mine that it echoes on this link, and how
+//! many of the datagrams that left for it had arrived when a challenge did. So loss, and the loss
+//! of large datagrams alone, are known one hello later, without any packet for the purpose.
+
+use std::time::Duration;
+
+use evs_model::Instant;
+
+use crate::flaps::Flaps;
+use crate::hello::{Echo, Hello};
+use crate::peer::{RoundTrip, micros};
+use crate::replay::{Replay, ReplayWindow};
+
+/// One path.
+pub(crate) struct Path {
+    /// Made when the first datagram comes.
+    window: Option<Box<ReplayWindow>>,
+    floor: u64,
+    /// Both directions work.
+    pub(crate) up: bool,
+    /// When any authentic datagram came last.
+    pub(crate) heard_at: Option<Instant>,
+    /// When a hello came last.
+    pub(crate) hello_at: Option<Instant>,
+    /// When the latest of my challenges was drawn that came back: then this path carried it.
+    pub(crate) carried_at: Option<Instant>,
+    /// When a fresh challenge of mine came back last, and one as large as the largest packet.
+    pub(crate) proven_at: Option<Instant>,
+    pub(crate) full_at: Option<Instant>,
+    /// Whether the peer says that it hears me on this link.
+    pub(crate) lists_me: bool,
+    pub(crate) round_trip: Option<RoundTrip>,
+    pub(crate) flaps: Flaps,
+    /// For how long it is left alone after traffic was moved away from it.
+    pub(crate) demotions: Flaps,
+    pub(crate) health: Health,
+    hello_counter: u64,
+    challenge: u64,
+    stamp: u32,
+}
+
+/// How many datagrams, and how many of them were about as large as they may be.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Tally {
+    pub(crate) all: u32,
+    pub(crate) large: u32,
+}
+
+impl Tally {
+    const fn count(&mut self, large: bool) {
+        self.all = self.all.wrapping_add(1);
+        self.large = self.large.wrapping_add(large as u32);
+    }
+
+    const fn since(self, before: Self) -> Self {
+        Self {
+            all: self.all.wrapping_sub(before.all),
+            large: self.large.wrapping_sub(before.large),
+        }
+    }
+}
+
+/// What gets through.
+#[derive(Debug)]
+pub(crate) struct Health {
+    /// What left for the peer, and what came from it.
+    sent: Tally,
+    received: Tally,
+    /// What had come when the latest challenge did that was for all.
+    received_at_hello: Tally,
+    /// My latest challenges, with what had left before each.
+    probes: [Option<(u64, Tally)>; PROBES],
+    /// What had left and come by the last of them that was echoed.
+    settled: Option<(Tally, Tally)>,
+    /// In parts of a million, averaged over some hellos.
+    pub(crate) loss_ppm: u32,
+    /// Large datagrams get lost, small ones do not.
+    pub(crate) narrow: bool,
+    /// Large hellos without an answer, in a row.
+    full_missed: u32,
+    full_due: Option<u64>,
+}
+
+impl Path {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            window: None,
+            floor: 0,
+            up: false,
+            heard_at: None,
+            hello_at: None,
+            carried_at: None,
+            proven_at: None,
+            full_at: None,
+            lists_me: false,
+            round_trip: None,
+            flaps: Flaps::new(now),
+            demotions: Flaps::new(now),
+            health: Health::new(),
+            hello_counter: 0,
+            challenge: 0,
+            stamp: 0,
+        }
+    }
+
+    /// Whether a datagram with this counter would be new.
+    pub(crate) fn check(&self, counter: u64) -> Result<(), Replay> {
+        match &self.window {
+            Some(window) => window.check(counter),
+            None if counter <= self.floor => Err(Replay::TooOld),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the counter of an authentic datagram, once.
+    pub(crate) fn accept(&mut self, counter: u64) -> Result<(), Replay> {
+        let floor = self.floor;
+        let window = self.window.get_or_insert_with(|| {
+            let mut window = Box::new(ReplayWindow::new());
+            window.close_up_to(floor);
+            window
+        });
+        window.accept(counter)
+    }
+
+    /// Refuses everything up to this counter from now on.
+    pub(crate) fn close_up_to(&mut self, counter: u64) {
+        self.floor = self.floor.max(counter);
+        if let Some(window) = &mut self.window {
+            window.close_up_to(counter);
+        }
+    }
+
+    /// Takes over what a hello says; returns whether it is the latest one on this path. A hello
+    /// that was overtaken by a later one says nothing new.
+    pub(crate) fn update(&mut self, now: Instant, counter: u64, hello: &Hello) -> bool {
+        if counter <= self.hello_counter {
+            return false;
+        }
+        self.hello_at = Some(now);
+        self.hello_counter = counter;
+        self.challenge = hello.challenge;
+        self.stamp = hello.stamp;
+        // Answers may carry the challenge of the last hello to all once more.
+        if !hello.is_answer() {
+            self.health.received_at_hello = self.health.received;
+        }
+        true
+    }
+
+    /// What is echoed to the peer on this link.
+    pub(crate) fn echo(&self, now: Instant) -> (u64, u32, Tally) {
+        let waited = micros(now).wrapping_sub(self.hello_at.map_or(0, micros));
+        (self.challenge, self.stamp.wrapping_add(waited), self.health.received_at_hello)
+    }
+
+    /// A round trip: the stamp that came back is mine, moved on by the time it waited there.
+    pub(crate) fn measure(&mut self, now: Instant, echo: Echo, detection: Duration) {
+        let sample = Duration::from_micros(u64::from(micros(now).wrapping_sub(echo.stamp)));
+        // Rounding on both sides can make it slightly negative, which wraps.
+        if sample < detection {
+            self.round_trip =
+                Some(self.round_trip.map_or_else(|| RoundTrip::first(sample), |t| t.next(sample)));
+        }
+    }
+
+    /// How good it is for what is to be sent now; of two, the lower one is the better one.
+    pub(crate) fn grade(&self, now: Instant, patience: Patience) -> Grade {
+        let trip = self.round_trip;
+        Grade {
+            down: !self.up,
+            narrow: self.health.narrow,
+            silent: self.doubtful_at(patience).is_none_or(|at| now >= at),
+            loss: match self.health.loss_ppm {
+                0..30_000 => 0,
+                30_000..120_000 => 1,
+                120_000.. => 2,
+            },
+            slowness: trip.map_or(0, |trip| {
+                let share = trip.smoothed.as_nanos() * 100 / patience.detection.as_nanos().max(1);
+                match share {
+                    0 => 0,
+                    1..5 => 1,
+                    5..25 => 2,
+                    25.. => 3,
+                }
+            }),
+        }
+    }
+
+    /// When it becomes doubtful unless something comes, or comes back.
+    pub(crate) fn doubtful_at(&self, patience: Patience) -> Option<Instant> {
+        let (heard, carried) = (self.heard_at?, self.carried_at?);
+        let trip = self.round_trip.map_or(Duration::ZERO, |t| t.smoothed + t.deviation * 4);
+        let jitter = self.round_trip.map_or(Duration::ZERO, |t| t.deviation * 4);
+        let inward = heard + (patience.interval * 5 / 2 + jitter);
+        let outward = carried + (patience.interval * 3 + trip);
+        Some(inward.min(outward))
+    }
+}
+
+/// What a path is measured by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// From one hello to the next.
+    pub(crate) interval: Duration,
+    pub(crate) detection: Duration,
+}
+
+/// What is wrong with a path, the gravest first. The default is a path without fault.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Grade {
+    pub(crate) down: bool,
+    pub(crate) narrow: bool,
+    pub(crate) silent: bool,
+    pub(crate) loss: u8,
+    pub(crate) slowness: u8,
+}
+
+impl Health {
+    const fn new() -> Self {
+        let none = Tally { all: 0, large: 0 };
+        Self {
+            sent: none,
+            received: none,
+            received_at_hello: none,
+            probes: [None; PROBES],
+            settled: None,
+            loss_ppm: 0,
+            narrow: false,
+            full_missed: 0,
+            full_due: None,
+        }
+    }
+
+    /// The path has come up: what was sent before may have been refused for good reasons.
+    pub(crate) const fn begin(&mut self) {
+        (self.settled, self.loss_ppm, self.narrow) = (None, 0, false);
+        self.probes = [None; PROBES];
+    }
+
+    pub(crate) const fn count_sent(&mut self, large: bool) {
+        self.sent.count(large);
+    }
+
+    pub(crate) const fn count_received(&mut self, large: bool) {
+        self.received.count(large);
+    }
+
+    /// A hello with this challenge is about to leave.
+    pub(crate) fn probe(&mut self, challenge: u64) {
+        self.probes.rotate_right(1);
+        self.probes[0] = Some((challenge, self.sent));
+    }
+
+    /// A hello as large as the largest packet is about to leave; the one before it is late by now.
+    pub(crate) fn probe_full(&mut self, challenge: u64) {
+        if self.full_due.replace(challenge).is_some() {
+            self.full_missed += 1;
+            self.narrow |= self.full_missed >= FULL_MISSED_MAX;
+        }
+    }
+
+    /// The peer has echoed a challenge, and says what had come when it did.
+    pub(crate) fn settle(&mut self, echo: Echo, full: bool) {
+        if full {
+            (self.full_due, self.full_missed, self.narrow) = (None, 0, false);
+        }
+        let mut probes = self.probes.iter();
+        let Some(place) = probes.position(|p| p.is_some_and(|(c, _)| c == echo.challenge)) else {
+            return;
+        };
+        let Some((_, sent)) = self.probes[place] else { return };
+        self.probes[place..].fill(None);
+        let received = Tally { all: echo.received, large: echo.received_large };
+        if let Some((sent_before, received_before)) = self.settled.replace((sent, received)) {
+            let (sent, received) = (sent.since(sent_before), received.since(received_before));
+            self.judge(sent, received);
+        }
+    }
+
+    fn judge(&mut self, sent: Tally, received: Tally) {
+        if sent.all == 0 || received.all > u32::MAX / 2 {
+            return;
+        }
+        let lost = u64::from(sent.all.saturating_sub(received.all));
+        let ppm = u32::try_from(lost * MILLION / u64::from(sent.all)).unwrap_or(0);
+        // One datagram says little, a hundred say all.
+        let weight = sent.all.clamp(1, WEIGHT_MAX);
+        let average = u64::from(self.loss_ppm) * u64::from(WEIGHT - weight)
+            + u64::from(ppm) * u64::from(weight);
+        self.loss_ppm = u32::try_from(average / u64::from(WEIGHT)).unwrap_or(0);
+        let lost_large = sent.large.saturating_sub(received.large);
+        let lost_small = u32::try_from(lost).unwrap_or(u32::MAX).saturating_sub(lost_large);
+        let small = sent.all - sent.large;
+        if lost_large >= LARGE_MIN.max(sent.large / 4) && lost_small <= small / 8 {
+            self.narrow = true;
+        } else if sent.large > 0 && lost_large == 0 {
+            self.narrow = false;
+        }
+    }
+}
+
+/// My challenges on a path that are remembered for counting.
+const PROBES: usize = 6;
+/// Large hellos that may stay without an answer.
+const FULL_MISSED_MAX: u32 = 2;
+/// Large datagrams lost, a quarter of them at the least, that make a path narrow.
+const LARGE_MIN: u32 = 3;
+/// The average over so many datagrams; one hello counts for this much of it at most.
+const WEIGHT: u32 = 64;
+const WEIGHT_MAX: u32 = 48;
+const MILLION: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests;

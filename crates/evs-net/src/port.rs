@@ -1,0 +1,197 @@
+//! One link at work: its sockets, and what waits to be sent over them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evs_model::{Instant, NodeId};
+
+use crate::NetStats;
+use crate::batch::{Limits, PeerAddress, Run, SendQueue, Sent, Targets, To};
+use crate::link::{Link, Transport, datagram_bytes_max};
+use crate::socket::Sockets;
+
+/// One link at work.
+pub(crate) struct Port {
+    pub(crate) link: Link,
+    /// In ring order, beginning after this node: who gets the token next gets data first.
+    pub(crate) peers: Vec<PeerAddress>,
+    pub(crate) sockets: Option<Sockets>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) queue: SendQueue,
+    pub(crate) stats: NetStats,
+    socket_buffer_bytes: usize,
+    blocked: bool,
+    open_at: Instant,
+    rejoin_at: Instant,
+}
+
+impl Port {
+    pub(crate) fn new(
+        link: Link,
+        me: NodeId,
+        (queue_bytes_max, socket_buffer_bytes): (usize, usize),
+        now: Instant,
+    ) -> Self {
+        let mut peers: Vec<_> = link
+            .peers
+            .iter()
+            .map(|(node, address)| PeerAddress { node: *node, address: *address, heard: false })
+            .collect();
+        peers.sort_by_key(|peer| (peer.node < me, peer.node));
+        Self {
+            link,
+            peers,
+            sockets: None,
+            last_error: None,
+            queue: SendQueue::new(queue_bytes_max),
+            stats: NetStats::default(),
+            socket_buffer_bytes,
+            blocked: false,
+            open_at: now,
+            rejoin_at: Instant::NEVER,
+        }
+    }
+
+    /// Where a peer receives.
+    pub(crate) fn address_of(&self, node: NodeId) -> Option<SocketAddr> {
+        self.peers.iter().find(|peer| peer.node == node).map(|peer| peer.address)
+    }
+
+    pub(crate) fn set_address(&mut self, node: NodeId, address: SocketAddr) -> bool {
+        let peer = self.peers.iter_mut().find(|peer| peer.node == node);
+        let Some(peer) = peer.filter(|peer| peer.address.is_ipv4() == address.is_ipv4()) else {
+            return false;
+        };
+        peer.address = address;
+        true
+    }
+
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Queues a datagram that is sealed already.
+    pub(crate) fn push(&mut self, to: To, datagram: &[u8]) {
+        let write = |bytes: &mut Vec<u8>| {
+            bytes.extend_from_slice(datagram);
+            Ok::<_, std::convert::Infallible>(())
+        };
+        if self.queue.push(to, datagram.len(), write).is_none() {
+            self.stats.queue_full += 1;
+        }
+    }
+
+    /// Sends what is queued, in order, until the socket is busy.
+    pub(crate) fn flush(&mut self) {
+        let Some(sockets) = &self.sockets else {
+            self.stats.no_socket += self.queue.len() as u64;
+            self.queue.clear();
+            self.blocked = false;
+            return;
+        };
+        let targets = Targets { peers: &self.peers, group: sockets.group_address() };
+        let limits = Limits {
+            datagrams: sockets.sender().segments_max(),
+            segment: datagram_bytes_max(self.link.mtu, self.link.is_ipv6()),
+        };
+        let stats = &mut self.stats;
+        let all = self
+            .queue
+            .flush(&targets, limits, |to, bytes, run| send_run(stats, sockets, to, bytes, run));
+        self.blocked = !all;
+        self.stats.blocked += u64::from(!all);
+        self.stats.segments_max = sockets.sender().segments_max();
+    }
+
+    /// Opens the sockets if that is due. `None`: nothing to tell.
+    pub(crate) fn open_if_due(&mut self, now: Instant) -> Option<Result<SocketAddr, String>> {
+        if self.sockets.is_some() || now < self.open_at {
+            return None;
+        }
+        match Sockets::open(&self.link, self.socket_buffer_bytes) {
+            Ok(sockets) => {
+                let (receive, send) = sockets.sender().buffers();
+                self.stats.receive_buffer_bytes = receive;
+                self.stats.send_buffer_bytes = send;
+                if let Transport::Multicast(_) = self.link.transport {
+                    self.rejoin_at = now + REJOIN_EVERY;
+                }
+                self.last_error = None;
+                let local = sockets.local();
+                self.sockets = Some(sockets);
+                Some(Ok(local))
+            }
+            Err(error) => {
+                self.stats.open_failures += 1;
+                self.open_at = now + OPEN_EVERY;
+                let error = error.to_string();
+                let is_new = self.last_error.as_ref() != Some(&error);
+                self.last_error = Some(error.clone());
+                is_new.then_some(Err(error))
+            }
+        }
+    }
+
+    /// While nobody is heard on this link, the group may have been forgotten with an interface that
+    /// went away.
+    pub(crate) fn rejoin_if_due(&mut self, now: Instant, anybody_heard: bool) {
+        if now < self.rejoin_at {
+            return;
+        }
+        self.rejoin_at = now + REJOIN_EVERY;
+        if anybody_heard {
+            return;
+        }
+        if let Some(Err(_)) = self.sockets.as_ref().map(Sockets::rejoin) {
+            self.stats.join_failures += 1;
+        }
+    }
+
+    pub(crate) fn due(&self) -> Instant {
+        let open = if self.sockets.is_none() { self.open_at } else { Instant::NEVER };
+        open.min(self.rejoin_at)
+    }
+}
+
+fn send_run(
+    stats: &mut NetStats,
+    sockets: &Sockets,
+    to: SocketAddr,
+    bytes: &[u8],
+    run: &Run,
+) -> Sent {
+    match send(stats, sockets, to, bytes, run.segment) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Busy,
+        Err(error) if run.datagrams == 1 => stats.send_failures.count(&error),
+        // Segmentation may be what the kernel did not like: one by one.
+        Err(_) => {
+            for datagram in bytes.chunks(run.segment) {
+                if let Err(error) = send(stats, sockets, to, datagram, datagram.len()) {
+                    stats.send_failures.count(&error);
+                }
+            }
+        }
+    }
+    Sent::Done
+}
+
+fn send(
+    stats: &mut NetStats,
+    sockets: &Sockets,
+    to: SocketAddr,
+    bytes: &[u8],
+    segment: usize,
+) -> io::Result<()> {
+    sockets.sender().send(to, bytes, segment)?;
+    stats.send_calls += 1;
+    stats.datagrams_sent += bytes.len().div_ceil(segment) as u64;
+    stats.bytes_sent += bytes.len() as u64;
+    Ok(())
+}
+
+/// How often opening the sockets is tried.
+const OPEN_EVERY: Duration = Duration::from_millis(500);
+/// How often the multicast group is joined again while nobody is heard.
+const REJOIN_EVERY: Duration = Duration::from_secs(5);
