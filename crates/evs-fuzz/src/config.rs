@@ -36,18 +36,19 @@ fn starts(config: &Config) {
     assert_eq!(config.key.is_some(), config.cluster.seal == Seal::Aead);
     let node = node_config(config);
     assert_eq!(node.service.validate(), Ok(()));
-    assert_eq!(node.link.validate(), Ok(()));
+    assert!(node.links.iter().all(|link| link.validate() == Ok(())));
     let endpoint = EndpointConfig {
         me: evs_model::Processor::new(node.node, 1),
-        peers: node.link.peers.iter().map(|(node, _)| *node).collect(),
+        peers: node.links[0].peers.iter().map(|(node, _)| *node).collect(),
         cluster: node.cluster,
         seal: node.seal,
         detection: node.service.totem.detection,
         packet_bytes_max: node.service.totem.packet_bytes_max,
+        links: node.links.iter().map(evs_net::Link::terms).collect(),
     };
     assert_eq!(endpoint.validate(), Ok(()));
     assert!(node.service.totem.packet_bytes_max <= PAYLOAD_BYTES_MAX, "a full packet is sealed");
-    assert_eq!(config.address(), node.link.bind);
+    assert_eq!(config.address(), node.links[0].bind);
 }
 
 /// Every mistake has a text of bounded length, and a place that exists.

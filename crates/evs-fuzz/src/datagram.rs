@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use evs_model::{Instant, NodeId, Processor};
 use evs_net::{
-    ClusterKey, Discard, Echo, Endpoint, EndpointConfig, EndpointOutput, Hello, Holder, PeerEvent,
-    SealMode,
+    ClusterKey, Discard, Echo, Endpoint, EndpointConfig, EndpointOutput, Hello, Holder, LinkId,
+    LinkTerms, PeerEvent, SealMode,
 };
 
 use crate::forge::{Forge, HEADER_BYTES, HELLO, RING, SECRET};
@@ -99,6 +99,7 @@ impl World {
             seal: if sealed { SealMode::Sealed(key) } else { SealMode::Clear },
             detection: Duration::from_secs(1),
             packet_bytes_max: FULL_BYTES,
+            links: vec![LinkTerms::PLAIN],
         };
         Self {
             endpoint: Endpoint::new(config, 42, now),
@@ -140,10 +141,18 @@ impl World {
         if !self.counters.insert((sender, counter)) {
             return;
         }
-        let length = usize::from(input.u8() & 31);
-        let payload = input.bytes(length);
-        let datagram = self.sealed(RING, sender, counter, payload);
-        if let Some((from, handed_up)) = self.hand_over(datagram) {
+        let style = input.u8();
+        let payload = input.bytes(usize::from(style & 31)).to_vec();
+        let twice = style & 32 != 0 && self.counters.insert((sender, counter.saturating_add(1)));
+        let copies: &[u8] = if twice { &[0x10, 0x11] } else { &[0] };
+        let mut handed_up = Vec::new();
+        for (place, copy) in (0..).zip(copies) {
+            let counter = counter.saturating_add(place);
+            let datagram = self.forge.seal_copy(RING, sender, (counter, *copy), &payload);
+            handed_up.extend(self.hand_over(datagram));
+        }
+        assert!(handed_up.len() <= 1, "of two copies one is handed up");
+        for (from, handed_up) in handed_up {
             assert_eq!(from, sender);
             assert_eq!(handed_up, payload);
         }
@@ -159,6 +168,8 @@ impl World {
             node,
             incarnation,
             challenge,
+            received: 0,
+            received_large: 0,
             stamp: u32::try_from(self.now.as_nanos() / 1000 % (1 << 32)).expect("modulo 2^32"),
         };
         let mut echoes = vec![echo(self.me.node, self.me.incarnation, challenge)];
@@ -168,7 +179,7 @@ impl World {
         if style & 4 != 0 {
             let others = u32::from(input.u8());
             let node = |n| NodeId::new(1000 + n).expect("not zero");
-            echoes.extend((0..others % 40).map(|n| echo(node(n), n.into(), input.u8().into())));
+            echoes.extend((0..others % 32).map(|n| echo(node(n), n.into(), input.u8().into())));
         }
         let covers = if style & 8 == 0 { (1, u32::MAX) } else { (1, u32::from(input.u8())) };
         if covers.1 < echoes.last().map_or(0, |echo| echo.node.get()) {
@@ -224,7 +235,10 @@ impl World {
         let length = usize::from(input.u8() & 31);
         let payload = input.bytes(length);
         let mut datagram = Vec::new();
-        self.endpoint.seal(payload, &mut datagram).expect("a short payload");
+        let tickets = self.endpoint.copies_for_all(payload.len()).expect("counters");
+        for ticket in tickets.take(1) {
+            self.endpoint.seal(ticket, payload, &mut datagram).expect("a short payload");
+        }
         assert_eq!(self.forge.open(self.me, &datagram), payload, "sealed as described");
         assert_eq!(self.hand_over(datagram), None, "nobody hears oneself");
     }
@@ -262,7 +276,7 @@ impl World {
         self.recorded.push_front(datagram.clone());
         let mut bytes = datagram.clone();
         trace::step(format_args!("{:?} <- {datagram:02x?}", self.now));
-        let result = self.endpoint.handle_datagram(self.now, &mut bytes);
+        let result = self.endpoint.handle_datagram(self.now, LinkId::FIRST, &mut bytes);
         trace::step(format_args!("    {result:?}"));
         let incoming = result.ok().flatten().map(|i| (i.from, i.payload.to_vec()));
         if let Some((from, _)) = &incoming {
@@ -293,6 +307,9 @@ impl World {
                     PeerEvent::Up { .. } => UP,
                     PeerEvent::Down { .. } => DOWN,
                     PeerEvent::Double { .. } => DOUBLE,
+                    PeerEvent::PathUp { .. }
+                    | PeerEvent::PathDown { .. }
+                    | PeerEvent::Moved { .. } => panic!("there is one link"),
                 }),
                 EndpointOutput::DuplicateNode { incarnation, must_stop } => {
                     assert_ne!(incarnation, self.me.incarnation);

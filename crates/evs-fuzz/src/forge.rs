@@ -14,10 +14,13 @@ pub(crate) const HELLO: u8 = 1;
 pub(crate) const RING: u8 = 2;
 
 /// Bytes in front of a payload.
-pub(crate) const HEADER_BYTES: usize = 30;
+pub(crate) const HEADER_BYTES: usize = 34;
 
 /// The secret of the forger and of whom it deceives.
 pub(crate) const SECRET: [u8; 32] = [7; 32];
+
+/// The name of the key: HKDF of the secret and "evs-net key name".
+const KEY_NAME: u16 = 0x16a0;
 
 /// Knows the cluster's secret, and everybody's session key therefore.
 pub(crate) struct Forge {
@@ -39,12 +42,26 @@ impl Forge {
         counter: u64,
         payload: &[u8],
     ) -> Vec<u8> {
+        self.seal_copy(kind, sender, (counter, 0), payload)
+    }
+
+    /// One of several copies.
+    pub(crate) fn seal_copy(
+        &mut self,
+        kind: u8,
+        sender: Processor,
+        (counter, copy): (u64, u8),
+        payload: &[u8],
+    ) -> Vec<u8> {
         let mut datagram = b"EVS\x01".to_vec();
         datagram.extend_from_slice(&[kind, u8::from(self.sealed)]);
         let name = digest::digest(&digest::SHA256, self.cluster.as_bytes());
         datagram.extend_from_slice(&name.as_ref()[..4]);
         datagram.extend_from_slice(&sender.node.get().to_le_bytes());
         datagram.extend_from_slice(&sender.incarnation.to_le_bytes());
+        // The first link, which copy it is, and the name of the key.
+        datagram.extend_from_slice(&[0, copy]);
+        datagram.extend_from_slice(&self.key_name().to_le_bytes());
         datagram.extend_from_slice(&counter.to_le_bytes());
         let header = datagram.clone();
         datagram.extend_from_slice(payload);
@@ -64,7 +81,7 @@ impl Forge {
         let (header, payload) = datagram.split_at(HEADER_BYTES);
         let mut payload = payload.to_vec();
         if self.sealed {
-            let counter = u64::from_le_bytes(header[22..].try_into().expect("eight bytes"));
+            let counter = u64::from_le_bytes(header[26..].try_into().expect("eight bytes"));
             let opened = self
                 .key(sender)
                 .open_in_place(nonce(counter), Aad::from(header), &mut payload)
@@ -73,6 +90,10 @@ impl Forge {
             payload.truncate(opened);
         }
         payload
+    }
+
+    const fn key_name(&self) -> u16 {
+        if self.sealed { KEY_NAME } else { 0 }
     }
 
     fn key(&mut self, sender: Processor) -> &LessSafeKey {

@@ -204,6 +204,12 @@ pub(crate) fn datagrams() -> Seeds {
         ("restart", &restart),
         ("deaf", &[&up[..], &[8, 1], &hello(1, 0), &[1, 250, 1, 250], &hello(1, 0)].concat()),
         ("second-owner", &owner),
+        ("two-copies", &[&up[..], &[3, 1, 0, 34, 7, 7]].concat()),
+        ("another-link", &[&up[..], &[6, 0, 22, 0]].concat()),
+        ("another-version", &[&up[..], &[6, 0, 3, 0]].concat()),
+        ("another-kind", &[&up[..], &[6, 0, 4, 0]].concat()),
+        ("another-counter", &[&up[..], &[6, 0, 33, 0]].concat()),
+        ("another-key", &[&up[..], &[6, 0, 24, 0]].concat()),
         ("holder", &up.iter().copied().chain(holder).collect::<Vec<u8>>()),
         (
             "replays",

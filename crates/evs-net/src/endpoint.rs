@@ -221,14 +221,7 @@ impl Endpoint {
             sealer: Sealer::new(&keyring, config.me),
             keyring,
             packet_bytes_max: config.packet_bytes_max,
-            reach: Reach::new(
-                config.me,
-                config.peers,
-                config.links,
-                config.detection,
-                seed,
-                now,
-            ),
+            reach: Reach::new(config.me, config.peers, config.links, config.detection, seed, now),
             stats: EndpointStats::default(),
             outputs: VecDeque::new(),
         }
@@ -242,9 +235,9 @@ impl Endpoint {
         self
     }
 
-    /// Takes one datagram that came on a link: checks the header, authenticates and decrypts it in place, checks its
-    /// counter, and consumes it if it is a hello. Returns a ring packet of a processor that is
-    /// heard.
+    /// Takes one datagram that came on a link: checks the header and the counter, authenticates and
+    /// decrypts it in place, and consumes it if it is a hello. Returns a ring packet of a processor
+    /// that is heard.
     ///
     /// # Errors
     /// Why the datagram was dropped; already counted.

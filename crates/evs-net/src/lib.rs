@@ -12,8 +12,8 @@
 //! code. The I/O half is [`Net`]: one `Endpoint` over the UDP sockets of its [`Link`]s.
 //!
 //! ```text
-//! datagram ─► header ─► known sender? ─► new? ─► AEAD ─► replay window ─┬─► hello: consumed here
-//!             (34 bytes)  (node id)     (counter)                        └─► ring packet: handed up
+//! datagram ─► header ─► known sender? ─► new? ─► AEAD ─► replay window ─┬─► hello: stays here
+//!            (34 bytes)  (node id)   (counter)                          └─► ring packet: goes up
 //! ```
 //!
 //! Architecture invariants: nothing of a datagram but its fixed header is looked at before it is

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use evs_model::NodeId;
 use thiserror::Error;
 
-use crate::{EndpointConfig, LinkTerms};
 use crate::wire::{DATAGRAM_BYTES_MAX, SEAL_OVERHEAD};
+use crate::{EndpointConfig, LinkTerms};
 
 /// One link of a node: its own address, the addresses of its peers, and the transport.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -74,17 +74,18 @@ impl Peer {
     /// The incarnation to be named in hellos to all on a link: the one that is heard, or the one
     /// from which a hello came last.
     pub(crate) fn echo(&self, link: LinkId, now: Instant, detection: Duration) -> Option<Echo> {
-        let fresh = |session: &&Box<Session>| {
+        let fresh = |session: &Session| {
             session.path(link).hello_at.is_some_and(|at| now.since(at) < detection)
         };
         let session = match &self.current {
             Some(current) if self.up => {
-                Some(current).filter(|current| current.path(link).up || fresh(current))
+                Some(current.as_ref()).filter(|current| current.path(link).up || fresh(current))
             }
             current => current
                 .iter()
                 .chain(&self.candidate)
-                .filter(fresh)
+                .map(Box::as_ref)
+                .filter(|session| fresh(session))
                 .max_by_key(|session| session.path(link).hello_at),
         };
         session.map(|session| session.echo(self.node, link, now))

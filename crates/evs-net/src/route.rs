@@ -119,11 +119,11 @@ impl Route {
 
 /// What is worse with the path that is left than with the one that is taken.
 fn trouble(path: &Path, left: Grade, taken: Grade) -> Trouble {
-    if left.down > taken.down {
+    if left.down && !taken.down {
         Trouble::Down
-    } else if left.narrow > taken.narrow {
+    } else if left.narrow && !taken.narrow {
         Trouble::Narrow
-    } else if left.silent > taken.silent {
+    } else if left.silent && !taken.silent {
         Trouble::Silent
     } else if left.loss > taken.loss {
         Trouble::Loss(path.health.loss_ppm)

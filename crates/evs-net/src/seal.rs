@@ -56,7 +56,6 @@ impl Ticket {
     pub const fn link(&self) -> LinkId {
         self.link
     }
-
 }
 
 /// Seals what this incarnation sends, and owns its packet counter.
@@ -136,7 +135,8 @@ impl Sealer {
         payload: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), SealError> {
-        self.copies(Links::one(link), true)?.try_for_each(|ticket| self.seal(&ticket, kind, payload, out))
+        self.copies(Links::one(link), true)?
+            .try_for_each(|ticket| self.seal(&ticket, kind, payload, out))
     }
 
     pub(crate) const fn set_used(&mut self, used: u64) {

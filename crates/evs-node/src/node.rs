@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use evs_model::{ClientId, Event, Group, Groups, Guarantee, Instant, MessageId, NodeId, Processor};
 use evs_net::{
-    EndpointConfig, Link, LinkId, Net, NetConfig, NetConfigError, NetEvent, PeerEvent, SealMode, random_u64,
+    EndpointConfig, Link, LinkId, Net, NetConfig, NetConfigError, NetEvent, PeerEvent, SealMode,
+    random_u64,
 };
 use evs_service::{ConnectError, RequestError, SendError, Service};
 use mio::unix::SourceFd;
@@ -439,8 +440,10 @@ impl Node {
             let token = Token(self.first_token.0 + i);
             let fd = socket.as_raw_fd();
             let mut source = SourceFd(&fd);
-            let result = if is_new {
-                self.registry.register(&mut source, token, interest)
+            // Of the sockets of a new generation some may have been there before.
+            let is_known = !is_new || self.registry.register(&mut source, token, interest).is_err();
+            let result = if !is_known {
+                Ok(())
             } else {
                 self.registry.reregister(&mut source, token, interest)
             };

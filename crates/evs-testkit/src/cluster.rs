@@ -66,6 +66,8 @@ pub struct Place {
     pub namespace: String,
     /// The node's UDP address.
     pub address: SocketAddr,
+    /// Its addresses on further links.
+    pub more: Vec<SocketAddr>,
 }
 
 /// Daemons as processes on loopback or in network namespaces. Dropping it kills them all.
@@ -377,7 +379,13 @@ impl Cluster {
             setup.cluster_lines
         );
         for (id, address) in &self.addresses {
-            let _ = write!(text, "\n[[cluster.nodes]]\nid = {id}\naddress = \"{address}\"\n");
+            let more = self.place(*id).map_or(&[][..], |place| &place.more);
+            let _ = write!(text, "\n[[cluster.nodes]]\nid = {id}\n");
+            let all: Vec<_> = [address].into_iter().chain(more).map(ToString::to_string).collect();
+            let _ = match more.len() {
+                0 => writeln!(text, "address = \"{address}\""),
+                _ => writeln!(text, "addresses = {all:?}"),
+            };
         }
         let dir = self.node_dir(node);
         let _ = write!(

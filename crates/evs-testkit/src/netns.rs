@@ -1,5 +1,6 @@
-//! Networks of network namespaces: hosts with one interface each, on one switch, all inside this
-//! machine and apart from its own network. They can be cut, made lossy and slow.
+//! Networks of network namespaces: hosts with one interface each, on one switch, or with several,
+//! each on a switch of its own; all inside this machine and apart from its own network. They can be
+//! cut, made lossy and slow.
 //!
 //! Responsible for: making and removing namespaces, and what goes wrong in a network.
 //! Not responsible for: what runs in them (see [`Setup::places`](crate::Setup::places)).
@@ -32,7 +33,7 @@ const PORT: u16 = 5405;
 /// Most hosts of one network.
 const HOSTS_MAX: u8 = 64;
 
-/// The interface of every host.
+/// The interface of every host on the first link.
 pub const INTERFACE: &str = "eth0";
 
 /// Which IP version a network speaks.
@@ -50,6 +51,7 @@ pub struct Network {
     prefix: String,
     version: IpVersion,
     hosts: u8,
+    links: u8,
 }
 
 impl Network {
@@ -58,6 +60,14 @@ impl Network {
     /// # Errors
     /// This process is not root, a program is missing, or the system refuses; nothing is left.
     pub fn new(hosts: u8, version: IpVersion) -> anyhow::Result<Self> {
+        Self::with_links(hosts, version, 1)
+    }
+
+    /// As [`Network::new`], with so many interfaces at each host, each on a switch of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_links(hosts: u8, version: IpVersion, links: u8) -> anyhow::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         require()?;
         if !(1..=HOSTS_MAX).contains(&hosts) {
@@ -66,7 +76,7 @@ impl Network {
         remove_orphans();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let network =
-            Self { prefix: format!("evs-{}-{count}", std::process::id()), version, hosts };
+            Self { prefix: format!("evs-{}-{count}", std::process::id()), version, hosts, links };
         network.make()?;
         Ok(network)
     }
@@ -75,22 +85,33 @@ impl Network {
         let switch = self.switch();
         run("ip", ["netns", "add", &switch])?;
         // Snooping would keep multicast from hosts until a router asks, and there is none.
-        run("ip", ["-n", &switch, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0"])?;
-        run("ip", ["-n", &switch, "link", "set", "br0", "up"])?;
+        for link in 0..self.links {
+            let bridge = bridge(link);
+            let add = ["link", "add", &bridge, "type", "bridge", "mcast_snooping", "0"];
+            run("ip", ["-n", &switch].iter().chain(&add))?;
+            run("ip", ["-n", &switch, "link", "set", &bridge, "up"])?;
+        }
         for host in 1..=self.hosts {
-            let (namespace, port) = (self.namespace(host), port(host));
+            let namespace = self.namespace(host);
             run("ip", ["netns", "add", &namespace])?;
-            let pair = ["link", "add", &port, "mtu", "1500", "type", "veth"];
-            let peer = ["peer", "name", INTERFACE, "mtu", "1500", "netns", &namespace];
-            run("ip", ["-n", &switch].iter().chain(&pair).chain(&peer))?;
-            run("ip", ["-n", &switch, "link", "set", &port, "master", "br0", "up"])?;
-            // One packet at a time, so that a lost packet is one packet, as on a wire.
-            run("ip", ["-n", &namespace, "link", "set", INTERFACE, "gso_max_segs", "1", "up"])?;
             run("ip", ["-n", &namespace, "link", "set", "lo", "up"])?;
-            self.add_address(host)?;
             self.filter(host, &["add table inet evs", HOOK])?;
+            (0..self.links).try_for_each(|link| self.connect(host, link))?;
         }
         Ok(())
+    }
+
+    /// Connects a host to a switch.
+    fn connect(&self, host: u8, link: u8) -> anyhow::Result<()> {
+        let (switch, namespace) = (self.switch(), self.namespace(host));
+        let (port, interface, bridge) = (port_of(host, link), interface(link), bridge(link));
+        let pair = ["link", "add", &port, "mtu", "1500", "type", "veth"];
+        let peer = ["peer", "name", &interface, "mtu", "1500", "netns", &namespace];
+        run("ip", ["-n", &switch].iter().chain(&pair).chain(&peer))?;
+        run("ip", ["-n", &switch, "link", "set", &port, "master", &bridge, "up"])?;
+        // One packet at a time, so that a lost packet is one packet, as on a wire.
+        run("ip", ["-n", &namespace, "link", "set", &interface, "gso_max_segs", "1", "up"])?;
+        self.add_address_on(host, link)
     }
 
     /// The IP version.
@@ -105,6 +126,17 @@ impl Network {
         match self.version {
             IpVersion::V4 => IpAddr::V4(Ipv4Addr::new(10, 77, 0, host)),
             IpVersion::V6 => IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, host as u16)),
+        }
+    }
+
+    /// The address of a host on one of several links, from 0.
+    #[must_use]
+    pub const fn address_on(&self, host: u8, link: u8) -> IpAddr {
+        match self.version {
+            IpVersion::V4 => IpAddr::V4(Ipv4Addr::new(10, 77, link, host)),
+            IpVersion::V6 => {
+                IpAddr::V6(Ipv6Addr::new(0xfd77, link as u16, 0, 0, 0, 0, 0, host as u16))
+            }
         }
     }
 
@@ -124,7 +156,8 @@ impl Network {
     #[must_use]
     pub fn place(&self, host: u8) -> Place {
         let address = SocketAddr::new(self.address(host), PORT);
-        Place { namespace: self.namespace(host), address }
+        let more = (1..self.links).map(|link| SocketAddr::new(self.address_on(host, link), PORT));
+        Place { namespace: self.namespace(host), address, more: more.collect() }
     }
 
     // ── what can go wrong ───────────────────────────────────────────────────────────────────────
@@ -154,7 +187,39 @@ impl Network {
     /// # Errors
     /// The system refuses.
     pub fn unplug(&self, host: u8) -> anyhow::Result<()> {
-        run("ip", ["-n", &self.switch(), "link", "set", &port(host), "down"])
+        self.unplug_from(host, 0)
+    }
+
+    /// Pulls a host's cable out of the switch of one of several links.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn unplug_from(&self, host: u8, link: u8) -> anyhow::Result<()> {
+        run("ip", ["-n", &self.switch(), "link", "set", &port_of(host, link), "down"])
+    }
+
+    /// Puts it back.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn plug_into(&self, host: u8, link: u8) -> anyhow::Result<()> {
+        run("ip", ["-n", &self.switch(), "link", "set", &port_of(host, link), "up"])
+    }
+
+    /// Takes the switch of a link down, and with it the link of all hosts.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn switch_off(&self, link: u8) -> anyhow::Result<()> {
+        run("ip", ["-n", &self.switch(), "link", "set", &bridge(link), "down"])
+    }
+
+    /// Takes it up again.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn switch_on(&self, link: u8) -> anyhow::Result<()> {
+        run("ip", ["-n", &self.switch(), "link", "set", &bridge(link), "up"])
     }
 
     /// Puts it back.
@@ -162,7 +227,7 @@ impl Network {
     /// # Errors
     /// The system refuses.
     pub fn plug(&self, host: u8) -> anyhow::Result<()> {
-        run("ip", ["-n", &self.switch(), "link", "set", &port(host), "up"])
+        self.plug_into(host, 0)
     }
 
     /// Gives a host its address, which it has from the beginning.
@@ -170,8 +235,13 @@ impl Network {
     /// # Errors
     /// It has it already, or the system refuses.
     pub fn add_address(&self, host: u8) -> anyhow::Result<()> {
-        let (namespace, address) = (self.namespace(host), self.prefixed(host));
-        let add = ["-n", &namespace, "address", "add", &address, "dev", INTERFACE];
+        self.add_address_on(host, 0)
+    }
+
+    fn add_address_on(&self, host: u8, link: u8) -> anyhow::Result<()> {
+        let (namespace, address) = (self.namespace(host), self.prefixed(host, link));
+        let interface = interface(link);
+        let add = ["-n", &namespace, "address", "add", &address, "dev", &interface];
         match self.version {
             IpVersion::V4 => run("ip", add),
             // Usable at once, without looking for others that have it.
@@ -184,7 +254,7 @@ impl Network {
     /// # Errors
     /// It has none, or the system refuses.
     pub fn remove_address(&self, host: u8) -> anyhow::Result<()> {
-        let (namespace, address) = (self.namespace(host), self.prefixed(host));
+        let (namespace, address) = (self.namespace(host), self.prefixed(host, 0));
         run("ip", ["-n", &namespace, "address", "del", &address, "dev", INTERFACE])
     }
 
@@ -199,6 +269,39 @@ impl Network {
         };
         let rule = format!("add rule inet evs input {family} saddr {} drop", self.address(from));
         self.filter(host, &[&rule])
+    }
+
+    /// From now on UDP datagrams of more bytes, headers included, do not arrive at a host on one of
+    /// its links, and nothing tells the sender so.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn drop_large(&self, host: u8, link: u8, bytes: u16) -> anyhow::Result<()> {
+        let on = format!("iifname {} meta length > {bytes}", interface(link));
+        self.filter(host, &[&format!("add rule inet evs input {on} meta l4proto udp drop")])
+    }
+
+    /// From now on nothing that `from` sends arrives at a host on one of its links.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn deafen_on(&self, host: u8, from: u8, link: u8) -> anyhow::Result<()> {
+        let family = match self.version {
+            IpVersion::V4 => "ip",
+            IpVersion::V6 => "ip6",
+        };
+        let address = self.address_on(from, link);
+        self.filter(host, &[&format!("add rule inet evs input {family} saddr {address} drop")])
+    }
+
+    /// From now on so many of a hundred UDP datagrams do not arrive at a host on one of its links.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn lose_on(&self, host: u8, link: u8, percent: u8) -> anyhow::Result<()> {
+        let chance = format!("numgen random mod 100 < {percent}");
+        let on = format!("iifname {} meta l4proto udp {chance}", interface(link));
+        self.filter(host, &[&format!("add rule inet evs input {on} counter drop")])
     }
 
     /// From now on so many of a hundred UDP datagrams do not arrive at a host, at random.
@@ -270,12 +373,12 @@ impl Network {
         Ok(())
     }
 
-    fn prefixed(&self, host: u8) -> String {
+    fn prefixed(&self, host: u8, link: u8) -> String {
         let bits = match self.version {
             IpVersion::V4 => 24,
             IpVersion::V6 => 64,
         };
-        format!("{}/{bits}", self.address(host))
+        format!("{}/{bits}", self.address_on(host, link))
     }
 }
 
@@ -302,8 +405,17 @@ pub fn command(namespace: &str, program: impl AsRef<OsStr>) -> Command {
 const HOOK: &str = "add chain inet evs input { type filter hook input priority 0; }";
 
 /// The switch's end of a host's cable.
-fn port(host: u8) -> String {
-    format!("port{host}")
+fn port_of(host: u8, link: u8) -> String {
+    format!("port{host}-{link}")
+}
+
+/// A host's end of it.
+fn interface(link: u8) -> String {
+    format!("eth{link}")
+}
+
+fn bridge(link: u8) -> String {
+    format!("br{link}")
 }
 
 /// Whether there is all that this module needs.

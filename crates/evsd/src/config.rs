@@ -8,6 +8,7 @@
 //! The file has two halves. `[cluster]` says what all nodes must agree on and reads the same on
 //! each of them; `[local]` is this node's own.
 
+mod links;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -18,9 +19,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evs_model::{MEMBERS_MAX, NodeId};
+use evs_model::NodeId;
 use evs_net::{CLUSTER_NAME_BYTES_MAX, ClusterKey, KeyError};
 
+pub use links::LinkSettings;
+use links::Words;
 pub use reader::Mistake;
 use reader::{Document, Found, Section};
 
@@ -48,14 +51,18 @@ pub struct Cluster {
     pub detection: Duration,
     /// The largest message that a client may send, in bytes.
     pub message_bytes_max: u32,
-    /// The largest IP packet that every path of the cluster carries, in bytes.
-    pub mtu_bytes: u16,
     /// Whether packets are sealed.
     pub seal: Seal,
-    /// How packets for all nodes travel.
-    pub transport: Transport,
-    /// All nodes with their addresses; this one is among them. One address family.
-    pub nodes: BTreeMap<NodeId, SocketAddr>,
+    /// The links, 1 to 8; each has an address of every node.
+    pub links: Vec<LinkSettings>,
+}
+
+impl Cluster {
+    /// All nodes with their addresses on the first link; this one is among them.
+    #[must_use]
+    pub fn nodes(&self) -> &BTreeMap<NodeId, SocketAddr> {
+        &self.links[0].addresses
+    }
 }
 
 /// Whether packets are sealed.
@@ -68,9 +75,10 @@ pub enum Seal {
 }
 
 /// How packets for all nodes travel.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Transport {
     /// One copy to the address of each node.
+    #[default]
     Unicast,
     /// One copy to a multicast address; packets for one node go to that node's address.
     Multicast {
@@ -200,7 +208,7 @@ impl Config {
     /// Every key that a configuration can have, after its section: what the reader asks for.
     #[must_use]
     pub fn keys() -> Vec<(String, &'static str)> {
-        let document = Document::new("[[cluster.nodes]]");
+        let document = Document::new("[[cluster.nodes]]\n[[cluster.links]]");
         // One that is far from complete: every key is asked for all the same.
         let _ = Self::read(&document, ClusterKey::load);
         let mut keys = document.known();
@@ -228,7 +236,7 @@ impl Config {
     /// This node's own address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.cluster.nodes[&self.local.node]
+        self.cluster.nodes()[&self.local.node]
     }
 }
 
@@ -239,19 +247,16 @@ fn cluster(document: &Document<'_>, mut section: Section<'_>) -> Cluster {
     let message = section.number_or("message_bytes_max", 1024..=16 << 20, 1 << 20);
     let mtu = section.number_or("mtu_bytes", 1280..=65_535, 1500);
     let seal = section.text_or("seal", "aead");
-    let transport = section.text_or("transport", "unicast");
-    let group = section.text("multicast_address");
-    let hops = section.number_or("multicast_hops", 1..=255, 1);
-    let nodes = nodes(document, section.sections("nodes"));
+    let words = Words::read(&mut section);
+    let nodes = section.sections_required("nodes");
+    let links = section.sections("links");
     section.finish();
     Cluster {
         name: name.map_or_else(String::new, |name| self::name(document, name)),
         detection: Duration::from_millis(detection.value),
         message_bytes_max: narrow(message.value),
-        mtu_bytes: u16::try_from(mtu.value).expect("the range ends at 65535"),
         seal: choice(document, &seal, &[("aead", Seal::Aead), ("none", Seal::None)]),
-        transport: self::transport(document, &transport, group.as_ref(), &hops, &nodes),
-        nodes,
+        links: links::links(document, nodes, links, (&mtu, &words)),
     }
 }
 
@@ -266,63 +271,12 @@ fn name(document: &Document<'_>, name: Found<String>) -> String {
     name.value
 }
 
-fn nodes(document: &Document<'_>, sections: Vec<Section<'_>>) -> BTreeMap<NodeId, SocketAddr> {
-    let (mut ids, mut nodes) = (BTreeSet::new(), BTreeMap::new());
-    for mut section in sections {
-        let id = section.number_required("id", 0..=u64::from(u32::MAX), "id = 1");
-        let address = section.text_required("address", "address = \"10.0.0.1:5405\"");
-        section.finish();
-        let node = id.as_ref().and_then(|id| node_id(document, id));
-        if let (Some(id), Some(node)) = (&id, node)
-            && !ids.insert(node)
-        {
-            document.report(id.mistake(format!("node {node} is listed twice")));
-        }
-        let address = address.and_then(|found| address_beside(document, &found, &nodes));
-        let (Some(id), Some(node), Some(address)) = (id, node, address) else { continue };
-        if nodes.len() == MEMBERS_MAX {
-            let what = format!("is one node too many, the limit (members_max) is {MEMBERS_MAX}");
-            document.report(id.mistake(what));
-            break;
-        }
-        nodes.entry(node).or_insert(address);
-    }
-    nodes
-}
-
 fn node_id(document: &Document<'_>, id: &Found<u64>) -> Option<NodeId> {
     let node = u32::try_from(id.value).ok().and_then(NodeId::new);
     if node.is_none() {
         document.report(id.mistake("is 0, which names nobody; node ids start at 1"));
     }
     node
-}
-
-/// The address of one more node beside those that are known. `None` only if that was reported.
-fn address_beside(
-    document: &Document<'_>,
-    found: &Found<String>,
-    nodes: &BTreeMap<NodeId, SocketAddr>,
-) -> Option<SocketAddr> {
-    let address = match node_address(&found.value) {
-        Ok(address) => address,
-        Err(what) => {
-            document.report(found.mistake(what));
-            return None;
-        }
-    };
-    if let Some((other, _)) = nodes.iter().find(|(_, known)| **known == address) {
-        document.report(found.mistake(format!("{address} is node {other}'s address already")));
-    }
-    if let Some((other, known)) = nodes.iter().find(|(_, k)| k.is_ipv4() != address.is_ipv4()) {
-        let what = format!(
-            "{address} is {}, but node {other} has {known}: \
-             all addresses must be of one family, IPv4 or IPv6",
-            family(&address)
-        );
-        document.report(found.mistake(what));
-    }
-    Some(address)
 }
 
 /// Parses the address of a node: one host's, with its port. Names are not looked up, because a
@@ -354,39 +308,6 @@ fn socket_address(text: &str, like: &str) -> Result<SocketAddr, String> {
         return Err(format!("the port is 0, like {like:?} would be right"));
     }
     Ok(address)
-}
-
-fn transport(
-    document: &Document<'_>,
-    kind: &Found<String>,
-    group: Option<&Found<String>>,
-    hops: &Found<u64>,
-    nodes: &BTreeMap<NodeId, SocketAddr>,
-) -> Transport {
-    let multicast = choice(document, kind, &[("unicast", false), ("multicast", true)]);
-    let Some(found) = group else {
-        if multicast {
-            let what = "needs the key `multicast_address`, like \"239.192.7.1:5405\"";
-            document.report(kind.mistake(what));
-        }
-        return Transport::Unicast;
-    };
-    let group = match socket_address(&found.value, "239.192.7.1:5405") {
-        Ok(group) => group,
-        Err(what) => {
-            document.report(found.mistake(what));
-            return Transport::Unicast;
-        }
-    };
-    if !multicast {
-        document.report(found.mistake("is of use only with transport = \"multicast\""));
-    } else if !group.ip().is_multicast() {
-        document.report(found.mistake(format!("{group} is no multicast address")));
-    } else if let Some(other) = nodes.values().find(|node| node.is_ipv4() != group.is_ipv4()) {
-        let what = format!("{group} is {}, but the nodes have {other}", family(&group));
-        document.report(found.mistake(what));
-    }
-    Transport::Multicast { group, hops: u8::try_from(hops.value).expect("its range ends at 255") }
 }
 
 /// Reads `[local]` and the key file. `None` only if something was reported.
@@ -459,8 +380,8 @@ fn key(
 fn own_node(document: &Document<'_>, id: Found<u64>, cluster: &Cluster) -> Option<NodeId> {
     let node = node_id(document, &id)?;
     // With a mistake in the list, this node may be the very entry that could not be read.
-    if document.is_sound() && !cluster.nodes.contains_key(&node) {
-        let known: Vec<_> = cluster.nodes.keys().take(16).map(ToString::to_string).collect();
+    if document.is_sound() && !cluster.nodes().contains_key(&node) {
+        let known: Vec<_> = cluster.nodes().keys().take(16).map(ToString::to_string).collect();
         let what = format!("node {node} is not in [[cluster.nodes]]: {}", known.join(", "));
         document.report(id.mistake(what));
     }

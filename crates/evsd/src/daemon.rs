@@ -137,7 +137,7 @@ impl<'a> Daemon<'a> {
             node = %config.local.node,
             processor = %node.me(),
             address = %config.address(),
-            nodes = config.cluster.nodes.len(),
+            nodes = config.cluster.nodes().len(),
             "evsd starts"
         );
         if config.cluster.seal == Seal::None {
@@ -237,9 +237,11 @@ impl<'a> Daemon<'a> {
                 }
                 Output::Left { dropped } => self.handle_left(now, dropped),
                 Output::Peer(event) => self.membership.note_peer(now, event),
-                Output::Network(Ok(address)) => tracing::info!(%address, "network in use"),
-                Output::Network(Err(error)) => {
-                    tracing::warn!(error, "the network cannot be used; trying again");
+                Output::Network { link, result: Ok(address) } => {
+                    tracing::info!(%link, %address, "network in use");
+                }
+                Output::Network { link, result: Err(error) } => {
+                    tracing::warn!(%link, error, "the network cannot be used; trying again");
                 }
                 Output::DuplicateNode { incarnation, must_stop } => {
                     self.handle_duplicate(now, incarnation, must_stop);

@@ -166,7 +166,11 @@ impl Flight {
                     DownCause::Replaced(by) => Seen::Restarted(*peer, *by),
                 }
             }
-            PeerEvent::Double { .. } => return,
+            // The ring goes on as long as one path does.
+            PeerEvent::PathUp { .. }
+            | PeerEvent::PathDown { .. }
+            | PeerEvent::Moved { .. }
+            | PeerEvent::Double { .. } => return,
         };
         self.see(now, seen);
     }

@@ -46,7 +46,7 @@ fn check(file: &Path) -> ExitCode {
                 "{}: valid: node {node} of cluster {:?} with {} nodes\n",
                 file.display(),
                 cluster.name,
-                cluster.nodes.len()
+                cluster.nodes().len()
             );
             let _ = std::io::stdout().write_all(line.as_bytes());
             ExitCode::SUCCESS

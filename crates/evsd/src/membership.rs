@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use evs_model::{ChangeReason, ConfigurationChange, Event, Instant, Members, RingId};
-use evs_net::{DownCause, PeerEvent};
+use evs_model::{ChangeReason, ConfigurationChange, Event, Instant, Members, Processor, RingId};
+use evs_net::{DownCause, PeerEvent, Trouble};
 use evs_node::Node;
 use evs_report::headline_of;
 use totem::{Cause, StateKind};
@@ -174,24 +174,27 @@ fn log_peer(event: PeerEvent) {
         PeerEvent::Up { peer, round_trip } => {
             tracing::info!(%peer, round_trip_us = round_trip.map(micros), "peer heard");
         }
-        PeerEvent::Down { peer, cause } => match cause {
-            DownCause::Silence(silence) => {
-                tracing::info!(%peer, silence_ms = millis(silence), "peer not heard: silent");
+        PeerEvent::Down { peer, cause } => log_down(peer, None, cause),
+        PeerEvent::PathUp { peer, link } => tracing::info!(%peer, %link, "path works"),
+        PeerEvent::PathDown { peer, link, cause } => log_down(peer, Some(link.get()), cause),
+        PeerEvent::Moved { peer, from, to, trouble } => match trouble {
+            Trouble::None => tracing::info!(%peer, %from, %to, "traffic back on the better link"),
+            Trouble::Down => tracing::warn!(%peer, %from, %to, "traffic moved: the path is down"),
+            Trouble::Narrow => tracing::warn!(
+                %peer, %from, %to,
+                "traffic moved: large packets do not get through to the peer"
+            ),
+            Trouble::Silent => tracing::warn!(
+                %peer, %from, %to,
+                "traffic moved: nothing came, or came back, for several hellos"
+            ),
+            Trouble::Loss(ppm) => {
+                tracing::warn!(%peer, %from, %to, loss_ppm = ppm, "traffic moved: loss");
             }
-            DownCause::NotHeardByPeer => {
-                tracing::info!(%peer, "peer not heard: it says that it does not hear this node");
-            }
-            DownCause::Deaf => {
-                tracing::warn!(
-                    %peer,
-                    "peer not heard: small packets pass, but data does not get through; is the \
-                     network's MTU what the configuration says?"
-                );
-            }
-            DownCause::Replaced(newer) => {
-                let newer = format!("{newer:016x}");
-                tracing::info!(%peer, newer_incarnation = newer, "peer not heard: it restarted");
-            }
+            Trouble::Slow(round_trip) => tracing::warn!(
+                %peer, %from, %to, round_trip_us = micros(round_trip),
+                "traffic moved: the path is slow"
+            ),
         },
         PeerEvent::Double { kept, other } => {
             let other = format!("{other:016x}");
@@ -199,6 +202,28 @@ fn log_peer(event: PeerEvent) {
                 %kept, other_incarnation = other,
                 "two processes run with one node id; give one of them an id of its own"
             );
+        }
+    }
+}
+
+/// With several links, first each path is lost and then the peer.
+fn log_down(peer: Processor, link: Option<u8>, cause: DownCause) {
+    let what = if link.is_some() { "path lost" } else { "peer not heard" };
+    match cause {
+        DownCause::Silence(silence) => {
+            tracing::info!(%peer, link, silence_ms = millis(silence), "{what}: silent");
+        }
+        DownCause::NotHeardByPeer => {
+            tracing::info!(%peer, link, "{what}: it says that it does not hear this node");
+        }
+        DownCause::Deaf => tracing::warn!(
+            %peer, link,
+            "{what}: small packets pass, but data does not get through; is the network's MTU what \
+             the configuration says?"
+        ),
+        DownCause::Replaced(newer) => {
+            let newer = format!("{newer:016x}");
+            tracing::info!(%peer, link, newer_incarnation = newer, "{what}: it restarted");
         }
     }
 }

@@ -3,16 +3,18 @@
 use evs_net::{Link, Multicast, SealMode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::{Config, Transport};
+use crate::config::{Config, LinkSettings, Transport};
 
 /// What the node is to be.
 #[must_use]
 pub fn node_config(config: &Config) -> evs_node::Config {
-    let link = link(config);
+    let links: Vec<_> = config.cluster.links.iter().map(|link| self::link(config, link)).collect();
+    // Any packet may have to take any link.
+    let packet_bytes = links.iter().map(Link::payload_bytes_max).min().unwrap_or_default();
     let service = evs_service::Config {
         totem: totem::Config {
             detection: config.cluster.detection,
-            packet_bytes_max: link.payload_bytes_max().min(totem::PACKET_BYTES_CAP),
+            packet_bytes_max: packet_bytes.min(totem::PACKET_BYTES_CAP),
             ..totem::Config::default()
         },
         // One more: the daemons' own conversation (`control.rs`).
@@ -26,27 +28,33 @@ pub fn node_config(config: &Config) -> evs_node::Config {
         node: config.local.node,
         cluster: config.cluster.name.clone(),
         seal: config.key.clone().map_or(SealMode::Clear, SealMode::Sealed),
-        link,
+        links,
         service,
         state_dir: Some(config.local.state_dir.clone()),
     }
 }
 
-fn link(config: &Config) -> Link {
+fn link(config: &Config, settings: &LinkSettings) -> Link {
     let me = config.local.node;
-    let peers = config.cluster.nodes.iter().filter(|(node, _)| **node != me);
+    let peers = settings.addresses.iter().filter(|(node, _)| **node != me);
     Link {
-        bind: config.address(),
+        bind: settings.addresses[&me],
         peers: peers.map(|(node, address)| (*node, *address)).collect(),
-        transport: match config.cluster.transport {
+        transport: match settings.transport {
             Transport::Unicast => evs_net::Transport::Unicast,
             Transport::Multicast { group, hops } => evs_net::Transport::Multicast(Multicast {
                 group,
-                interface: config.local.multicast_interface.clone(),
+                // With several links it is that of the link's own address.
+                interface: config
+                    .local
+                    .multicast_interface
+                    .clone()
+                    .filter(|_| config.cluster.links.len() == 1),
                 hops,
             }),
         },
-        mtu: usize::from(config.cluster.mtu_bytes),
+        mtu: usize::from(settings.mtu_bytes),
+        priority: settings.priority,
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evs_model::{Instant, Members, Processor};
+use evs_net::{LinkId, PeerStatus};
 use evs_node::Node;
 use serde::Serialize;
 
@@ -62,6 +63,7 @@ struct Report<'a> {
     transport: &'static str,
     ring: Ring,
     last_change: Option<LastChange<'a>>,
+    links: Vec<Link>,
     peers: Vec<Peer>,
     counters: Counters,
     clients: ClientList<'a>,
@@ -103,6 +105,37 @@ struct Peer {
     incarnation: Option<String>,
     last_heard_ms: Option<u64>,
     round_trip_us: Option<RoundTrip>,
+    /// The link that data takes.
+    link: u8,
+    paths: Vec<Path>,
+}
+
+/// The path to a peer on one link.
+#[derive(Serialize)]
+struct Path {
+    link: usize,
+    address: Option<String>,
+    up: bool,
+    /// From the peer: how long ago anything came.
+    last_heard_ms: Option<u64>,
+    /// To the peer: whether it says that it hears this node there.
+    heard_by_peer: bool,
+    round_trip_us: Option<RoundTrip>,
+    /// Of what is sent to the peer.
+    loss_ppm: u32,
+    /// Large packets to the peer get lost.
+    narrow: bool,
+    held_down_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Link {
+    address: Option<String>,
+    transport: &'static str,
+    mtu_bytes: u16,
+    priority: u8,
+    error: Option<String>,
+    counters: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Serialize)]
@@ -162,16 +195,14 @@ impl<'a> Report<'a> {
             processor: node.me().into(),
             address: config.address().to_string(),
             seal: if config.key.is_some() { "aead" } else { "none" },
-            transport: match config.cluster.transport {
-                Transport::Unicast => "unicast",
-                Transport::Multicast { .. } => "multicast",
-            },
+            transport: transport(config.cluster.links[0].transport),
             ring: Ring::new(node),
             last_change: sources.flight.latest().map(|change| LastChange {
                 change: change.change,
                 at: &change.at,
                 why: evs_report::headline_of(&change.trigger),
             }),
+            links: links(config, node),
             peers: peers(now, config, node),
             counters: Counters::new(sources),
             clients: ClientList {
@@ -279,18 +310,81 @@ fn peers(now: Instant, config: &Config, node: &Node) -> Vec<Peer> {
     peers
         .map(|peer| Peer {
             node: peer.node.get(),
-            address: config.cluster.nodes.get(&peer.node).map(ToString::to_string),
+            address: config.cluster.nodes().get(&peer.node).map(ToString::to_string),
             heard: peer.heard,
             incarnation: peer.incarnation.map(|incarnation| format!("{incarnation:016x}")),
             last_heard_ms: peer.heard_at.map(|at| millis(now.since(at))),
-            round_trip_us: peer.round_trip.map(|trip| RoundTrip {
-                latest: micros(trip.latest),
-                minimum: micros(trip.minimum),
-                smoothed: micros(trip.smoothed),
-                deviation: micros(trip.deviation),
-            }),
+            round_trip_us: peer.round_trip.map(RoundTrip::from),
+            link: peer.link.get(),
+            paths: paths(now, config, &peer),
         })
         .collect()
+}
+
+impl From<evs_net::RoundTrip> for RoundTrip {
+    fn from(trip: evs_net::RoundTrip) -> Self {
+        Self {
+            latest: micros(trip.latest),
+            minimum: micros(trip.minimum),
+            smoothed: micros(trip.smoothed),
+            deviation: micros(trip.deviation),
+        }
+    }
+}
+
+fn paths(now: Instant, config: &Config, peer: &PeerStatus) -> Vec<Path> {
+    let places = peer.paths.iter().zip(&config.cluster.links).enumerate();
+    places
+        .map(|(link, (path, settings))| Path {
+            link,
+            address: settings.addresses.get(&peer.node).map(ToString::to_string),
+            up: path.up,
+            last_heard_ms: path.heard_at.map(|at| millis(now.since(at))),
+            heard_by_peer: path.heard_by_peer,
+            round_trip_us: path.round_trip.map(RoundTrip::from),
+            loss_ppm: path.loss_ppm,
+            narrow: path.narrow,
+            held_down_ms: millis(path.held_down),
+        })
+        .collect()
+}
+
+fn links(config: &Config, node: &Node) -> Vec<Link> {
+    let errors: BTreeMap<_, _> = node.net().open_errors().collect();
+    let places = config.cluster.links.iter().zip(node.net().link_stats()).enumerate();
+    places
+        .map(|(place, (link, stats))| Link {
+            address: link.addresses.get(&config.local.node).map(ToString::to_string),
+            transport: transport(link.transport),
+            mtu_bytes: link.mtu_bytes,
+            priority: link.priority,
+            error: LinkId::at(place).and_then(|id| errors.get(&id)).map(ToString::to_string),
+            counters: [
+                ("datagrams_received", stats.datagrams_received),
+                ("bytes_received", stats.bytes_received),
+                ("datagrams_sent", stats.datagrams_sent),
+                ("bytes_sent", stats.bytes_sent),
+                ("receive_failures", stats.receive_failures),
+                ("not_sent_no_buffers", stats.send_failures.no_buffers),
+                ("not_sent_not_permitted", stats.send_failures.not_permitted),
+                ("not_sent_too_large", stats.send_failures.too_large),
+                ("not_sent_unreachable", stats.send_failures.unreachable),
+                ("not_sent_refused", stats.send_failures.refused),
+                ("not_sent_other", stats.send_failures.other),
+                ("not_sent_queue_full", stats.queue_full),
+                ("not_sent_no_socket", stats.no_socket),
+                ("open_failures", stats.open_failures),
+            ]
+            .into(),
+        })
+        .collect()
+}
+
+const fn transport(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Unicast => "unicast",
+        Transport::Multicast { .. } => "multicast",
+    }
 }
 
 fn warnings(config: &Config, node: &Node, log_lines_lost: usize) -> Vec<String> {
@@ -298,8 +392,8 @@ fn warnings(config: &Config, node: &Node, log_lines_lost: usize) -> Vec<String> 
     if config.key.is_none() {
         warnings.push(CLEAR_TEXT.to_owned());
     }
-    if let Some(error) = node.net().last_error() {
-        warnings.push(format!("the network cannot be used: {error}; trying again"));
+    for (link, error) in node.net().open_errors() {
+        warnings.push(format!("link {link} cannot be used: {error}; trying again"));
     }
     if node.service().ring().stats().discards(totem::Discard::SeqExhausted) > 0 {
         warnings.push(SEQ_EXHAUSTED.to_owned());

@@ -91,7 +91,7 @@ fn discarded(node: &Node, reason: Discard) -> u64 {
     node.net().endpoint().stats().discarded(reason)
 }
 
-const SIGNS: [Sign; 12] = [
+const SIGNS: [Sign; 14] = [
     Sign {
         count: |node| node.service().ring().stats().discards(totem::Discard::SeqExhausted),
         what: SEQ_EXHAUSTED,
@@ -106,7 +106,16 @@ const SIGNS: [Sign; 12] = [
     },
     Sign {
         count: |node| discarded(node, Discard::Unauthenticated),
-        what: "packets dropped that this node's key does not open: another key, or a forger",
+        what: "packets dropped that do not open: a forger, or changed on their way",
+    },
+    Sign {
+        count: |node| discarded(node, Discard::Key),
+        what: "packets dropped that are sealed with a key that this node does not have",
+    },
+    Sign {
+        count: |node| discarded(node, Discard::Link),
+        what: "packets dropped that came on another link than they name: compare the order of the \
+               addresses in [[cluster.nodes]] with that of the other nodes",
     },
     Sign {
         count: |node| discarded(node, Discard::Cluster),

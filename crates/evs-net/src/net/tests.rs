@@ -7,8 +7,8 @@ use evs_model::Processor;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
-use crate::testing::{INTERVAL, config, node, processor};
 use crate::link::Transport;
+use crate::testing::{INTERVAL, config, node, processor};
 use crate::{Discard, Multicast, SendFailures, random_u64};
 
 /// Some nodes on loopback that know each other's addresses.

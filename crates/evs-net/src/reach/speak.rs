@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Action, CHALLENGES_MAX, Challenge, Place, Reach, hello_interval};
-use crate::{Destination, LINKS_MAX, LinkId};
 use crate::hello::{DETECTION_MS_MAX, Echo, HELLO_ECHOES_MAX, Hello, Holder};
 use crate::peer::micros;
+use crate::{Destination, LINKS_MAX, LinkId};
 
 impl Reach {
     /// The periodic hello, on every link.

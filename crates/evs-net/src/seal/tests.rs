@@ -21,7 +21,9 @@ fn sealed(keyring: &Keyring, me: Processor, payload: &[u8]) -> Vec<u8> {
 
 fn open(keyring: &Keyring, mut datagram: Vec<u8>) -> Result<Vec<u8>, Discard> {
     let header = Header::decode(&datagram, keyring.common())?;
-    Opener::new(keyring, header.sender).open(keyring, &header, &mut datagram).map(|payload| payload.to_vec())
+    Opener::new(keyring, header.sender)
+        .open(keyring, &header, &mut datagram)
+        .map(|payload| payload.to_vec())
 }
 
 #[test]

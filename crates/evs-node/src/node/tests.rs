@@ -42,7 +42,7 @@ fn start(node: NodeId, bind: SocketAddr, all: &[(NodeId, SocketAddr)]) -> Driven
         node,
         cluster: "test".to_owned(),
         seal: SealMode::Clear,
-        link: Link { bind, peers, transport: Transport::Unicast, mtu: 1500 },
+        links: vec![Link { bind, peers, transport: Transport::Unicast, mtu: 1500, priority: 0 }],
         service,
         state_dir: None,
     };
@@ -128,7 +128,7 @@ fn an_orderly_leave_is_told_when_it_is_over() {
 #[test]
 fn a_flood_does_not_stop_the_timers() {
     let mut nodes = nodes(1);
-    let target = nodes[0].node.net().local_address().expect("open");
+    let target = nodes[0].node.net().local_address(evs_net::LinkId::FIRST).expect("open");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -156,8 +156,9 @@ fn an_address_of_no_host_is_told_and_tried_again() {
     let nowhere: SocketAddr = "192.0.2.1:5405".parse().expect("an address");
     let mut nodes = [start(node_id(1), nowhere, &[])];
     until(&mut nodes, "a ring of one", |nodes| nodes[0].members() == 1);
-    let told =
-        |node: &Driven| node.told.iter().any(|output| matches!(output, Output::Network(Err(_))));
+    let told = |node: &Driven| {
+        node.told.iter().any(|output| matches!(output, Output::Network { result: Err(_), .. }))
+    };
     assert!(told(&nodes[0]), "{:?}", nodes[0].told);
     let tried = |nodes: &[Driven]| nodes[0].node.net().stats().open_failures > 1;
     until(&mut nodes, "another attempt", tried);

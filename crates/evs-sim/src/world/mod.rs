@@ -39,6 +39,7 @@ use std::io::Write;
 use std::rc::Rc;
 
 use evs_model::{Group, NodeId};
+use evs_net::LinkId;
 
 pub use aim::{Aim, Strike};
 pub use clients::{Sent, Session};
@@ -46,6 +47,7 @@ pub use commands::{Backlog, Disk};
 pub use faults::{Fault, Faults};
 pub use forge::{Passed, Traffic};
 pub use journal::{Note, Noted};
+pub use links::LinkFault;
 pub use network::{Kind, Weather};
 pub use options::{Frozen, NODES_MAX, Options};
 pub use origins::Origins;

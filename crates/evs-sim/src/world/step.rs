@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use evs_model::{ClientId, ConfigurationChange, Event as ClientEvent, Members};
-use evs_net::{EndpointOutput, LinkId, SealError};
+use evs_net::{EndpointOutput, LinkId};
 use evs_service::Output;
 use totem::{Discard, Packet, PacketKind};
 
@@ -18,6 +18,9 @@ use crate::history::End;
 
 /// Datagrams read in one go before the timers get their turn.
 const READ_MAX: usize = 1_024;
+
+/// A datagram and the link on which it leaves.
+type Sealed = (LinkId, Rc<[u8]>);
 
 /// Whether the process is still there after an input.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -378,7 +381,7 @@ impl World {
             self.stop = Some(Stop::Oversize(Kind::Ring(packet.kind()), payload.len()));
         }
         let times = self.wire.times(packet.kind());
-        let Ok(copies) = self.seal(node, to, &payload, times) else { return };
+        let Some(copies) = self.seal(node, to, &payload, times) else { return };
         if self.trace.is_shown() {
             let whom = match to {
                 totem::Destination::All => String::from("all"),
@@ -406,34 +409,34 @@ impl World {
         to: totem::Destination,
         payload: &[u8],
         times: u32,
-    ) -> Result<Vec<(LinkId, Rc<[u8]>)>, ()> {
-        let mut copies: Vec<(LinkId, Rc<[u8]>)> = Vec::with_capacity(times as usize);
+    ) -> Option<Vec<Sealed>> {
+        let mut copies = Vec::with_capacity(times as usize);
         for _ in 0..times {
-            let Some(machine) = self.nodes[node].machine.as_mut() else { return Err(()) };
-            let endpoint = &mut machine.endpoint;
+            let endpoint = &mut self.nodes[node].machine.as_mut()?.endpoint;
             let tickets: Result<Vec<_>, _> = match to {
                 totem::Destination::All => {
                     endpoint.copies_for_all(payload.len()).map(Iterator::collect)
                 }
-                totem::Destination::Node(processor) => endpoint
-                    .copies_for(processor.node, payload.len(), true)
-                    .map(Iterator::collect),
+                totem::Destination::Node(processor) => {
+                    endpoint.copies_for(processor.node, payload.len(), true).map(Iterator::collect)
+                }
             };
-            for ticket in tickets.map_err(|_| self.mute(node))? {
+            let Ok(tickets) = tickets else {
+                self.mute(node);
+                return None;
+            };
+            for ticket in tickets {
                 let link = ticket.link();
                 self.sealed.clear();
-                let Some(machine) = self.nodes[node].machine.as_mut() else { return Err(()) };
-                match machine.endpoint.seal(ticket, payload, &mut self.sealed) {
-                    Ok(()) => copies.push((link, self.sealed.as_slice().into())),
-                    Err(SealError::CountersUsed) => return Err(self.mute(node)),
-                    Err(error @ SealError::TooLong(_)) => {
-                        self.stop = Some(Stop::Codec(error.to_string()));
-                        return Err(());
-                    }
+                let endpoint = &mut self.nodes[node].machine.as_mut()?.endpoint;
+                if let Err(error) = endpoint.seal(ticket, payload, &mut self.sealed) {
+                    self.stop = Some(Stop::Codec(error.to_string()));
+                    return None;
                 }
+                copies.push((link, self.sealed.as_slice().into()));
             }
         }
-        Ok(copies)
+        Some(copies)
     }
 
     /// A node has used all its packet counters: it says nothing any more, until it is restarted.

@@ -44,6 +44,8 @@ pub(crate) struct Scene {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stage {
     pub(crate) nodes: u8,
+    /// Networks that connect all hosts.
+    pub(crate) links: u8,
     /// Hosts without a daemon.
     pub(crate) strangers: u8,
     pub(crate) version: IpVersion,
@@ -56,6 +58,7 @@ pub(crate) struct Stage {
 /// Three sealed daemons, unicast, IPv4.
 pub(crate) const THREE: Stage = Stage {
     nodes: 3,
+    links: 1,
     strangers: 0,
     version: IpVersion::V4,
     multicast: false,
@@ -85,7 +88,7 @@ impl Stage {
         self,
         act: impl FnOnce(&mut Scene) -> Result<()>,
     ) -> Result<()> {
-        let network = Network::new(self.nodes + self.strangers, self.version)?;
+        let network = Network::with_links(self.nodes + self.strangers, self.version, self.links)?;
         let cluster = Cluster::prepare(self.setup(&network))?;
         let (members, views) = (Vec::new(), Vec::new());
         let mut scene = Scene { cluster, members, loaded: false, views, network };

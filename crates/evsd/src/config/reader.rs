@@ -175,10 +175,18 @@ impl<'d> Section<'d> {
     }
 
     /// The sections of an array of tables, in order. None at all is a mistake.
+    pub(crate) fn sections_required(&mut self, key: &'static str) -> Vec<Self> {
+        if self.entry(key).is_none() {
+            let path = join(&self.path, key);
+            self.missing(key, &format!("at least one section [[{path}]]"));
+        }
+        self.sections(key)
+    }
+
+    /// The sections of an array of tables, in order, if there are any.
     pub(crate) fn sections(&mut self, key: &'static str) -> Vec<Self> {
         let path = join(&self.path, key);
         let Some((line, value)) = self.entry(key) else {
-            self.missing(key, &format!("at least one section [[{path}]]"));
             return Vec::new();
         };
         let wrong = |line, value: &DeValue<'_>| {
@@ -303,6 +311,41 @@ impl<'d> Section<'d> {
             }
         }
         numbers
+    }
+
+    /// A list of texts with 1 to `max` entries; `None` if it is left out or no such list, which was
+    /// reported.
+    pub(crate) fn texts(&mut self, key: &'static str, max: usize) -> Option<Vec<Found<String>>> {
+        let (line, value) = self.entry(key)?;
+        let found = Found { value: (), line: Some(line), key: join(&self.path, key) };
+        let array = value.as_array().map(|array| array.iter().collect::<Vec<_>>());
+        let array = array.unwrap_or_default();
+        if array.is_empty() || array.len() > max {
+            let what = format!("is no list of 1 to {max} texts in \"quotes\"");
+            self.document.report(found.mistake(what));
+            return Some(Vec::new());
+        }
+        let mut texts = Vec::with_capacity(array.len());
+        for item in array {
+            let line = Some(self.document.line(&item.span()));
+            match item.get_ref().as_str() {
+                Some(text) => {
+                    let (value, key) = (text.to_owned(), found.key.clone());
+                    texts.push(Found { value, line, key });
+                }
+                None => {
+                    let what = format!("holds {}, not a text in \"quotes\"", kind(item.get_ref()));
+                    self.document.report(Mistake { line, key: found.key.clone(), what });
+                }
+            }
+        }
+        Some(texts)
+    }
+
+    /// The whole section is a mistake.
+    pub(crate) fn refuse(self, what: &str) {
+        let (line, key) = (self.line, self.path);
+        self.document.report(Mistake { line, key, what: what.to_owned() });
     }
 
     /// Ends the section: every key that nobody asked for is a mistake.

@@ -36,7 +36,7 @@ fn the_least_file_takes_every_default() {
     let config = Config::parse(LEAST).expect("valid");
     assert_eq!(config.cluster.name, "demo");
     assert_eq!(config.cluster.detection, Duration::from_secs(1));
-    assert_eq!(config.cluster.transport, Transport::Unicast);
+    assert_eq!(config.cluster.links[0].transport, Transport::Unicast);
     assert_eq!(config.address(), "10.0.0.1:5405".parse().expect("an address"));
     assert_eq!(config.local.socket, Path::new("/run/evs/evsd.sock"));
     assert_eq!(config.local.limits.client_event_bytes_max, 16 << 20);
@@ -214,7 +214,7 @@ fn a_bad_address_is_told_what_is_wrong_with_it() {
         (
             "[fd00::2]:5405",
             "[fd00::2]:5405 is IPv6, but node 1 has 10.0.0.1:5405: \
-             all addresses must be of one family, IPv4 or IPv6",
+             all addresses of a link must be of one family, IPv4 or IPv6",
         ),
     ];
     for (address, what) in cases {
@@ -230,7 +230,7 @@ fn more_nodes_than_a_configuration_can_hold_are_refused() {
         let nodes: String = (3..=count).map(node).collect();
         least_but("[local]\n", &format!("{nodes}[local]\n"))
     };
-    assert_eq!(Config::parse(&more(128)).expect("at the limit").cluster.nodes.len(), 128);
+    assert_eq!(Config::parse(&more(128)).expect("at the limit").cluster.nodes().len(), 128);
     assert_mistake(
         &more(129),
         "390: cluster.nodes[129].id: is one node too many, the limit (members_max) is 128",
@@ -245,7 +245,7 @@ fn multicast_needs_a_multicast_address_of_the_same_family() {
     };
     let config = Config::parse(&multicast("239.192.7.1:5405")).expect("valid");
     let group = "239.192.7.1:5405".parse().expect("an address");
-    assert_eq!(config.cluster.transport, Transport::Multicast { group, hops: 1 });
+    assert_eq!(config.cluster.links[0].transport, Transport::Multicast { group, hops: 1 });
     let wrong = |address, what: &str| {
         assert_mistake(&multicast(address), &format!("6: cluster.multicast_address: {what}"));
     };
@@ -352,4 +352,74 @@ fn a_key_file_that_is_missing_or_open_to_others_is_refused() {
     std::fs::write(&file, "no key").expect("written");
     mistake(&text);
     std::fs::remove_dir_all(&dir).expect("removed");
+}
+
+/// The least file with two addresses for each node, and more lines in `[cluster]`.
+fn two_links(second: &str, more: &str) -> String {
+    LEAST
+        .replace(
+            "address = \"10.0.0.1:5405\"",
+            "addresses = [\"10.0.0.1:5405\", \"10.1.0.1:5405\"]",
+        )
+        .replace("address = \"10.0.0.2:5405\"", &format!("addresses = {second}"))
+        .replace("[local]", &format!("{more}\n[local]"))
+}
+
+const SECOND: &str = "[\"10.0.0.2:5405\", \"10.1.0.2:5405\"]";
+
+#[test]
+fn nodes_may_have_an_address_on_each_of_several_links() {
+    let links = "[[cluster.links]]\npriority = 7\nmtu_bytes = 9000\n\
+                 [[cluster.links]]\ntransport = \"multicast\"\nmulticast_address = \"239.1.2.3:5\"";
+    let config = Config::parse(&two_links(SECOND, links)).expect("valid");
+    let [first, second] = &config.cluster.links[..] else { panic!("two links") };
+    assert_eq!((first.priority, first.mtu_bytes), (7, 9_000));
+    assert_eq!((second.priority, second.mtu_bytes), (0, 1_500));
+    assert_eq!(first.transport, Transport::Unicast);
+    assert!(matches!(second.transport, Transport::Multicast { hops: 1, .. }));
+    let node = NodeId::new(2).expect("not zero");
+    assert_eq!(second.addresses[&node], "10.1.0.2:5405".parse().expect("an address"));
+    let plain = Config::parse(&two_links(SECOND, "")).expect("sections may be left out");
+    assert_eq!(plain.cluster.links.len(), 2);
+}
+
+#[test]
+fn every_mistake_about_links_has_its_place() {
+    let one = "[\"10.0.0.2:5405\"]";
+    assert_mistake(
+        &two_links(one, ""),
+        "9: cluster.nodes[2].id: node 2 has 1 addresses, but the first node has 2: \
+         every node needs one for each link",
+    );
+    let mixed = "[\"10.0.0.2:5405\", \"[fd00::2]:5405\"]";
+    assert_mistake(
+        &two_links(mixed, ""),
+        "10: cluster.nodes[2].addresses: [fd00::2]:5405 is IPv6, but node 1 has 10.1.0.1:5405: \
+         all addresses of a link must be of one family, IPv4 or IPv6",
+    );
+    let twice = "[\"10.0.0.2:5405\", \"10.0.0.1:5405\"]";
+    assert_mistake(
+        &two_links(twice, ""),
+        "10: cluster.nodes[2].addresses: 10.0.0.1:5405 is node 1's address already",
+    );
+    assert_mistake(
+        &two_links("[]", ""),
+        "10: cluster.nodes[2].addresses: is no list of 1 to 8 texts in \"quotes\"",
+    );
+    let links = "[[cluster.links]]\n".repeat(3);
+    assert_mistake(
+        &two_links(SECOND, &links),
+        "13: cluster.links[3]: is one link too many: the nodes have 2 addresses each",
+    );
+    let text = two_links(SECOND, "[[cluster.links]]")
+        .replace("[cluster]", "[cluster]\ntransport = \"unicast\"");
+    assert_mistake(
+        &text,
+        "3: cluster.transport: has its place in [[cluster.links]], where there is one",
+    );
+    let both = LEAST.replace("id = 2", "id = 2\naddresses = [\"10.0.0.2:5405\"]");
+    assert_mistake(
+        &both,
+        "11: cluster.nodes[2].address: stands beside `addresses`: one of the two says it all",
+    );
 }

@@ -139,7 +139,7 @@ fn a_node_without_its_address_serves_its_clients_alone() {
     assert_eq!(&messages(&alone, 1)[0].body[..], b"to myself");
     let status = cluster.status(1).expect("it answers");
     let warning = status["warnings"][0].as_str().unwrap_or_default().to_owned();
-    assert!(warning.contains("the network cannot be used"), "{status}");
+    assert!(warning.contains("link 0 cannot be used"), "{status}");
 }
 
 #[test]

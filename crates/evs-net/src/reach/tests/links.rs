@@ -14,11 +14,11 @@ const QUARTER: Duration = DETECTION.checked_div(4).expect("not zero");
 fn moves(world: &World, index: usize) -> Vec<(u8, u8, Trouble)> {
     let events = world.nodes[index].events.iter();
     events
-        .filter_map(|(_, event)| match event {
-            EndpointOutput::Peer(PeerEvent::Moved { from, to, trouble, .. }) => {
-                Some((from.get(), to.get(), *trouble))
-            }
-            _ => None,
+        .filter_map(|(_, event)| {
+            let EndpointOutput::Peer(PeerEvent::Moved { from, to, trouble, .. }) = event else {
+                return None;
+            };
+            Some((from.get(), to.get(), *trouble))
         })
         .collect()
 }
@@ -27,11 +27,11 @@ fn moves(world: &World, index: usize) -> Vec<(u8, u8, Trouble)> {
 fn paths_lost(world: &World, index: usize) -> Vec<(Processor, u8, DownCause)> {
     let events = world.nodes[index].events.iter();
     events
-        .filter_map(|(_, event)| match event {
-            EndpointOutput::Peer(PeerEvent::PathDown { peer, link, cause }) => {
-                Some((*peer, link.get(), *cause))
-            }
-            _ => None,
+        .filter_map(|(_, event)| {
+            let EndpointOutput::Peer(PeerEvent::PathDown { peer, link, cause }) = event else {
+                return None;
+            };
+            Some((*peer, link.get(), *cause))
         })
         .collect()
 }

@@ -50,12 +50,13 @@ impl Stand {
             node: NodeId::new(1).expect("not zero"),
             cluster: "stand".to_owned(),
             seal: SealMode::Clear,
-            link: Link {
+            links: vec![Link {
                 bind: "127.0.0.1:0".parse().expect("an address"),
                 peers: Vec::new(),
                 transport: Transport::Unicast,
                 mtu: 1500,
-            },
+                priority: 0,
+            }],
             service: evs_service::Config::default(),
             state_dir: None,
         };
@@ -155,7 +156,7 @@ impl Stand {
                 Output::Room { client, bytes } => self.clients.give_room(client, bytes),
                 Output::DuplicateNode { .. }
                 | Output::Left { .. }
-                | Output::Network(_)
+                | Output::Network { .. }
                 | Output::Peer(_)
                 | Output::Transition { .. } => {}
             }

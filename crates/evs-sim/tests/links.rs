@@ -1,0 +1,153 @@
+//! Several links: one of them is lost, or gets slow, lossy, one-way or small, under load. That
+//! changes no configuration and stalls delivery for a quarter of the detection target at most.
+
+use evs_model::Guarantee::{Agreed, Safe};
+use evs_sim::script::Script;
+use evs_sim::world::{LinkFault, Options, World};
+
+/// In nanoseconds.
+const MS: u64 = 1_000_000;
+
+fn formed(seed: u64, nodes: u32, links: usize) -> Script {
+    let mut script = Script::cold(Options { links, ..Options::fair(seed, nodes) });
+    script.world().start_all();
+    script.until_one_ring(5_000).run_for(1_000);
+    script
+}
+
+fn fault(script: &mut Script, link: usize, pairs: &[(u32, u32)], what: LinkFault) {
+    for (from, to) in pairs {
+        script.world().link_fault(link, *from, *to, what);
+    }
+}
+
+/// Every pair of nodes, both ways.
+fn pairs(nodes: u32) -> Vec<(u32, u32)> {
+    let ids = move || 1..=nodes;
+    ids().flat_map(|from| ids().map(move |to| (from, to))).filter(|(a, b)| a != b).collect()
+}
+
+/// Everybody sends, now a full packet and now a small one, while so many milliseconds pass. Returns
+/// the longest time in which some node delivered nothing.
+fn longest_stall(script: &mut Script, nodes: u32, ms: u64) -> u64 {
+    let ids: Vec<u32> = (1..=nodes).collect();
+    let mut seen: Vec<(usize, u64)> =
+        ids.iter().map(|id| (script.delivered(*id), script.world().now())).collect();
+    let mut longest = 0;
+    for turn in 0..ms {
+        for id in &ids {
+            let bytes = if turn % 2 == 0 { 1_300 } else { 100 };
+            let guarantee = if turn % 4 < 2 { Agreed } else { Safe };
+            let _ = script.try_send(*id, guarantee, bytes);
+        }
+        script.run_for(1);
+        let now = script.world().now();
+        for (id, (count, at)) in ids.iter().zip(&mut seen) {
+            let delivered = script.delivered(*id);
+            longest = longest.max(now - *at);
+            if delivered > *count {
+                (*count, *at) = (delivered, now);
+            }
+        }
+    }
+    longest
+}
+
+/// What a fault of a link may cost, on a network of this many nodes with two links.
+fn costs_nothing(nodes: u32, on: &[(u32, u32)], what: LinkFault) {
+    for seed in 0..4 {
+        let mut script = formed(seed, nodes, 2);
+        let quarter = script.detection() / 4;
+        longest_stall(&mut script, nodes, 100 + seed * 7);
+        let before: Vec<_> = (1..=nodes).map(|id| script.configurations(id)).collect();
+        fault(&mut script, 0, on, what);
+        let stall = longest_stall(&mut script, nodes, 600);
+        let after: Vec<_> = (1..=nodes).map(|id| script.configurations(id)).collect();
+        assert_eq!(before, after, "{what:?} on {on:?}");
+        assert!(stall <= quarter, "{what:?} on {on:?}: {} ms", stall / MS);
+        fault(&mut script, 0, on, LinkFault::None);
+        longest_stall(&mut script, nodes, 600);
+        let healed: Vec<_> = (1..=nodes).map(|id| script.configurations(id)).collect();
+        assert_eq!(before, healed, "{what:?} on {on:?}, and healed");
+        script.finish();
+    }
+}
+
+#[test]
+fn losing_one_of_two_links_costs_a_quarter_of_the_target_and_no_configuration() {
+    for nodes in [2, 3, 5] {
+        costs_nothing(nodes, &pairs(nodes), LinkFault::Cut);
+    }
+}
+
+#[test]
+fn one_path_of_a_link_that_is_cut_one_way_or_both_ways_costs_no_more() {
+    costs_nothing(4, &[(1, 2)], LinkFault::Cut);
+    costs_nothing(4, &[(1, 2), (2, 1)], LinkFault::Cut);
+    costs_nothing(4, &[(1, 2), (1, 3), (1, 4)], LinkFault::Cut);
+    costs_nothing(4, &[(2, 1), (3, 1), (4, 1)], LinkFault::Cut);
+}
+
+#[test]
+fn a_link_that_drops_large_packets_costs_no_more() {
+    costs_nothing(3, &pairs(3), LinkFault::Large(1_000));
+    costs_nothing(4, &[(1, 2)], LinkFault::Large(1_000));
+}
+
+#[test]
+fn a_link_that_loses_packets_costs_no_more() {
+    costs_nothing(3, &pairs(3), LinkFault::Loss(200_000));
+    costs_nothing(3, &pairs(3), LinkFault::Loss(500_000));
+    costs_nothing(4, &[(1, 2)], LinkFault::Loss(500_000));
+}
+
+#[test]
+fn a_link_that_gets_slow_costs_no_more() {
+    costs_nothing(3, &pairs(3), LinkFault::Slow(20 * MS));
+    costs_nothing(4, &[(1, 2), (2, 1)], LinkFault::Slow(20 * MS));
+}
+
+/// The host, and all of its links: nothing is slower than with one link.
+#[test]
+fn with_several_links_a_death_is_noticed_as_soon_as_with_one() {
+    for links in [1, 2, 8] {
+        let mut script = formed(1, 4, links);
+        script.crash(3);
+        let begin = script.world().now();
+        script.until_ring_of(&[1, 2, 4], 1_000);
+        let took = script.world().now() - begin;
+        assert!(took <= 2 * script.detection(), "LIVE-5 over {links} links: {} ms", took / MS);
+        script.finish();
+    }
+}
+
+/// Every link carries some path, and none carries all of them.
+#[test]
+fn each_pair_may_be_left_with_another_link() {
+    let mut script = formed(3, 3, 3);
+    let before = script.configurations(1);
+    for (place, (one, two)) in [(1, 2), (2, 3), (1, 3)].into_iter().enumerate() {
+        for link in (0..3).filter(|link| *link != place) {
+            fault(&mut script, link, &[(one, two), (two, one)], LinkFault::Cut);
+        }
+    }
+    longest_stall(&mut script, 3, 1_000);
+    assert_eq!(script.configurations(1), before);
+    script.finish();
+}
+
+/// And if nothing at all passes between two any more, they part as ever.
+#[test]
+fn a_pair_whose_last_link_is_cut_parts() {
+    let mut script = formed(3, 3, 2);
+    fault(&mut script, 0, &[(1, 2), (2, 1)], LinkFault::Cut);
+    script.run_for(1_000);
+    let members = |script: &mut Script, id| World::members(script.world(), id);
+    assert_eq!(members(&mut script, 1), [1, 2, 3]);
+    fault(&mut script, 1, &[(1, 2), (2, 1)], LinkFault::Cut);
+    script.run_for(1_000);
+    assert_ne!(members(&mut script, 1), [1, 2, 3]);
+    fault(&mut script, 1, &[(1, 2), (2, 1)], LinkFault::None);
+    script.until_one_ring(5_000);
+    script.finish();
+}

@@ -1,0 +1,179 @@
+//! Two networks between all hosts: what happens to one of them changes no configuration.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use evs_testkit::netns::{IpVersion, Network};
+use evs_testkit::until;
+use serde_json::Value;
+
+use crate::scene::{DETECTION, Scene, Stage, THREE};
+
+const TWO_LINKS: Stage = Stage { links: 2, ..THREE };
+
+/// Messages of everybody that must come through.
+const MESSAGES: u64 = 50;
+
+/// Delivery may stall for a quarter of the target; on a busy machine it may take longer until a
+/// test sees that it did not.
+const STALL_MAX: Duration = DETECTION.saturating_mul(10).checked_div(4).expect("not zero");
+
+/// Something happens to the first network: traffic goes on without any change.
+fn costs_nothing(
+    stage: Stage,
+    fault: impl FnOnce(&Network) -> Result<()>,
+    told: impl Fn(&Scene) -> Result<()>,
+    end: impl FnOnce(&Network) -> Result<()>,
+) -> Result<()> {
+    stage.play(|scene| {
+        let nodes = scene.cluster.nodes();
+        until_paths(scene, |path| path["up"] == true)?;
+        scene.until_traffic(&nodes, MESSAGES)?;
+        scene.burst();
+        let begin = Instant::now();
+        fault(&scene.network)?;
+        scene.until_traffic(&nodes, 1)?;
+        let stall = begin.elapsed();
+        scene.until_traffic(&nodes, 2 * MESSAGES)?;
+        told(scene)?;
+        scene.assert_no_change(&nodes, begin)?;
+        end(&scene.network)?;
+        until_paths(scene, |path| path["up"] == true)?;
+        scene.until_traffic(&nodes, MESSAGES)?;
+        scene.assert_no_change(&nodes, begin)?;
+        println!("traffic went on within {stall:?}");
+        ensure!(stall <= STALL_MAX, "delivery stalled for {stall:?}");
+        Ok(())
+    })
+}
+
+/// Waits until every path on the first link, of every node to every peer, is like this.
+fn until_paths(scene: &Scene, like: impl Fn(&Value) -> bool) -> Result<()> {
+    for node in scene.cluster.nodes() {
+        until_path(scene, node, |_, path| like(path))?;
+    }
+    Ok(())
+}
+
+/// Waits until the paths of one node on the first link are like this, peer by peer.
+fn until_path(scene: &Scene, node: u32, like: impl Fn(u64, &Value) -> bool) -> Result<()> {
+    until(&format!("the paths of node {node} are as they should be"), || {
+        let status = scene.cluster.status(node).ok()?;
+        let peers = status["peers"].as_array()?;
+        let is_like =
+            |peer: &Value| peer["node"].as_u64().is_some_and(|id| like(id, &peer["paths"][0]));
+        peers.iter().all(is_like).then_some(())
+    })
+    .with_context(|| format!("{:#}", scene.cluster.status(node).unwrap_or_default()["peers"]))
+}
+
+/// Waits until what a node sends to a peer, or to all of them, takes the second link.
+fn until_on_second(scene: &Scene, node: u32, peer: Option<u64>) -> Result<()> {
+    until(&format!("what node {node} sends takes the second link"), || {
+        let status = scene.cluster.status(node).ok()?;
+        let mut peers = status["peers"].as_array()?.iter();
+        let is_meant = |id: &Value| peer.is_none() || id.as_u64() == peer;
+        peers.all(|peer| !is_meant(&peer["node"]) || peer["link"] == 1).then_some(())
+    })
+}
+
+#[test]
+fn losing_one_of_two_networks_changes_no_configuration() -> Result<()> {
+    costs_nothing(
+        TWO_LINKS,
+        |network| network.switch_off(0),
+        |scene| until_paths(scene, |path| path["up"] == false),
+        |network| network.switch_on(0),
+    )
+}
+
+#[test]
+fn losing_one_of_two_networks_changes_no_configuration_by_ipv6_of_five() -> Result<()> {
+    costs_nothing(
+        Stage { nodes: 5, version: IpVersion::V6, ..TWO_LINKS },
+        |network| network.switch_off(0),
+        |scene| until_paths(scene, |path| path["up"] == false),
+        |network| network.switch_on(0),
+    )
+}
+
+#[test]
+fn unplugging_one_cable_of_a_host_changes_no_configuration_and_is_told_on_every_node() -> Result<()>
+{
+    costs_nothing(
+        TWO_LINKS,
+        |network| network.unplug_from(2, 0),
+        |scene| {
+            until_path(scene, 2, |_, path| path["up"] == false)?;
+            until_path(scene, 1, |peer, path| path["up"] == (peer != 2))?;
+            until_path(scene, 3, |peer, path| path["up"] == (peer != 2))?;
+            for node in [1, 3] {
+                until_on_second(scene, node, Some(2))?;
+                scene.cluster.until_logged(node, &["path lost: silent", "peer=2/", "link=0"])?;
+            }
+            Ok(())
+        },
+        |network| network.plug_into(2, 0),
+    )
+}
+
+/// Both sides say which direction is broken.
+#[test]
+fn a_path_that_is_cut_one_way_changes_no_configuration_and_its_direction_is_told() -> Result<()> {
+    costs_nothing(
+        TWO_LINKS,
+        |network| network.deafen_on(1, 2, 0),
+        |scene| {
+            let silent = |path: &Value| path["last_heard_ms"].as_u64().is_some_and(|ms| ms >= 500);
+            until_path(scene, 1, |peer, path| path["up"] == (peer != 2))?;
+            until_path(scene, 1, |peer, path| (peer == 2) == silent(path))?;
+            until_path(scene, 2, |peer, path| path["heard_by_peer"] == (peer != 1))?;
+            until_path(scene, 2, |_, path| !silent(path))?;
+            scene.cluster.until_logged(1, &["path lost: silent", "peer=2/", "link=0"])?;
+            scene.cluster.until_logged(2, &["does not hear this node", "peer=1/", "link=0"])?;
+            Ok(())
+        },
+        |network| network.heal(1),
+    )
+}
+
+#[test]
+fn a_network_that_drops_large_packets_is_left_and_changes_no_configuration() -> Result<()> {
+    costs_nothing(
+        TWO_LINKS,
+        |network| (1..=3).try_for_each(|host| network.drop_large(host, 0, 900)),
+        |scene| until_paths(scene, |path| path["narrow"] == true && path["up"] == true),
+        |network| (1..=3).try_for_each(|host| network.heal(host)),
+    )
+}
+
+#[test]
+fn a_network_that_loses_half_of_all_packets_is_left_and_changes_no_configuration() -> Result<()> {
+    costs_nothing(
+        TWO_LINKS,
+        |network| (1..=3).try_for_each(|host| network.lose_on(host, 0, 50)),
+        |scene| {
+            let nodes = scene.cluster.nodes();
+            nodes.into_iter().try_for_each(|node| until_on_second(scene, node, None))
+        },
+        |network| (1..=3).try_for_each(|host| network.heal(host)),
+    )
+}
+
+/// Redundancy costs nothing where all links of a host end: it is noticed as with one.
+#[test]
+fn a_host_that_loses_both_networks_is_excluded() -> Result<()> {
+    TWO_LINKS.play(|scene| {
+        scene.until_traffic(&[1, 2, 3], MESSAGES)?;
+        let begin = Instant::now();
+        scene.network.unplug(3)?;
+        scene.network.unplug_from(3, 1)?;
+        let told = scene.until_configuration(&[1, 2], begin)?;
+        println!("excluded after {:?}", told.duration_since(begin));
+        ensure!(told.duration_since(begin) <= DETECTION * 20, "LIVE-5");
+        scene.until_configuration(&[3], begin)?;
+        scene.network.plug_into(3, 1)?;
+        scene.until_configuration(&[1, 2, 3], begin)?;
+        scene.until_traffic(&[1, 2, 3], MESSAGES)
+    })
+}
