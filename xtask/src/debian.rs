@@ -15,7 +15,7 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 20] = [
+const NEEDS: [Need; 21] = [
     Need { program: "/usr/include/stdio.h", package: "libc6-dev" },
     Need { program: "cc", package: "gcc" },
     Need { program: "clang", package: "clang" },
@@ -28,6 +28,7 @@ const NEEDS: [Need; 20] = [
     Need { program: "nft", package: "nftables" },
     Need { program: "nm", package: "binutils" },
     Need { program: "pkg-config", package: "pkg-config" },
+    Need { program: "prometheus", package: "prometheus" },
     Need { program: "readelf", package: "binutils" },
     Need { program: "setpriv", package: "util-linux" },
     Need { program: "stdbuf", package: "coreutils" },

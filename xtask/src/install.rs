@@ -61,10 +61,12 @@ pub(crate) fn install(destdir: &Path, prefix: &Path) -> Result<()> {
     for (shell, file) in COMPLETIONS {
         write(&at.join(file), &evs_cli::completions(shell))?;
     }
+    let rules = "evs.rules.yml";
+    copy(&root().join("xtask/install").join(rules), &at.join("share/doc/evs").join(rules), 0o644)?;
     for name in ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         copy(&root().join(name), &at.join("share/doc/evs").join(name), 0o644)?;
     }
-    for name in ["contract.md", "protocol.md", "reports.md", "wire.md"] {
+    for name in ["contract.md", "metrics.md", "protocol.md", "reports.md", "wire.md"] {
         copy(&root().join("docs").join(name), &at.join("share/doc/evs").join(name), 0o644)?;
     }
     Ok(())

@@ -106,6 +106,8 @@ pub struct Local {
     pub log: String,
     /// How it is logged.
     pub log_format: LogFormat,
+    /// Where metrics are served by HTTP; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Users that may connect besides root and the daemon's own.
     pub allow_uids: Vec<u32>,
     /// Groups whose members may connect besides the group `evs`.
@@ -324,6 +326,7 @@ fn local(
     let interface = section.text("multicast_interface");
     let log = section.text_or("log", "info");
     let format = section.text_or("log_format", "text");
+    let metrics = section.text("metrics");
     let allow_uids = section.numbers("allow_uids", ALLOW_MAX);
     let allow_gids = section.numbers("allow_gids", ALLOW_MAX);
     let limits = limits(section.section("limits", false));
@@ -355,11 +358,18 @@ fn local(
         multicast_interface: interface.map(|interface| interface.value),
         log: log.value,
         log_format,
+        metrics: metrics.and_then(|found| metrics_address(document, &found)),
         allow_uids,
         allow_gids,
         limits,
     };
     Some((local, key))
+}
+
+/// Any address of this host, or all of them.
+fn metrics_address(document: &Document<'_>, found: &Found<String>) -> Option<SocketAddr> {
+    let address = socket_address(&found.value, "127.0.0.1:9580");
+    address.map_err(|what| document.report(found.mistake(what))).ok()
 }
 
 /// Reads the key file, unless there are mistakes already: one of them may be its path.

@@ -25,6 +25,7 @@ use crate::flight::Flight;
 use crate::listener::{Claim, Listener};
 use crate::log::{Log, RateLimit};
 use crate::membership::Membership;
+use crate::metrics::{Metrics, Sources};
 use crate::questions::Act;
 use crate::watch::{Pulse, Watch};
 use crate::{questions, setup, status};
@@ -92,6 +93,7 @@ struct Daemon<'a> {
     membership: Membership,
     watch: Watch,
     pulse: Pulse,
+    metrics: Option<Metrics>,
 }
 
 /// How far the daemon is.
@@ -160,6 +162,10 @@ impl<'a> Daemon<'a> {
             membership: Membership::new(flight),
             watch: Watch::new(clock.now()),
             pulse: Pulse::new(clock.now(), config.cluster.detection),
+            metrics: config
+                .local
+                .metrics
+                .map(|at| Metrics::start(at, &config.cluster.name, clock.now())),
         })
     }
 
@@ -210,6 +216,15 @@ impl<'a> Daemon<'a> {
         self.answer(now);
         self.clients.handle_timeout(now);
         self.watch.handle_timeout(now, &self.node);
+        if let Some(metrics) = &mut self.metrics {
+            let sources = Sources {
+                node: &self.node,
+                clients: &self.clients,
+                flight: self.membership.flight(),
+                log_lines_lost: self.log.lines_lost(),
+            };
+            metrics.handle_timeout(now, &sources);
+        }
         self.clients.flush(now, &mut self.node, self.poll.registry());
         self.dispatch(now);
 

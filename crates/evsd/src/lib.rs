@@ -24,6 +24,7 @@ pub mod flight;
 pub mod listener;
 pub mod log;
 mod membership;
+mod metrics;
 mod questions;
 pub mod setup;
 mod status;
