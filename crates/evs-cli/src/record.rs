@@ -97,9 +97,12 @@ fn text(path: &Path) -> Value {
     }
 }
 
+const JOURNALCTL: &str = "journalctl";
+
 /// The journal's last lines of the daemon.
 fn journal() -> Value {
-    let mut command = Command::new("journalctl");
+    // Where there is none, the answer says so.
+    let mut command = Command::new(JOURNALCTL);
     command.args(["--unit=evsd", "--lines=2000", "--no-pager", "--output=short-iso-precise"]);
     match command.output() {
         Ok(done) if done.status.success() => String::from_utf8_lossy(&done.stdout).into(),
