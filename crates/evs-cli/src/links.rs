@@ -15,35 +15,63 @@ pub(crate) fn run(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
             "transport": status["transport"],
             "seal": status["seal"],
             "address": status["address"],
-            "links": status["peers"],
+            "links": status["links"],
+            "peers": status["peers"],
         });
         output.line(&object.to_string())?;
         return Ok(());
     }
-    let peers = list(&status["peers"]);
-    let rows: Vec<_> = peers.iter().map(row).collect();
-    let lines = report::table(&["node", "address", "state", "last packet", "round trip"], &rows);
+    let rows: Vec<_> = list(&status["peers"]).iter().flat_map(rows).collect();
+    let cells: Vec<_> = rows.iter().map(|(_, cells)| cells.clone()).collect();
+    let heading = ["node", "link", "address", "state", "last packet", "round trip", "loss", "data"];
+    let lines = report::table(&heading, &cells);
     for (i, line) in lines.iter().enumerate() {
-        let down = i > 0 && peers[i - 1]["heard"] != true;
-        output.marked(if down { Mark::Bad } else { Mark::None }, line)?;
+        let works = i == 0 || rows[i - 1].0;
+        output.marked(if works { Mark::None } else { Mark::Bad }, line)?;
     }
     Ok(())
 }
 
-fn row(peer: &Value) -> Vec<String> {
-    let ms = peer["last_heard_ms"].as_u64();
-    let trip = &peer["round_trip_us"];
+/// A row for each path to a peer, and whether the path works.
+fn rows(peer: &Value) -> Vec<(bool, Vec<String>)> {
+    list(&peer["paths"]).iter().map(|path| row(peer, path)).collect()
+}
+
+fn row(peer: &Value, path: &Value) -> (bool, Vec<String>) {
+    let ms = path["last_heard_ms"].as_u64();
+    let trip = &path["round_trip_us"];
     let trip = match (trip["smoothed"].as_u64(), trip["minimum"].as_u64()) {
         (Some(smoothed), Some(minimum)) => format!("{smoothed} µs (least {minimum})"),
         _ => "?".to_owned(),
     };
-    vec![
+    let works = path["up"] == true;
+    let state = match (works, path["narrow"] == true, path["heard_by_peer"] == true) {
+        (true, ..) => "works".to_owned(),
+        (false, true, _) => "NO DATA: large packets are lost".to_owned(),
+        // Nothing from there: whether it hears this node, it cannot say.
+        (false, false, true) => "DOWN from the node".to_owned(),
+        (false, false, false) => "DOWN".to_owned(),
+    };
+    let held = path["held_down_ms"].as_u64().filter(|ms| *ms > 0);
+    let state = match held {
+        Some(ms) => format!("{state}, held down for {ms} ms"),
+        None => state,
+    };
+    let loss = path["loss_ppm"].as_u64();
+    let loss = loss
+        .map_or_else(|| "?".to_owned(), |ppm| format!("{}.{:02} %", ppm / 10_000, ppm / 100 % 100));
+    let takes_data = peer["heard"] == true && peer["link"] == path["link"];
+    let cells = vec![
         plain(&peer["node"]),
-        plain(&peer["address"]),
-        if peer["heard"] == true { "heard" } else { "NOT HEARD" }.to_owned(),
+        plain(&path["link"]),
+        plain(&path["address"]),
+        state,
         ms.map_or_else(|| "never".to_owned(), |ms| format!("{ms} ms ago")),
         trip,
-    ]
+        loss,
+        if takes_data { "here" } else { "" }.to_owned(),
+    ];
+    (works, cells)
 }
 
 #[cfg(test)]
@@ -51,8 +79,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_that_was_never_heard_says_so() {
-        let peer = json!({ "node": 2, "address": "10.0.0.2:5405", "heard": false });
-        assert_eq!(row(&peer), ["2", "10.0.0.2:5405", "NOT HEARD", "never", "?"]);
+    fn each_path_has_a_row_that_says_what_is_wrong_with_it() {
+        let peer = json!({
+            "node": 2, "heard": true, "link": 1,
+            "paths": [
+                { "link": 0, "address": "10.0.0.2:5405", "up": false, "loss_ppm": 1_000_000 },
+                { "link": 1, "address": "10.1.0.2:5405", "up": true, "last_heard_ms": 4,
+                  "round_trip_us": { "smoothed": 90, "minimum": 70 }, "loss_ppm": 12_300 },
+                { "link": 2, "up": false, "narrow": true, "held_down_ms": 500 },
+            ],
+        });
+        let rows = rows(&peer);
+        assert!(!rows[0].0 && rows[1].0 && !rows[2].0);
+        let cells = ["2", "0", "10.0.0.2:5405", "DOWN", "never", "?", "100.00 %", ""];
+        assert_eq!(rows[0].1, cells);
+        let works = ["works", "4 ms ago", "90 µs (least 70)", "1.23 %", "here"];
+        assert_eq!(rows[1].1[3..], works);
+        assert_eq!(rows[2].1[3], "NO DATA: large packets are lost, held down for 500 ms");
     }
 }

@@ -98,7 +98,7 @@ fn every_report_has_a_schema_and_a_text() {
     }
     assert_eq!(json(&cluster, &["groups"])["groups"][0]["group"], "orders");
     assert_eq!(json(&cluster, &["groups"])["groups_joined"], 1, "the daemons' own does not count");
-    assert_eq!(json(&cluster, &["links"])["links"][0]["node"], 2);
+    assert_eq!(json(&cluster, &["links"])["peers"][0]["node"], 2);
     listener.kill().expect("it runs");
     listener.wait().expect("it ends");
 }

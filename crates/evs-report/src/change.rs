@@ -179,6 +179,26 @@ pub enum Sight {
         /// How long it was not heard, if it had been heard before.
         absent_us: Option<u64>,
     },
+    /// One of several links to a peer no longer works.
+    PathDown {
+        /// When this was noticed.
+        at_us: i64,
+        /// Who.
+        peer: Node,
+        /// Which link, from 0.
+        link: u8,
+        /// What was seen there.
+        sign: PathSign,
+    },
+    /// One of several links to a peer works again, or for the first time.
+    PathUp {
+        /// Since when.
+        at_us: i64,
+        /// Who.
+        peer: Node,
+        /// Which link, from 0.
+        link: u8,
+    },
     /// This node itself stood still: stopped, starved of the processor, or a machine asleep.
     Paused {
         /// When it went on.
@@ -187,6 +207,24 @@ pub enum Sight {
         pause_us: u64,
     },
     /// What a later version sees.
+    #[serde(other)]
+    Other,
+}
+
+/// What is wrong with one of several links to a peer.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathSign {
+    /// Nothing came from the peer.
+    Silent,
+    /// The peer says that it does not hear this node.
+    NotHeardByPeer,
+    /// Large packets are lost.
+    Deaf,
+    /// The peer is another process.
+    Restarted,
+    /// What a later version knows.
+    #[default]
     #[serde(other)]
     Other,
 }

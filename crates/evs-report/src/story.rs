@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Change, Evidence, Node, Sight, Trigger};
+use crate::{Change, Evidence, Node, PathSign, Sight, Trigger};
 
 /// One line: when, who is in, and why.
 #[must_use]
@@ -172,6 +172,8 @@ fn at(sight: &Sight) -> Option<i64> {
         | Sight::Deaf { at_us, .. }
         | Sight::Restarted { at_us, .. }
         | Sight::Heard { at_us, .. }
+        | Sight::PathDown { at_us, .. }
+        | Sight::PathUp { at_us, .. }
         | Sight::Paused { at_us, .. } => Some(*at_us),
         Sight::Other => None,
     }
@@ -191,6 +193,17 @@ fn sighted(sight: &Sight) -> String {
             format!("node {} heard again, after {}", peer.node, span(*absent))
         }
         Sight::Heard { peer, .. } => format!("node {} heard", peer.node),
+        Sight::PathDown { peer, link, sign, .. } => {
+            let sign = match sign {
+                PathSign::Silent => "nothing comes from it",
+                PathSign::NotHeardByPeer => "it says that it does not hear this node",
+                PathSign::Deaf => "large packets are lost",
+                PathSign::Restarted => "it runs a new evsd",
+                PathSign::Other => "of a kind that a later version knows",
+            };
+            format!("link {link} to node {} lost: {sign}", peer.node)
+        }
+        Sight::PathUp { peer, link, .. } => format!("link {link} to node {} works", peer.node),
         Sight::Paused { pause_us, .. } => format!("stood still for {}", span(*pause_us)),
         Sight::Other => "something that a later version knows".to_owned(),
     }

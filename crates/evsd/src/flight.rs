@@ -16,8 +16,8 @@ use std::time::Duration;
 use evs_model::{Instant, Members, Processor, RingId};
 use evs_net::{DownCause, PeerEvent};
 use evs_report::{
-    Answer, Cause, Change, Evidence, Question, Recovery, SCHEMA, Sight, Step, TokenSight, Trigger,
-    judge,
+    Answer, Cause, Change, Evidence, PathSign, Question, Recovery, SCHEMA, Sight, Step, TokenSight,
+    Trigger, judge,
 };
 use totem::StateKind;
 
@@ -80,6 +80,8 @@ enum Seen {
     Deaf(Processor),
     Restarted(Processor, u64),
     Heard(Processor, Option<Duration>),
+    PathDown(Processor, u8, PathSign),
+    PathUp(Processor, u8),
     Paused(Duration),
 }
 
@@ -167,10 +169,18 @@ impl Flight {
                 }
             }
             // The ring goes on as long as one path does.
-            PeerEvent::PathUp { .. }
-            | PeerEvent::PathDown { .. }
-            | PeerEvent::Moved { .. }
-            | PeerEvent::Double { .. } => return,
+            PeerEvent::PathUp { peer, link } => Seen::PathUp(*peer, link.get()),
+            PeerEvent::PathDown { peer, link, cause } => Seen::PathDown(
+                *peer,
+                link.get(),
+                match cause {
+                    DownCause::Silence(_) => PathSign::Silent,
+                    DownCause::NotHeardByPeer => PathSign::NotHeardByPeer,
+                    DownCause::Deaf => PathSign::Deaf,
+                    DownCause::Replaced(_) => PathSign::Restarted,
+                },
+            ),
+            PeerEvent::Moved { .. } | PeerEvent::Double { .. } => return,
         };
         self.see(now, seen);
     }
@@ -429,6 +439,10 @@ impl Seen {
             Self::Heard(peer, absent) => {
                 Sight::Heard { at_us, peer: peer.into(), absent_us: absent.map(micros) }
             }
+            Self::PathDown(peer, link, sign) => {
+                Sight::PathDown { at_us, peer: peer.into(), link, sign }
+            }
+            Self::PathUp(peer, link) => Sight::PathUp { at_us, peer: peer.into(), link },
             Self::Paused(pause) => Sight::Paused { at_us, pause_us: micros(pause) },
         }
     }

@@ -176,3 +176,27 @@ fn a_change_that_is_under_way_is_told_as_far_as_it_is_known() {
     let pending = answer.pending.expect("it is under way");
     assert_eq!((pending.to, pending.took_us), (None, 500_000));
 }
+
+/// With several links it is of interest which of them went, and in which direction.
+#[test]
+fn the_links_that_were_lost_before_a_peer_was_are_part_of_its_story() {
+    let mut flight = flight();
+    let lost = |link: usize, cause| PeerEvent::PathDown {
+        peer: processor(3),
+        link: evs_net::LinkId::at(link).expect("small"),
+        cause,
+    };
+    flight.note_peer(at(8900), &lost(1, DownCause::NotHeardByPeer));
+    flight.note_peer(at(8990), &lost(0, DownCause::Silence(DETECTION)));
+    flight.note_peer(at(8990), &silent(3));
+    give_up(&mut flight, at(9000), totem::Cause::TokenLost, 7);
+    flight.install(at(9010), (ring(2), &members(&[1, 2])), COUNTED);
+    let story = evs_report::story(latest(&flight));
+    for line in [
+        "-100.000 ms  link 1 to node 3 lost: it says that it does not hear this node",
+        "-10.000 ms  link 0 to node 3 lost: nothing comes from it",
+        "why: node 3 fell silent",
+    ] {
+        assert!(story.contains(line), "{story}");
+    }
+}
