@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evs_model::{Configuration, Guarantee};
 
-use crate::checker::{Property, Violation, violations};
+use crate::checker::violations;
 use crate::history::{Entry, View};
 use crate::script::Script;
 use crate::world::{Nanos, Options};
@@ -147,11 +147,9 @@ impl Graph {
             let change = regulars(view(&script, id)).last().copied().cloned();
             return Err(broken(format!("{id} had settled and then was told of {change:?}")));
         }
-        // While it changed, too: whose paths were sound was interrupted only to grow. Who parts
-        // from several at once may need a step more than a companion (`docs/correctness.md`).
+        // While it changed, too: whose paths were sound was interrupted only to grow.
         let found = violations(script.world().conclude());
-        let other = |violation: &Violation| violation.property != Property::Live6;
-        if let Some(violation) = found.into_iter().find(other) {
+        if let Some(violation) = found.into_iter().next() {
             return Err(broken(violation.to_string()));
         }
         Ok(settled)

@@ -55,3 +55,13 @@ fn random_graphs_settle() {
         (0..10).for_each(|seed| drop(settles(&Graph::draw(nodes, seed), 5 * SECOND)));
     }
 }
+
+/// 2, 4, 5 and 7 begin to hear 3 when some of them cease to hear each other, which takes longer to
+/// notice. 3 must not leave 1 and 6 for them meanwhile (LIVE-6), only to come back.
+#[test]
+fn companions_part_only_when_what_was_cut_at_the_same_time_is_noticed() {
+    let settled = settles(&Graph::draw(7, 50), SECOND);
+    assert_eq!(settled.sets, [vec![1, 3, 4, 6], vec![2, 5], vec![7]]);
+    let settled = settles(&Graph::draw(7, 199), SECOND);
+    assert_eq!(settled.sets, [vec![1, 6], vec![2, 3, 4, 5, 7]]);
+}

@@ -130,7 +130,7 @@ impl Graph {
     /// The part that a member of this working ring should change to, if the ring should change:
     /// the sorted sizes of the sets must strictly grow, so that a graph that stands still is soon
     /// left alone.
-    pub(crate) fn better_part(&self, me: Processor, members: &Members) -> Option<Members> {
+    pub(crate) fn better_part(&self, me: Processor, members: &Members) -> Option<Better> {
         let matrix = Matrix::new(self.rows.values());
         let mine = matrix.set_of(&Members::singleton(me));
         let sets = partition(&matrix);
@@ -140,8 +140,27 @@ impl Graph {
         }
         let target = sorted(sets.iter().map(|set| set.count_ones() as usize).collect());
         let current = sorted(current_sizes(&matrix, members));
-        (target > current || defect!(SwapsEquals)).then(|| matrix.members(part))
+        (target > current || defect!(SwapsEquals))
+            .then(|| Better { part: matrix.members(part), parts: parts(&matrix, part) })
     }
+}
+
+/// A part of a better partition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Better {
+    pub(crate) part: Members,
+    /// Whether any of its members would part with companions, of its own ring, whom it still
+    /// hears. All members must answer alike, or some would wait for others in vain.
+    pub(crate) parts: bool,
+}
+
+/// Whether members of this set hear some of their last ring who are outside.
+fn parts(matrix: &Matrix, set: Set) -> bool {
+    let ring_of = |i: usize| matrix.rings[i];
+    bits(set).any(|i| {
+        let mut outside = bits(matrix.adjacent[i] & !set);
+        ring_of(i).is_some() && outside.any(|j| ring_of(j) == ring_of(i))
+    })
 }
 
 fn partition(matrix: &Matrix) -> Vec<Set> {

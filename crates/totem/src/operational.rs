@@ -216,13 +216,14 @@ impl Operational {
             let cause = cx.broken(&self.order.members).unwrap_or(Cause::MemberGathers(from));
             return Next::Gather(cause);
         }
-        // Who left a ring of its own to be in one with this processor has waited, and now waits.
-        let called = join.proposal.contains(cx.me)
-            && cx.graph.row(from).is_some_and(|row| row.installed.is_some());
-        match (called, news) {
-            (true, _) => self.evaluate(cx, Sight::Called),
+        let proposed = join.proposal.contains(cx.me);
+        let had_a_ring = cx.graph.row(from).is_some_and(|row| row.installed.is_some());
+        match (proposed, news) {
+            // It has waited before it left its ring, and now waits for this processor.
+            (true, _) if had_a_ring => self.evaluate(cx, Sight::Called),
+            (true, true) => self.evaluate(cx, Sight::Awaited),
             (false, true) => self.evaluate(cx, Sight::News),
-            (false, false) => Next::Stay,
+            (_, false) => Next::Stay,
         }
     }
 
@@ -259,15 +260,14 @@ impl Operational {
         if let Some(cause) = cx.broken(&self.order.members) {
             return Next::Gather(cause);
         }
-        let Some(part) = cx.graph.better_part(cx.me, &self.order.members) else {
+        let Some(better) = cx.graph.better_part(cx.me, &self.order.members) else {
             self.growth = None;
             return Next::Stay;
         };
-        let members = &self.order.members;
-        let parts = members.iter().any(|p| !part.contains(p) && cx.graph.edge(cx.me, p));
-        let growth = Growth::see(self.growth.take(), cx.now, &self.terms, sight, parts);
+        let before = self.growth.take();
+        let growth = Growth::see(before, cx.now, &self.terms, sight, better.parts);
         if cx.now >= growth.at {
-            let newcomer = part.difference(members).rep();
+            let newcomer = better.part.difference(&self.order.members).rep();
             return Next::Gather(Cause::Growth(newcomer.unwrap_or(cx.me)));
         }
         self.growth = Some(growth);

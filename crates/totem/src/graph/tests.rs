@@ -79,12 +79,23 @@ fn a_ring_is_changed_only_if_the_sizes_grow() {
     let all = [ring(1), ring(1), ring(1), None];
     assert_eq!(
         graph(4, &[], &all).better_part(p(1), &members(&[1, 2, 3])),
-        Some(members(&[1, 2, 3, 4]))
+        Some(Better { part: members(&[1, 2, 3, 4]), parts: false })
     );
     // 4 hears only 1 and 2: a swap of 3 for 4 between equals is none of growth.
     let swap = graph(4, &[(4, 3)], &all);
     assert_eq!(swap.better_part(p(1), &members(&[1, 2, 3])), None);
     assert_eq!(swap.better_part(p(4), &members(&[4])), None);
+}
+
+#[test]
+fn all_members_of_a_part_know_whether_it_parts_companions() {
+    // 5 does not hear 3, so {1, 2, 3, 4} takes 4 away from it.
+    let rings = [ring(1), ring(1), ring(1), ring(4), ring(4)];
+    let graph = graph(5, &[(3, 5)], &rings);
+    let better = Some(Better { part: members(&[1, 2, 3, 4]), parts: true });
+    for (me, ring) in [(1, [1, 2, 3].as_slice()), (2, &[1, 2, 3]), (3, &[1, 2, 3]), (4, &[4, 5])] {
+        assert_eq!(graph.better_part(p(me), &members(ring)), better, "{me}");
+    }
 }
 
 /// Rows lag behind an install: one member's row tells who is in its ring.

@@ -10,7 +10,8 @@ use crate::config::Terms;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growth {
     pub(super) at: Instant,
-    latest: Instant,
+    since: Instant,
+    awaited: bool,
 }
 
 /// Why it is seen, or seen again.
@@ -18,6 +19,8 @@ pub(super) struct Growth {
 pub(super) enum Sight {
     /// Somebody's row has changed.
     News,
+    /// Somebody who starts would be added, and waits for this processor.
+    Awaited,
     /// Somebody who would be added has left its ring for it.
     Called,
     /// It has been in sight for long enough.
@@ -25,9 +28,10 @@ pub(super) enum Sight {
 }
 
 impl Growth {
-    /// News begin the wait anew, but not for ever. If companions who are still heard would be
-    /// parted with, all of the wait is theirs: their own paths to the newcomers may be the last
-    /// that are proven (LIVE-6).
+    /// News begin the wait anew, but not for ever. If companions who still hear each other would
+    /// part, the wait is longer, and news do not change it: their own paths to the newcomers may
+    /// be the last that are proven, and as long as nobody is kept waiting, what was cut when other
+    /// paths healed gets noticed (LIVE-6).
     pub(super) fn see(
         before: Option<Self>,
         now: Instant,
@@ -35,15 +39,18 @@ impl Growth {
         sight: Sight,
         parts: bool,
     ) -> Self {
-        let latest = before.map_or_else(|| now + terms.part(), |growth| growth.latest);
+        let since = before.map_or(now, |growth| growth.since);
+        let awaited = matches!(sight, Sight::Awaited | Sight::Called)
+            || before.is_some_and(|growth| growth.awaited);
+        let latest = since + terms.part();
         let at = match sight {
             _ if defect!(GrowsAtOnce) => now,
-            Sight::Due => now,
-            Sight::News | Sight::Called if parts => latest,
-            Sight::News => now + terms.grow(),
-            Sight::Called => now,
+            _ if parts && awaited => latest,
+            _ if parts => since + terms.part_unasked(),
+            Sight::News | Sight::Awaited => latest.min(now + terms.grow()),
+            Sight::Called | Sight::Due => now,
         };
-        Self { at: at.min(latest), latest }
+        Self { at, since, awaited }
     }
 }
 
@@ -68,17 +75,30 @@ mod tests {
     }
 
     #[test]
-    fn companions_who_are_still_heard_get_all_of_the_wait() {
-        let (terms, now) = (config().terms(), Instant::from_nanos(7));
-        for sight in [Sight::News, Sight::Called] {
-            assert_eq!(Growth::see(None, now, &terms, sight, true).at, now + terms.part());
+    fn companions_who_hear_each_other_get_all_of_the_wait() {
+        let (terms, start) = (config().terms(), Instant::from_nanos(7));
+        let see = |before, now, sight| Growth::see(before, now, &terms, sight, true);
+        let growth = see(None, start, Sight::News);
+        assert_eq!(growth.at, start + terms.part_unasked());
+        let later = start + terms.grow();
+        assert_eq!(see(Some(growth), later, Sight::News).at, growth.at);
+        assert_eq!(see(Some(growth), growth.at, Sight::Due).at, growth.at);
+        // Less if somebody waits for this processor, and it stays so.
+        for sight in [Sight::Awaited, Sight::Called] {
+            let hurried = see(Some(growth), later, sight);
+            assert_eq!(hurried.at, start + terms.part());
+            assert_eq!(see(Some(hurried), later, Sight::News).at, hurried.at);
         }
-        assert_eq!(Growth::see(None, now, &terms, Sight::Due, true).at, now);
+        // Once nobody would be parted with any more, it is like any other.
+        let whole = Growth::see(Some(growth), later, &terms, Sight::News, false);
+        assert_eq!(whole.at, start + terms.part());
     }
 
     #[test]
     fn who_calls_is_answered_at_once() {
         let (terms, now) = (config().terms(), Instant::from_nanos(7));
         assert_eq!(Growth::see(None, now, &terms, Sight::Called, false).at, now);
+        let waits = Growth::see(None, now, &terms, Sight::Awaited, false);
+        assert_eq!(waits.at, now + terms.grow());
     }
 }
