@@ -172,9 +172,15 @@ impl Terms {
         config.validate().is_ok()
     }
 
-    /// How long the token may be out of sight before the ring is given up.
+    /// How long the token of a ring that is being formed may be out of sight.
     pub(crate) fn token_loss(&self) -> Duration {
         self.detection
+    }
+
+    /// How long the token of a working ring may be out of sight before the ring is given up, at
+    /// least and at most, whatever time its rotations take. Who has died is noticed without it.
+    pub(crate) fn working_token_loss(&self) -> (Duration, Duration) {
+        (self.detection * 2, self.detection * 4)
     }
 
     /// How long the token's next hop may stay silent before it is sent again, as long as no
@@ -224,6 +230,11 @@ impl Terms {
     /// How long the members of a proposal have to join before the silent ones are given up.
     pub(crate) fn consensus(&self) -> Duration {
         self.detection / 2
+    }
+
+    /// The same, where nobody was missed when the ring was left: what was cut meanwhile is noticed.
+    pub(crate) fn patient_consensus(&self) -> Duration {
+        self.detection
     }
 
     /// How long a processor that was heard but did not join is left out, the first time.

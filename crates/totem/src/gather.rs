@@ -25,6 +25,9 @@ pub(crate) struct Gather {
     old: Option<OldRing>,
     /// Whether a working ring was left because there seemed to be a better one.
     for_growth: bool,
+    /// Whether nobody was missed when the ring was left, by this processor or by who called it.
+    /// Then there is time to notice who has been cut off meanwhile (LIVE-6).
+    patient: bool,
     proposal: Members,
     /// The members of the proposal besides this one, and when each has been silent for too long.
     silent_at: BTreeMap<Processor, Instant>,
@@ -58,6 +61,7 @@ impl Gather {
         let mut state = Self {
             old,
             for_growth: matches!(cause, Some(Cause::Growth(_))),
+            patient: matches!(cause, Some(Cause::Growth(_) | Cause::MemberGathers(_))),
             proposal: Members::default(),
             silent_at: BTreeMap::new(),
             joins: BTreeMap::new(),
@@ -222,11 +226,14 @@ impl Gather {
     /// its own under way, which can take the token loss timeout.
     fn patience(&self, cx: &Context, peer: Processor) -> Duration {
         let terms = cx.config.terms();
-        let joined = self.joins.contains_key(&peer);
         if defect!(NeverGivenUp) {
             return Duration::from_secs(1 << 20);
         }
-        terms.consensus() + if joined { terms.token_loss() } else { Duration::ZERO }
+        match self.joins.contains_key(&peer) {
+            true => terms.consensus() + terms.token_loss(),
+            false if self.patient => terms.patient_consensus(),
+            false => terms.consensus(),
+        }
     }
 
     /// How long the proposal must stand unchanged before this processor forms its ring.
@@ -241,10 +248,12 @@ impl Gather {
         };
         let old = &old.order.members;
         let parted = |p: &Processor| !self.proposal.contains(*p) && cx.graph.edge(cx.me, *p);
-        let in_vain = self.for_growth && self.proposal == *old;
-        if in_vain || old.iter().any(|p| parted(&p)) {
-            // A working ring was left for nothing, so far, or companions who are still heard are
-            // about to be parted with: rows may lag behind by a hello interval (LIVE-6).
+        if old.iter().any(|p| parted(&p)) {
+            // Companions who are still heard are about to be parted with: rows may lag behind by a
+            // hello interval (LIVE-6).
+            if self.patient { terms.part_unasked() } else { terms.part() }
+        } else if self.for_growth && self.proposal == *old {
+            // A working ring was left for nothing, so far.
             terms.part()
         } else if self.proposal.is_subset(old) && !cx.hears_unknown() {
             Duration::ZERO

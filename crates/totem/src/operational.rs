@@ -75,7 +75,7 @@ impl Operational {
             arus: [cx.config.origins.seq; 2],
             contribution: Contribution::default(),
             holding: Holding::Away { token: mark },
-            loss_at: cx.now + terms.token_loss(),
+            loss_at: cx.now + terms.working_token_loss().0,
             merge_at: cx.now,
             growth: None,
             rotation: Rotation::default(),
@@ -150,8 +150,8 @@ impl Operational {
             return Next::Gather(Cause::OutOfRange);
         }
         self.token_seq = token.token_seq;
-        self.loss_at = cx.now + self.terms.token_loss();
         self.rotation.measure(cx);
+        self.loss_at = cx.now + self.rotation.token_loss(&self.terms);
         if self.may_park(cx, &token) {
             self.park(cx, token);
         } else {
@@ -189,7 +189,7 @@ impl Operational {
             cx.discard(Discard::ForeignRing);
         } else if self.mark().is_some_and(|mark| parked.token_seq >= mark.token_seq) {
             self.token_arrived();
-            self.loss_at = cx.now + self.terms.token_loss();
+            self.loss_at = cx.now + self.rotation.token_loss(&self.terms);
             self.rotation.visit_at = None;
         }
         Next::Stay
@@ -549,7 +549,7 @@ impl Operational {
     fn release(&mut self, cx: &mut Context) {
         let away = Holding::Away { token: TokenMark::nowhere() };
         if let Holding::Parked { token, .. } = core::mem::replace(&mut self.holding, away) {
-            self.loss_at = cx.now + self.terms.token_loss();
+            self.loss_at = cx.now + self.rotation.token_loss(&self.terms);
             self.visit(cx, token);
         }
     }

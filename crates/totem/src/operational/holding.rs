@@ -41,6 +41,10 @@ pub(super) struct TokenMark {
 pub(super) struct Rotation {
     pub(super) visit_at: Option<Instant>,
     pub(super) smoothed: Duration,
+    /// The quickest of late, which grows by an eighth with each that is slower.
+    quick: Duration,
+    /// The slowest of late, which shrinks by a sixteenth with each that is quicker.
+    slow: Duration,
 }
 
 impl Operational {
@@ -93,16 +97,26 @@ impl Rotation {
             let sample = cx.now - before;
             self.smoothed =
                 if self.smoothed.is_zero() { sample } else { (self.smoothed * 7 + sample) / 8 };
+            self.slow = sample.max(self.slow * 15 / 16);
+            self.quick = if self.quick.is_zero() { sample } else { sample.min(self.quick * 9 / 8) };
             cx.stats.rotation_ns = u64::try_from(self.smoothed.as_nanos()).unwrap_or(u64::MAX);
         }
     }
 
-    /// When the token is sent again: four rotations, within bounds.
+    /// How long the token may be out of sight before the ring is given up: longer where rotations
+    /// have been slow, within bounds. Who died is noticed without the token.
+    pub(super) fn token_loss(&self, terms: &Terms) -> Duration {
+        let (shortest, longest) = terms.working_token_loss();
+        (self.slow * 3).clamp(shortest, longest)
+    }
+
+    /// When the token is sent again: four quick rotations, within bounds. Slow ones are slow
+    /// because tokens were late or lost, and must not make its copies rarer.
     pub(super) fn token_retransmit(&self, terms: &Terms) -> Duration {
-        if self.smoothed.is_zero() {
+        if self.quick.is_zero() {
             return terms.token_retransmit();
         }
         let (shortest, longest) = terms.token_retransmit_bounds();
-        (self.smoothed * 4).clamp(shortest, longest)
+        (self.quick * 4).clamp(shortest, longest)
     }
 }

@@ -248,12 +248,12 @@ fn a_token_that_does_not_come_back_is_lost() {
     let mut solo = Solo::operational(&ALL);
     let token = solo.token(4);
     solo.receive_token(token.clone());
-    for _ in 0..9 {
+    for _ in 0..18 {
         solo.pass(110 * MS);
         solo.receive_token(token.clone());
     }
     assert_eq!(solo.ring.state(), StateKind::Operational);
-    solo.pass(20 * MS);
+    solo.pass(30 * MS);
     assert_eq!(solo.ring.state(), StateKind::Gather);
     assert_eq!(solo.cause(), Some(Cause::TokenLost));
 }

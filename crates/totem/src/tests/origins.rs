@@ -53,7 +53,7 @@ fn a_ring_whose_sequence_numbers_end_is_formed_anew() {
         let mut together = started(&[1, 2, 3], origins);
         if nodes == 1 {
             together.partition(&[&[1], &[2, 3]]);
-            together.run(3_000 * MS);
+            together.run(5_000 * MS);
         }
         let before = regulars(&together, 1);
         for _ in 0..6 {
