@@ -154,7 +154,9 @@ impl Options {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x6f70_7469_6f6e_7321);
         let rng = &mut rng;
         let drawn = draw_nodes(rng);
-        let detection = [100, 200, 200, 500][rng.usize(0..4)] * MS;
+        // Hundreds of thousands of hellos in a second would be most of a large run.
+        let detection = [100, 200, 200, 500][rng.usize(0..4)].max(if drawn > 16 { 500 } else { 0 });
+        let detection = detection * MS;
         let delay = detection / [1_000, 1_000, 400, 200][rng.usize(0..4)];
         Self {
             nodes: nodes.unwrap_or(drawn).clamp(1, NODES_MAX),
