@@ -27,7 +27,7 @@ pub struct EndpointConfig {
     pub cluster: String,
     /// The seal, the same on all nodes.
     pub seal: SealMode,
-    /// Silence after which a peer is down, from 10 ms to 60 s. Default of the daemon: 1 s.
+    /// Silence after which a peer is down, from 10 ms to 60 s. Default of the daemon: 500 ms.
     pub detection: Duration,
     /// The size of the largest packets that the layer above sends as data, in bytes: who does not
     /// get packets of this size is not heard.
@@ -366,6 +366,14 @@ impl Endpoint {
     /// hold-down is over. Nothing happens if it is not heard.
     pub fn distrust(&mut self, peer: Processor) {
         self.reach.distrust(peer);
+        self.execute();
+    }
+
+    /// The network says that nobody listens where this peer should be. Anybody may say so: the peer
+    /// is asked, several times in short order, and is down if it does not answer.
+    pub fn handle_refused(&mut self, now: Instant, peer: NodeId) {
+        self.reach.advance(now);
+        self.reach.on_refused(peer);
         self.execute();
     }
 

@@ -96,6 +96,7 @@ impl Inbox {
                 Err(_) => {
                     // A pending error of the socket: reading it has cleared it.
                     stats.receive_failures += 1;
+                    port.note_failure();
                     return None;
                 }
             }

@@ -171,7 +171,8 @@ impl Net {
             }
             let Some((link, source, datagram)) = self.inbox.next(&mut self.ports) else {
                 if self.inbox.is_drained() {
-                    return true;
+                    self.look_for_refusals(now);
+                    return self.events.is_empty();
                 }
                 continue;
             };
@@ -236,6 +237,7 @@ impl Net {
     /// found nothing more.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.open_ports(now);
+        self.look_for_refusals(now);
         self.endpoint.handle_timeout(now);
         self.execute(None);
         for (place, port) in self.ports.iter_mut().enumerate() {
@@ -312,6 +314,16 @@ impl Net {
     /// peer.
     pub fn set_peer_address(&mut self, link: LinkId, node: NodeId, address: SocketAddr) -> bool {
         self.ports.get_mut(link.place()).is_some_and(|port| port.set_address(node, address))
+    }
+
+    /// The network says that nobody listens at a peer's port: that is worth asking the peer.
+    fn look_for_refusals(&mut self, now: Instant) {
+        for place in 0..self.ports.len() {
+            for node in self.ports[place].refusals() {
+                self.endpoint.handle_refused(now, node);
+            }
+        }
+        self.execute(None);
     }
 
     fn open_ports(&mut self, now: Instant) {

@@ -26,12 +26,26 @@ pub(crate) struct Peer {
     pub(crate) up: bool,
     /// Which of its paths are used.
     pub(crate) route: Route,
+    /// It is being asked whether it is there.
+    pub(crate) burst: Option<Burst>,
+    /// It is not asked again before.
+    pub(crate) burst_after: Instant,
     /// Hellos answered on each link since the last periodic one.
     pub(crate) answers: [u32; LINKS_MAX],
     /// The candidate that was reported as a second owner of this node id.
     pub(crate) double_reported: Option<u64>,
     /// How long this peer has been saying that another incarnation owns *my* node id.
     pub(crate) claim: Option<Claim>,
+}
+
+/// Questions in short order to a peer of which the network says that it is not there.
+#[derive(Clone, Copy)]
+pub(crate) struct Burst {
+    pub(crate) since: Instant,
+    pub(crate) every: Duration,
+    pub(crate) left: u32,
+    /// When the next one is due, or after the last one the verdict.
+    pub(crate) next: Instant,
 }
 
 /// A peer's word that a living incarnation other than mine owns my node id.
@@ -51,6 +65,8 @@ impl Peer {
             replaced_at: None,
             up: false,
             route: Route::new(),
+            burst: None,
+            burst_after: Instant::from_nanos(0),
             answers: [0; LINKS_MAX],
             double_reported: None,
             claim: None,

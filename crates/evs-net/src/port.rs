@@ -1,7 +1,7 @@
 //! One link at work: its sockets, and what waits to be sent over them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use evs_model::{Instant, NodeId};
@@ -22,6 +22,8 @@ pub(crate) struct Port {
     pub(crate) stats: NetStats,
     socket_buffer_bytes: usize,
     blocked: bool,
+    /// A call failed: the network may have reported something.
+    reported: bool,
     open_at: Instant,
     rejoin_at: Instant,
 }
@@ -48,6 +50,7 @@ impl Port {
             stats: NetStats::default(),
             socket_buffer_bytes,
             blocked: false,
+            reported: false,
             open_at: now,
             rejoin_at: Instant::NEVER,
         }
@@ -82,6 +85,25 @@ impl Port {
         }
     }
 
+    /// A call that receives failed.
+    pub(crate) const fn note_failure(&mut self) {
+        self.reported = true;
+    }
+
+    /// The peers at whose hosts nobody listens at some port, as the network says.
+    pub(crate) fn refusals(&mut self) -> Vec<NodeId> {
+        if !std::mem::take(&mut self.reported) {
+            return Vec::new();
+        }
+        let sender = self.sockets.as_ref().map(Sockets::sender);
+        let hosts = std::iter::from_fn(|| sender?.refusal()).take(REFUSALS_MAX);
+        let mut hosts: Vec<IpAddr> = hosts.collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        let peers = self.peers.iter();
+        peers.filter(|p| hosts.contains(&p.address.ip())).map(|p| p.node).collect()
+    }
+
     /// Sends what is queued, in order, until the socket is busy.
     pub(crate) fn flush(&mut self) {
         let Some(sockets) = &self.sockets else {
@@ -95,10 +117,10 @@ impl Port {
             datagrams: sockets.sender().segments_max(),
             segment: datagram_bytes_max(self.link.mtu, self.link.is_ipv6()),
         };
-        let stats = &mut self.stats;
-        let all = self
-            .queue
-            .flush(&targets, limits, |to, bytes, run| send_run(stats, sockets, to, bytes, run));
+        let (stats, reported) = (&mut self.stats, &mut self.reported);
+        let all = self.queue.flush(&targets, limits, |to, bytes, run| {
+            send_run(stats, reported, sockets, to, bytes, run)
+        });
         self.blocked = !all;
         self.stats.blocked += u64::from(!all);
         self.stats.segments_max = sockets.sender().segments_max();
@@ -156,12 +178,19 @@ impl Port {
 
 fn send_run(
     stats: &mut NetStats,
+    reported: &mut bool,
     sockets: &Sockets,
     to: SocketAddr,
     bytes: &[u8],
     run: &Run,
 ) -> Sent {
-    match send(stats, sockets, to, bytes, run.segment) {
+    let mut result = send(stats, sockets, to, bytes, run.segment);
+    if result.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
+        // What another datagram has met may be reported here, once: this one has not been tried.
+        *reported = true;
+        result = send(stats, sockets, to, bytes, run.segment);
+    }
+    match result {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Busy,
         Err(error) if run.datagrams == 1 => stats.send_failures.count(&error),
@@ -191,6 +220,8 @@ fn send(
     Ok(())
 }
 
+/// Hosts that are read of in one go.
+const REFUSALS_MAX: usize = 256;
 /// How often opening the sockets is tried.
 const OPEN_EVERY: Duration = Duration::from_millis(500);
 /// How often the multicast group is joined again while nobody is heard.

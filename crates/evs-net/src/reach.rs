@@ -39,6 +39,9 @@ use crate::{Destination, Discard, LinkId, LinkTerms, Links, Trouble};
 pub enum DownCause {
     /// Nothing authentic came from it for so long.
     Silence(Duration),
+    /// The network says that nobody listens there, and it has not answered for so long, though it
+    /// was asked several times.
+    Refused(Duration),
     /// It says that it does not hear this node.
     NotHeardByPeer,
     /// This newer incarnation of the node is verified, and the older one silent.
@@ -489,6 +492,7 @@ const CHALLENGES_MAX: usize = 64;
 /// Hello intervals in which every living peer was heard again.
 const HELLO_ROUND: u32 = 3;
 
+mod burst;
 mod ownership;
 mod speak;
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::socket::{setsockopt, sockopt::Ipv6DontFrag};
@@ -115,11 +115,27 @@ impl Bound {
         let socket = UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into())
             .map_err(error(format!("configure the socket at {address}")))?;
+        // Told apart by the address that reports them, and never trusted alone.
+        state
+            .enable_transport_errors((&socket).into())
+            .map_err(error(format!("ask for errors of the network at {address}")))?;
         allow_fragments(&socket, address.is_ipv6())
             .map_err(error(format!("allow IP fragments from {address}")))?;
         enlarge_buffers(&socket, buffer_bytes);
         let local = socket.local_addr().map_err(error(format!("read the address {address}")))?;
         Ok(Self { socket, state, local })
+    }
+
+    /// The next host, of those that wait, which says that nobody listens at a port there.
+    pub(crate) fn refusal(&self) -> Option<IpAddr> {
+        for _ in 0..ERRORS_AT_ONCE {
+            let error = self.state.recv_transport_error((&self.socket).into()).ok()??;
+            let errno = rustix::io::Errno::from_raw_os_error(error.raw_errno);
+            if let (rustix::io::Errno::CONNREFUSED, Some(from)) = (errno, error.addr) {
+                return Some(from.ip());
+            }
+        }
+        None
     }
 
     pub(crate) fn receive(
@@ -268,6 +284,9 @@ const fn v4_interface(address: Ipv4Addr, index: u32) -> InterfaceIndexOrAddress 
         index => InterfaceIndexOrAddress::Index(index),
     }
 }
+
+/// Reports of the network that are read in one go.
+const ERRORS_AT_ONCE: usize = 64;
 
 fn mixed_versions() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "IPv4 and IPv6 mixed")

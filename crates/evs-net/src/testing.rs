@@ -350,6 +350,12 @@ impl World {
         self.drain(index, None);
     }
 
+    /// The network tells a process that nobody listens where this node should be.
+    pub(crate) fn refused(&mut self, index: usize, node: NodeId) {
+        self.nodes[index].endpoint.handle_refused(self.now, node);
+        self.drain(index, None);
+    }
+
     fn drain(&mut self, index: usize, source: Option<usize>) {
         while let Some(output) = self.nodes[index].endpoint.poll_output() {
             let EndpointOutput::Hello { to, datagram, .. } = output else {

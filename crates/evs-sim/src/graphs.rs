@@ -15,7 +15,7 @@ use crate::world::{Nanos, Options};
 /// K of the contract: most regular configurations that one change of the network may cost.
 pub const CONFIGURATIONS_MAX: usize = 3;
 
-/// The detection target in these worlds: what a daemon has if nothing else is said.
+/// The detection target in these worlds.
 pub const DETECTION: Duration = Duration::from_secs(1);
 
 /// Directed paths that are cut: from, to.

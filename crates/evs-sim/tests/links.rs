@@ -151,3 +151,29 @@ fn a_pair_whose_last_link_is_cut_parts() {
     script.until_one_ring(5_000);
     script.finish();
 }
+
+/// The daemon alone dies: its host says that nobody listens there. Four questions later the others
+/// go on, whether there was traffic or not, though the target is half a second.
+#[test]
+fn a_daemon_whose_host_says_that_it_is_gone_is_missed_for_a_hundred_milliseconds() {
+    for nodes in [2, 3, 8] {
+        for busy in [true, false] {
+            let detection = std::time::Duration::from_millis(500);
+            let options = Options { refusals: true, detection, ..Options::fair(7, nodes) };
+            let mut script = Script::cold(options);
+            script.world().start_all();
+            script.until_one_ring(5_000).run_for(2_000);
+            if busy {
+                longest_stall(&mut script, nodes, 100);
+            }
+            let others: Vec<u32> = (1..nodes).collect();
+            script.crash(nodes);
+            let begin = script.world().now();
+            script.until_ring_of(&others, 1_000);
+            let took = (script.world().now() - begin) / MS;
+            assert!(took <= 100, "{nodes} nodes, busy {busy}: {took} ms");
+            script.start(nodes).until_one_ring(5_000);
+            script.finish();
+        }
+    }
+}

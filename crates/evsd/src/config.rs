@@ -245,7 +245,7 @@ impl Config {
 /// Reads `[cluster]`. What is wrong is reported and gets a placeholder, which nobody ever sees.
 fn cluster(document: &Document<'_>, mut section: Section<'_>) -> Cluster {
     let name = section.text_required("name", "name = \"demo\"");
-    let detection = section.number_or("detection_ms", 50..=60_000, 1000);
+    let detection = section.number_or("detection_ms", 50..=60_000, 500);
     let message = section.number_or("message_bytes_max", 1024..=16 << 20, 1 << 20);
     let mtu = section.number_or("mtu_bytes", 1280..=65_535, 1500);
     let seal = section.text_or("seal", "aead");

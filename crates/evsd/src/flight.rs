@@ -162,7 +162,9 @@ impl Flight {
                 }
                 self.absent.insert(*peer, now);
                 match cause {
-                    DownCause::Silence(silence) => Seen::Silent(*peer, *silence),
+                    DownCause::Silence(silence) | DownCause::Refused(silence) => {
+                        Seen::Silent(*peer, *silence)
+                    }
                     DownCause::NotHeardByPeer => Seen::NotHeardByPeer(*peer),
                     DownCause::Deaf => Seen::Deaf(*peer),
                     DownCause::Replaced(by) => Seen::Restarted(*peer, *by),
@@ -174,7 +176,7 @@ impl Flight {
                 *peer,
                 link.get(),
                 match cause {
-                    DownCause::Silence(_) => PathSign::Silent,
+                    DownCause::Silence(_) | DownCause::Refused(_) => PathSign::Silent,
                     DownCause::NotHeardByPeer => PathSign::NotHeardByPeer,
                     DownCause::Deaf => PathSign::Deaf,
                     DownCause::Replaced(_) => PathSign::Restarted,

@@ -213,6 +213,13 @@ fn log_down(peer: Processor, link: Option<u8>, cause: DownCause) {
         DownCause::Silence(silence) => {
             tracing::info!(%peer, link, silence_ms = millis(silence), "{what}: silent");
         }
+        DownCause::Refused(silence) => {
+            let silence_ms = millis(silence);
+            tracing::info!(
+                %peer, link, silence_ms,
+                "{what}: the host says that nobody listens there, and nobody answers"
+            );
+        }
         DownCause::NotHeardByPeer => {
             tracing::info!(%peer, link, "{what}: it says that it does not hear this node");
         }

@@ -119,7 +119,7 @@ impl Reach {
         self.actions.push_back(Action::Say { link, to: Destination::Source, hello });
     }
 
-    fn hello(
+    pub(super) fn hello(
         &self,
         challenge: Challenge,
         covers: (u32, u32),
@@ -140,7 +140,7 @@ impl Reach {
         }
     }
 
-    fn draw_challenge(&mut self, link: LinkId, full: bool) -> Challenge {
+    pub(super) fn draw_challenge(&mut self, link: LinkId, full: bool) -> Challenge {
         if self.challenges.len() == CHALLENGES_MAX * self.links.len() {
             self.challenges.pop_front();
         }

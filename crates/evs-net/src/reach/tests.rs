@@ -363,6 +363,7 @@ fn nothing_is_due_in_the_past_for_long() {
     }
 }
 
+mod burst;
 mod doubles;
 mod links;
 

@@ -12,6 +12,7 @@ use crate::route::{Move, Route};
 impl Reach {
     /// Brings the verdict about one peer up to date.
     pub(super) fn settle(&mut self, index: usize) {
+        self.settle_burst(index);
         self.settle_candidate(index);
         for link in (0..self.links.len()).filter_map(LinkId::at) {
             self.settle_path(index, link);
@@ -60,7 +61,7 @@ impl Reach {
         path.up = false;
         // Who says that it does not hear me holds me down itself, if it has a reason to.
         let least = match cause {
-            DownCause::Silence(_) => Some(Duration::ZERO),
+            DownCause::Silence(_) | DownCause::Refused(_) => Some(Duration::ZERO),
             DownCause::Deaf => Some(detection * 2),
             DownCause::NotHeardByPeer | DownCause::Replaced(_) => None,
         };
@@ -172,6 +173,9 @@ impl Reach {
         let peer = &self.peers[index];
         let mut deadline = Instant::NEVER;
         let mut due = |at: Instant| deadline = deadline.min(at);
+        if let Some(burst) = &peer.burst {
+            due(burst.next);
+        }
         let current = peer.current.as_ref().filter(|_| peer.up);
         if let Some(current) = current.filter(|_| !defect!(SilenceUnnoticed)) {
             for path in current.paths().iter().filter(|path| path.up) {

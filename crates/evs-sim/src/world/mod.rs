@@ -105,6 +105,8 @@ enum Event {
     Arrive { to: usize, datagram: Datagram },
     /// A node looks at its receive buffer and its timers.
     Wake { node: usize, boot: u64 },
+    /// A node's host learns that no process of another is there.
+    Refused { node: usize, by: usize },
     /// An ambush is over.
     Mend(Mend),
     /// A node's disk has stored a ring sequence.
@@ -343,6 +345,7 @@ impl World {
             Event::Arrive { to, datagram } => self.arrive(to, datagram),
             Event::Wake { node, boot } => self.wake(node, boot),
             Event::Mend(mend) => self.mend(mend),
+            Event::Refused { node, by } => self.refused(node, by),
             Event::Stored { node, boot, seq } => self.stored(node, boot, seq),
         }
     }

@@ -33,6 +33,8 @@ pub struct Options {
     pub nodes: u32,
     /// Over how many links they talk, 1 to 8.
     pub links: usize,
+    /// Whether a host says, at once, that no process is there for a datagram.
+    pub refusals: bool,
     /// Whether datagrams are sealed (slower; the code is the same but for the cipher).
     pub sealed: bool,
     /// The detection target of all nodes.
@@ -112,6 +114,7 @@ impl Options {
             seed,
             nodes,
             links: 1,
+            refusals: false,
             sealed: false,
             detection: Duration::from_millis(200),
             packet_bytes_max: 1_400,
@@ -181,6 +184,8 @@ impl Options {
             origins: Origins::draw(rng),
             ambush_ppm: [0, 0, 20_000, 200_000][rng.usize(0..4)],
             disk_delay: [0, 0, 20 * MS][rng.usize(0..3)],
+            // From a stream of its own, so that no other draw depends on it.
+            refusals: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0,
             ..Self::fair(seed, 1)
         }
     }

@@ -39,7 +39,13 @@ impl World {
     /// A datagram reaches a node: it waits in the receive buffer until it is read.
     pub(super) fn arrive(&mut self, to: usize, datagram: Datagram) {
         let inbox_max = self.nodes[to].inbox_max;
-        let Some(machine) = self.nodes[to].machine.as_mut() else { return };
+        let Some(machine) = self.nodes[to].machine.as_mut() else {
+            if self.options.refusals && self.network.passes(to, datagram.from) {
+                let at = self.now + self.network.weather.delay;
+                self.schedule(at, Event::Refused { node: datagram.from, by: to });
+            }
+            return;
+        };
         if machine.inbox.len() >= inbox_max {
             self.faults.count(Fault::Overflow);
             return;
@@ -48,6 +54,16 @@ impl World {
         if !machine.paused {
             let delay = self.up_to(to, self.options.reading_delay);
             self.wake_by(to, self.now + delay);
+        }
+    }
+
+    /// A node's host says that there is no process at another one.
+    pub(super) fn refused(&mut self, node: usize, by: usize) {
+        let (now, by) = (self.nodes[node].clock.local(self.now), self.nodes[by].id);
+        let Some(machine) = self.nodes[node].awake() else { return };
+        machine.endpoint.handle_refused(now, by);
+        if self.settle_input(node) == Fate::Runs {
+            self.after(node);
         }
     }
 

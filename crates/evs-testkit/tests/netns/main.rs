@@ -7,6 +7,7 @@ mod calm;
 mod chaos;
 mod crash;
 mod cut;
+mod fast;
 mod links;
 mod member;
 mod network;

@@ -35,7 +35,7 @@ fn assert_mistake(text: &str, mistake: &str) {
 fn the_least_file_takes_every_default() {
     let config = Config::parse(LEAST).expect("valid");
     assert_eq!(config.cluster.name, "demo");
-    assert_eq!(config.cluster.detection, Duration::from_secs(1));
+    assert_eq!(config.cluster.detection, Duration::from_millis(500));
     assert_eq!(config.cluster.links[0].transport, Transport::Unicast);
     assert_eq!(config.address(), "10.0.0.1:5405".parse().expect("an address"));
     assert_eq!(config.local.socket, Path::new("/run/evs/evsd.sock"));

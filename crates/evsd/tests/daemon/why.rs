@@ -52,8 +52,9 @@ fn a_killed_node_fell_silent_and_each_survivor_knows_what_the_other_saw() {
         assert_eq!(change["trigger"]["node"]["node"], 3, "{change:#}");
         assert_eq!(ids(&change["left"]), [3], "{change:#}");
         assert_eq!(ids(&change["together"]), [1, 2], "{change:#}");
+        // Its host lives and says that nobody listens; it was asked four times, 5 ms apart.
         let silence = change["trigger"]["noticed_by"][0]["silence_us"].as_u64();
-        assert!(silence >= Some(400_000), "{change:#}");
+        assert!(silence >= Some(15_000), "{change:#}");
         let change = until_told(&cluster, node, &change, &[other]);
         let states: Vec<_> = change["timeline"].as_array().expect("there").iter().collect();
         let states: Vec<_> = states.iter().filter_map(|step| step["state"].as_str()).collect();

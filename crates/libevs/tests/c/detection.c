@@ -1,6 +1,6 @@
 /*
- * R20, R17: a death is told when the detection target has run, and not before; an orderly stop
- * needs no target. Two clusters whose targets differ: the one that lost a member later is told
+ * R20, R17: silence is told as a death when the detection target has run, not before; an orderly
+ * stop needs no target. Two clusters whose targets differ: the one that lost a member later is told
  * first.
  */
 #include "check.h"
@@ -74,10 +74,10 @@ int main(void)
     fds[1].fd = open_at(getenv("EVS_TEST_PATIENT"), &patient, &late);
     fds[0].events = fds[1].events = POLLIN;
 
-    /* R20: the patient cluster loses its member first, and is told last. */
+    /* R20: the patient cluster loses its member first, by silence, and is told last. */
     before = now();
-    control("patient kill 3");
-    control("kill 3");
+    control("patient pause 3");
+    control("pause 3");
     CHECK(poll(fds, 2, -1) > 0);
     CHECK(fds[0].revents == POLLIN && fds[1].revents == 0);
     dispatch_change(quick, &soon, 3);
