@@ -267,6 +267,14 @@ impl Client {
         })
     }
 
+    /// Whether a part of an event that began before this point of the stream has been received,
+    /// and its rest is on its way: events of more than 32 KiB may come in parts. The rest follows
+    /// as fast as it is received, unless the daemon stands still.
+    #[must_use]
+    pub fn is_inside_event(&self, arrived: Arrived) -> bool {
+        self.events.with(|events, _| events.is_inside_event_before(arrived.0))
+    }
+
     /// The next event, or `None` if there is none within the time.
     ///
     /// # Errors

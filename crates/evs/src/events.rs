@@ -102,6 +102,11 @@ impl EventStream {
         self.position + self.reader.unread_bytes() as u64 + in_kernel
     }
 
+    /// Whether an event that begins before this position has come in part.
+    pub(crate) fn is_inside_event_before(&self, end: u64) -> bool {
+        self.position < end && self.reader.is_inside_frame() && !self.reader.has_frame()
+    }
+
     /// From now on the marker is kept.
     pub(crate) fn watch(&mut self, readiness: &Arc<Readiness>) {
         if self.readiness.is_none() {

@@ -12,7 +12,8 @@ use crate::status::Status;
 pub(crate) enum Mode {
     /// Waits until one callback has run.
     One,
-    /// Runs what has arrived at the time of the call; never waits.
+    /// Runs what has arrived at the time of the call; of an event that has begun to arrive, it
+    /// fetches the rest.
     All,
     /// Runs callbacks until the handle is finalized or the session is over.
     Blocking,
@@ -41,10 +42,13 @@ pub(crate) fn dispatch(instance: &Instance, handle: Handle, mode: Mode) -> Resul
     loop {
         match instance.next(arrived) {
             Next::Tell(told) => caller.tell(&told),
-            Next::Nothing if mode == Mode::All => return Ok(()),
             Next::Nothing => {
+                match arrived {
+                    Some(arrived) if instance.wait_for_rest(arrived) => {}
+                    Some(_) => return Ok(()),
+                    None => instance.wait(),
+                }
                 waited = true;
-                instance.wait();
                 continue;
             }
             Next::End(reason) => {

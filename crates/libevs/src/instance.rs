@@ -4,13 +4,19 @@ use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use evs::{Arrived, Client, ConnectOptions, DisconnectReason, Event};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::deliver::{Callbacks, Told};
 use crate::lists::Split;
 use crate::status::Status;
+
+/// How long the daemon may stand still in the middle of an event before a dispatch that is not to
+/// wait for events leaves it.
+const REST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A session. Any thread may use it; it lives until the last one is out of it.
 #[derive(Debug)]
@@ -105,6 +111,24 @@ impl Instance {
         let mut fds = [PollFd::from_borrowed_fd(self.client.as_fd(), PollFlags::IN)];
         // A signal's handler has run; the caller looks whether there is anything and comes back.
         let _ = poll(&mut fds, None);
+    }
+
+    /// Waits for more of an event that had begun to arrive at that point. Returns whether there may
+    /// be more: there is none if nothing was begun, or if the daemon stands still.
+    pub(crate) fn wait_for_rest(&self, arrived: Arrived) -> bool {
+        if !self.client.is_inside_event(arrived) {
+            return false;
+        }
+        let deadline = Instant::now() + REST_PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).expect("a second fits");
+            let mut fds = [PollFd::from_borrowed_fd(self.client.as_fd(), PollFlags::IN)];
+            match poll(&mut fds, Some(&left)) {
+                Err(Errno::INTR) => {}
+                ready => return ready.is_ok_and(|ready| ready > 0),
+            }
+        }
     }
 
     /// Why the session ended, once that has been taken.

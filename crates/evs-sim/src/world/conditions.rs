@@ -76,7 +76,8 @@ impl Options {
     /// A fair world with as many nodes, as fast a network and the same detection target.
     fn fair_twin(&self) -> Self {
         let weather = super::Weather::fair(self.weather.delay);
-        Self { weather, detection: self.detection, ..Self::fair(self.seed, self.nodes) }
+        let fair = Self::fair(self.seed, self.nodes);
+        Self { weather, detection: self.detection, refusals: self.refusals, ..fair }
     }
 }
 
