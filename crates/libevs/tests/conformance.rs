@@ -185,6 +185,7 @@ programs! {
     a_full_queue_stops_nobody: "full_queue.c", loopback(1);
     a_partition_is_told_on_both_sides: "partition.c", in_namespaces(3);
     a_process_may_fork_after_initialize: "fork.c", loopback(1);
+    a_safe_message_waits_for_a_member_that_stands_still: "safe.c", with_a_patient_one(3);
     a_session_that_never_dispatches_is_ended: "slow.c", loopback(1);
     a_thousand_handles_at_once_and_ten_thousand_in_succession: "handles.c", loopback(1);
     each_guarantee_is_kept_through_a_death_and_a_return: "guarantees.c", loopback(3);
