@@ -30,6 +30,7 @@ pub enum Command {
     /// Prints the completions of this command for a shell.
     Completions {
         /// bash, elvish, fish, powershell or zsh.
+        #[arg(hide_possible_values = true)]
         shell: clap_complete::Shell,
     },
 
