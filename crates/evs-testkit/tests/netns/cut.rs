@@ -137,7 +137,7 @@ fn a_daemon_that_starts_before_its_network_joins_when_that_is_there() -> Result<
         scene.until_traffic(&[1, 2], 20)?;
         scene.until_traffic(&[3], 20)?;
         let warnings = scene.cluster.status(3)?["warnings"].to_string();
-        ensure!(warnings.contains("the network cannot be used"), "it warns {warnings}");
+        ensure!(warnings.contains("link 0 cannot be used: cannot bind"), "it warns {warnings}");
 
         let begin = Instant::now();
         scene.network.add_address(3)?;
