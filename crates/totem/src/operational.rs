@@ -46,7 +46,8 @@ pub(crate) struct Operational {
     arus: [u64; 2],
     contribution: Contribution,
     holding: Holding,
-    loss_at: Instant,
+    /// When the token was here last, or word that it is parked.
+    sight_at: Instant,
     merge_at: Instant,
     growth: Option<Growth>,
     rotation: Rotation,
@@ -75,7 +76,7 @@ impl Operational {
             arus: [cx.config.origins.seq; 2],
             contribution: Contribution::default(),
             holding: Holding::Away { token: mark },
-            loss_at: cx.now + terms.working_token_loss().0,
+            sight_at: cx.now,
             merge_at: cx.now,
             growth: None,
             rotation: Rotation::default(),
@@ -150,8 +151,8 @@ impl Operational {
             return Next::Gather(Cause::OutOfRange);
         }
         self.token_seq = token.token_seq;
+        self.sight_at = cx.now;
         self.rotation.measure(cx);
-        self.loss_at = cx.now + self.rotation.token_loss(&self.terms);
         if self.may_park(cx, &token) {
             self.park(cx, token);
         } else {
@@ -189,7 +190,7 @@ impl Operational {
             cx.discard(Discard::ForeignRing);
         } else if self.mark().is_some_and(|mark| parked.token_seq >= mark.token_seq) {
             self.token_arrived();
-            self.loss_at = cx.now + self.rotation.token_loss(&self.terms);
+            self.sight_at = cx.now;
             self.rotation.visit_at = None;
         }
         Next::Stay
@@ -275,6 +276,7 @@ impl Operational {
     }
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Context) -> Next {
+        let loss_at = self.loss_at();
         match &mut self.holding {
             // A ring of one meets its token here only.
             Holding::Parked { token, .. } if token.seq.max(token.token_seq) >= SEQ_MAX => {
@@ -282,7 +284,7 @@ impl Operational {
             }
             Holding::Parked { release_at, .. } if cx.now >= *release_at => self.release(cx),
             Holding::Parked { .. } => {}
-            Holding::Sent { .. } | Holding::Away { .. } if cx.now >= self.loss_at => {
+            Holding::Sent { .. } | Holding::Away { .. } if cx.now >= loss_at => {
                 return Next::Gather(Cause::TokenLost);
             }
             Holding::Sent { resend, token } => {
@@ -315,13 +317,15 @@ impl Operational {
             Holding::Sent { resend, token } => [
                 (resend.at, Timer::TokenRetransmit),
                 (token.wake_at, Timer::Wake),
-                (self.loss_at, Timer::TokenLoss),
+                (self.loss_at(), Timer::TokenLoss),
             ]
             .into_iter()
             .min_by_key(|(at, _)| *at)
             .expect("three of them"),
-            Holding::Away { token } if token.wake_at < self.loss_at => (token.wake_at, Timer::Wake),
-            Holding::Away { .. } => (self.loss_at, Timer::TokenLoss),
+            Holding::Away { token } if token.wake_at < self.loss_at() => {
+                (token.wake_at, Timer::Wake)
+            }
+            Holding::Away { .. } => (self.loss_at(), Timer::TokenLoss),
         };
         let earlier = if merge.0 < token.0 { merge } else { token };
         if growth < earlier.0 { (growth, Timer::Settle) } else { earlier }
@@ -549,7 +553,7 @@ impl Operational {
     fn release(&mut self, cx: &mut Context) {
         let away = Holding::Away { token: TokenMark::nowhere() };
         if let Holding::Parked { token, .. } = core::mem::replace(&mut self.holding, away) {
-            self.loss_at = cx.now + self.rotation.token_loss(&self.terms);
+            self.sight_at = cx.now;
             self.visit(cx, token);
         }
     }
@@ -560,19 +564,6 @@ impl Operational {
         let parked = matches!(self.holding, Holding::Parked { .. });
         if parked && token.token_seq == self.token_seq && self.next != cx.me {
             self.tell_parked(cx, token.token_seq);
-        }
-    }
-
-    fn token_arrived(&mut self) {
-        if let Holding::Sent { token, .. } = self.holding {
-            self.holding = Holding::Away { token };
-        }
-    }
-
-    fn mark(&self) -> Option<&TokenMark> {
-        match &self.holding {
-            Holding::Sent { token, .. } | Holding::Away { token } => Some(token),
-            Holding::Parked { .. } => None,
         }
     }
 

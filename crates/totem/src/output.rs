@@ -149,8 +149,7 @@ pub struct TokenSight {
     pub ring: RingId,
     /// The number of the last token that was here. It grows by one at each hop.
     pub token_seq: u64,
-    /// How long ago the last sign of the token was seen: itself, its being parked, or a packet that
-    /// only its next holder could have sent.
+    /// How long ago the token was here last, or the word that it is parked.
     pub silence: Duration,
     /// To whom it was passed on; `None` if it is parked here.
     pub passed_to: Option<Processor>,

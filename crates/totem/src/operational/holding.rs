@@ -48,13 +48,31 @@ pub(super) struct Rotation {
 }
 
 impl Operational {
+    pub(super) fn token_arrived(&mut self) {
+        if let Holding::Sent { token, .. } = self.holding {
+            self.holding = Holding::Away { token };
+        }
+    }
+
+    pub(super) fn mark(&self) -> Option<&TokenMark> {
+        match &self.holding {
+            Holding::Sent { token, .. } | Holding::Away { token } => Some(token),
+            Holding::Parked { .. } => None,
+        }
+    }
+
+    /// When the ring is given up unless the token is seen.
+    pub(super) fn loss_at(&self) -> Instant {
+        self.sight_at + self.rotation.token_loss(&self.terms)
+    }
+
     /// What is known of the token, for whoever asks why the ring was given up.
     pub(crate) fn token_sight(&self, now: Instant) -> TokenSight {
         let parked = matches!(self.holding, Holding::Parked { .. });
         TokenSight {
             ring: self.order.ring,
             token_seq: self.token_seq,
-            silence: self.terms.token_loss().saturating_sub(self.loss_at.since(now)),
+            silence: now.since(self.sight_at),
             passed_to: (!parked).then_some(self.next),
             arrived: matches!(self.holding, Holding::Away { .. }),
         }

@@ -258,6 +258,24 @@ fn a_token_that_does_not_come_back_is_lost() {
     assert_eq!(solo.cause(), Some(Cause::TokenLost));
 }
 
+/// Whoever asks why a ring was given up learns for how long its token had not been seen, whatever
+/// gave the ring up.
+#[test]
+fn the_last_sight_of_the_token_is_told() {
+    for (silence, lost) in [(1_500, false), (2_000, true)] {
+        let mut solo = Solo::operational(&ALL);
+        solo.receive_token(solo.token(4));
+        solo.pass(silence * MS);
+        if !lost {
+            solo.ring.handle_reachability(solo.now, members(&[1]));
+        }
+        assert_eq!(solo.cause() == Some(Cause::TokenLost), lost);
+        let sight = solo.ring.token_sight().expect("a ring was given up");
+        assert_eq!((sight.ring, sight.silence), (solo.ring_id(), silence * MS));
+        assert_eq!((sight.passed_to, sight.arrived), (Some(p(3)), false));
+    }
+}
+
 fn idle_token(solo: &Solo, token_seq: u64) -> Token {
     Token { idle: 6, originator: p(2).node, ..solo.token(token_seq) }
 }
