@@ -21,11 +21,16 @@ use evs_report::{
 };
 use totem::StateKind;
 
+use crate::units::micros;
 use file::Recorder;
 
 /// Most changes that are kept in memory (`flight_changes_max`), and their bytes as JSON.
 pub const CHANGES_MAX: usize = 256;
 const CHANGES_BYTES_MAX: usize = 4 << 20;
+
+/// Longest record of one change as JSON (`flight_change_bytes_max`); what more members say that they
+/// saw is left out. It fits an answer.
+pub const CHANGE_BYTES_MAX: usize = 512 << 10;
 
 /// Most things seen that go with one change; older ones are forgotten.
 pub const SIGHTS_MAX: usize = 32;
@@ -118,8 +123,10 @@ impl Flight {
             recorder,
         };
         for change in known {
-            let bytes = serde_json::to_string(&change).map_or(0, |json| json.len());
-            flight.keep(change, bytes);
+            let bytes = json_bytes(&change);
+            if bytes <= CHANGE_BYTES_MAX {
+                flight.keep(change, bytes);
+            }
         }
         flight
     }
@@ -236,13 +243,16 @@ impl Flight {
     pub fn note_evidence(&mut self, ring: &str, evidence: Evidence) {
         let mine = |change: &Change| change.to.as_deref() == Some(ring);
         let Some(at) = self.changes.iter().rposition(|(change, _)| mine(change)) else { return };
+        let (change, bytes) = &self.changes[at];
+        let is_member = change.members.contains(&evidence.node);
+        let is_news = change.evidence.iter().all(|known| known.node != evidence.node);
+        if !is_member || !is_news || bytes + json_bytes(&evidence) > CHANGE_BYTES_MAX {
+            return;
+        }
         let Some((mut change, bytes)) = self.changes.remove(at) else { return };
         self.bytes -= bytes;
-        let member = change.members.contains(&evidence.node);
-        if member && change.evidence.iter().all(|known| known.node != evidence.node) {
-            change.evidence.push(evidence);
-            change.trigger = judge(&change);
-        }
+        change.evidence.push(evidence);
+        change.trigger = judge(&change);
         self.record_at(at, change);
     }
 
@@ -468,6 +478,10 @@ fn cause(cause: Option<totem::Cause>) -> (Cause, Vec<evs_report::Node>) {
     }
 }
 
+fn json_bytes(value: &impl serde::Serialize) -> usize {
+    serde_json::to_string(value).map_or(0, |json| json.len())
+}
+
 fn nodes(members: &Members) -> Vec<evs_report::Node> {
     members.iter().map(Into::into).collect()
 }
@@ -475,10 +489,6 @@ fn nodes(members: &Members) -> Vec<evs_report::Node> {
 fn signed(at: Instant, origin: Instant) -> i64 {
     let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
     if at < origin { -micros(origin.since(at)) } else { micros(at.since(origin)) }
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The time of day, to the millisecond.

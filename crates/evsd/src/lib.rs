@@ -28,4 +28,5 @@ mod metrics;
 mod questions;
 pub mod setup;
 mod status;
+mod units;
 mod watch;

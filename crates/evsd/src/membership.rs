@@ -12,6 +12,7 @@ use totem::{Cause, StateKind};
 use crate::control::{Control, Telling};
 use crate::flight::{Counted, Flight};
 use crate::log::RateLimit;
+use crate::units::{micros, millis};
 
 /// What was last seen of the membership.
 #[derive(Debug)]
@@ -233,12 +234,4 @@ fn log_down(peer: Processor, link: Option<u8>, cause: DownCause) {
             tracing::info!(%peer, link, newer_incarnation = newer, "{what}: it restarted");
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

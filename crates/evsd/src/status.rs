@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::clients::{ClientStatus, Clients, ClientsStats};
 use crate::config::{Config, Limits, Transport};
 use crate::flight::Flight;
+use crate::units::{micros, millis};
 
 /// The version of the report.
 pub(crate) const SCHEMA: u32 = 1;
@@ -412,11 +413,3 @@ pub(crate) const SEQ_EXHAUSTED: &str = "no ring can be formed: its sequence woul
 /// What a cluster without a seal is told, in the log and in the report.
 pub(crate) const CLEAR_TEXT: &str = "cluster.seal is \"none\": packets are clear text; \
                                      whoever reaches the network can read and forge every message";
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}

@@ -147,6 +147,22 @@ fn only_members_are_witnesses_and_each_is_heard_once() {
     assert_eq!(by, [1, 2]);
 }
 
+/// A record stays short enough for an answer, whatever members say.
+#[test]
+fn a_long_story_of_a_member_is_left_out() {
+    let mut flight = flight();
+    let (_, before) = flight.changes[0];
+    let empty = Evidence { node: processor(2).into(), ..Evidence::default() };
+    let room = CHANGE_BYTES_MAX - before - json_bytes(&empty);
+    for (node, length, witnesses) in [(2, room + 1, 1), (2, room, 2), (3, 0, 2)] {
+        let (node, at) = (processor(node).into(), "x".repeat(length));
+        flight.note_evidence(&ring(1).to_string(), Evidence { node, at, ..Evidence::default() });
+        assert_eq!(latest(&flight).evidence.len(), witnesses, "{length}");
+    }
+    let whole = flight.answer(at(3000), &Question::Change { which: Some(ring(1).to_string()) });
+    assert!(json_bytes(&whole) < evs_ipc::STATUS_BYTES_MAX);
+}
+
 #[test]
 fn the_latest_changes_are_kept_and_things_seen_are_bounded() {
     let mut flight = flight();
