@@ -4,7 +4,6 @@
 //! changes its meaning or goes.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use evs_model::{Instant, Members, Processor};
 use evs_net::{LinkId, PeerStatus};
