@@ -28,8 +28,8 @@ use file::Recorder;
 pub const CHANGES_MAX: usize = 256;
 const CHANGES_BYTES_MAX: usize = 4 << 20;
 
-/// Longest record of one change as JSON (`flight_change_bytes_max`), which fits an answer; what more
-/// members say that they saw is left out.
+/// Longest record of one change, as JSON (`flight_change_bytes_max`): it fits an answer. What more
+/// members say is left out.
 pub const CHANGE_BYTES_MAX: usize = 512 << 10;
 
 /// Most things seen that go with one change; older ones are forgotten.
