@@ -1,9 +1,16 @@
-//! Receiving in batches: several buffers per system call, and in each of them perhaps many
+//! Receiving in batches: several blocks of memory per system call, and in each of them perhaps many
 //! datagrams that the kernel put together (GRO), handed out one at a time.
+//!
+//! What is handed up stays where the kernel has put it, if that is worth a block: then the block
+//! goes with it, and comes back when the last of its packets is forgotten. A datagram that came
+//! alone is copied, so that small packets do not hold large blocks.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+use std::ops::Range;
 
+use bytes::{Bytes, BytesMut};
 use quinn_udp::RecvMeta;
 
 use crate::LinkId;
@@ -12,11 +19,12 @@ use crate::socket::Sockets;
 
 /// What was received and not yet handed out.
 pub(crate) struct Inbox {
-    buffers: Vec<u8>,
-    meta: [RecvMeta; BUFFERS],
-    /// How many buffers are full, which is next, and how far it was read.
+    blocks: [BytesMut; BLOCKS],
+    spent: Spent,
+    meta: [RecvMeta; BLOCKS],
+    /// How many blocks are full, which is next, and how far it was handed out.
     filled: usize,
-    buffer: usize,
+    block: usize,
     offset: usize,
     /// On which link it came.
     link: LinkId,
@@ -25,13 +33,46 @@ pub(crate) struct Inbox {
     drained: bool,
 }
 
+/// A datagram, and on which link and from where it came.
+pub(crate) struct Received<'i> {
+    pub(crate) link: LinkId,
+    pub(crate) source: SocketAddr,
+    pub(crate) datagram: Datagram<'i>,
+}
+
+/// The bytes of a datagram, where they were received.
+pub(crate) enum Datagram<'i> {
+    /// They can stay there.
+    Kept(BytesMut),
+    /// The block is used again.
+    Lent(&'i mut [u8]),
+}
+
+impl Datagram<'_> {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Kept(bytes) => bytes,
+            Self::Lent(bytes) => bytes,
+        }
+    }
+
+    /// A part of it, to be held for as long as one likes.
+    pub(crate) fn part(self, part: Range<usize>) -> Bytes {
+        match self {
+            Self::Kept(bytes) => bytes.freeze().slice(part),
+            Self::Lent(bytes) => Bytes::copy_from_slice(&bytes[part]),
+        }
+    }
+}
+
 impl Inbox {
     pub(crate) fn new() -> Self {
         Self {
-            buffers: vec![0; BUFFERS * BUFFER_BYTES],
-            meta: [RecvMeta::default(); BUFFERS],
+            blocks: std::array::from_fn(|_| BytesMut::zeroed(BLOCK_BYTES)),
+            spent: Spent::default(),
+            meta: [RecvMeta::default(); BLOCKS],
             filled: 0,
-            buffer: 0,
+            block: 0,
             offset: 0,
             link: LinkId::FIRST,
             turn: 0,
@@ -39,26 +80,36 @@ impl Inbox {
         }
     }
 
-    /// The next datagram, and on which link and from where it came. `None`: there is none
-    /// ([`is_drained`](Self::is_drained)), or a system call failed and the next one may not.
-    pub(crate) fn next(&mut self, ports: &mut [Port]) -> Option<(LinkId, SocketAddr, &mut [u8])> {
-        while self.buffer == self.filled {
+    /// The next datagram. `None`: there is none ([`is_drained`](Self::is_drained)), or a system
+    /// call failed and the next one may not.
+    pub(crate) fn next(&mut self, ports: &mut [Port]) -> Option<Received<'_>> {
+        while self.block == self.filled {
             self.fill(ports)?;
         }
-        let meta = self.meta[self.buffer];
+        let meta = self.meta[self.block];
+        let (link, source) = (self.link, meta.addr);
         let start = self.offset;
         // An empty datagram is one, too.
         let end = (start + meta.stride.max(1)).min(meta.len);
-        let base = self.buffer * BUFFER_BYTES;
-        self.offset = end;
-        if end == meta.len {
-            self.buffer += 1;
-            self.offset = 0;
-        }
-        let stats = &mut ports[self.link.place()].stats;
+        let stats = &mut ports[link.place()].stats;
         stats.datagrams_received += 1;
         stats.bytes_received += (end - start) as u64;
-        Some((self.link, meta.addr, &mut self.buffers[base + start..base + end]))
+        let block = &mut self.blocks[self.block];
+        self.offset = end;
+        if end == meta.len {
+            self.block += 1;
+            self.offset = 0;
+        }
+        let datagram = if meta.len < KEPT_FROM {
+            Datagram::Lent(&mut block[start..end])
+        } else {
+            let datagram = block.split_to(end - start);
+            if end == meta.len {
+                self.spent.exchange(block);
+            }
+            Datagram::Kept(datagram)
+        };
+        Some(Received { link, source, datagram })
     }
 
     /// Whether all sockets were empty when they were read last.
@@ -82,13 +133,11 @@ impl Inbox {
             })?;
             let port = &mut ports[place];
             let (socket, stats) = (port.sockets.as_ref()?.all().nth(turn)?, &mut port.stats);
-            let mut chunks = self.buffers.chunks_exact_mut(BUFFER_BYTES);
-            let mut slices: [IoSliceMut<'_>; BUFFERS] =
-                std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+            let mut slices = self.blocks.each_mut().map(|block| IoSliceMut::new(block));
             match socket.receive(&mut slices, &mut self.meta) {
                 Ok(filled) => {
                     stats.receive_calls += 1;
-                    (self.filled, self.buffer, self.offset) = (filled, 0, 0);
+                    (self.filled, self.block, self.offset) = (filled, 0, 0);
                     self.link = LinkId::at(place)?;
                     return Some(());
                 }
@@ -106,6 +155,75 @@ impl Inbox {
     }
 }
 
-const BUFFERS: usize = 8;
+/// Blocks that went up with their packets, the oldest first.
+#[derive(Default)]
+struct Spent(VecDeque<BytesMut>);
+
+impl Spent {
+    /// Takes what is left of a block, and puts a whole one in its place: the oldest again, if
+    /// nothing of it is held any more.
+    fn exchange(&mut self, block: &mut BytesMut) {
+        let oldest = self.0.front_mut().is_some_and(|oldest| {
+            oldest.clear();
+            oldest.try_reclaim(BLOCK_BYTES)
+        });
+        let mut whole = if oldest { self.0.pop_front() } else { None }.unwrap_or_default();
+        whole.resize(BLOCK_BYTES, 0);
+        if self.0.len() == SPENT_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(std::mem::replace(block, whole));
+    }
+}
+
+const BLOCKS: usize = 8;
 /// As much as the kernel puts together at most.
-const BUFFER_BYTES: usize = 65_536;
+const BLOCK_BYTES: usize = 65_536;
+/// A block with so many bytes in it stays with them; one with fewer would hold more than it is
+/// worth.
+const KEPT_FROM: usize = BLOCK_BYTES / 2;
+/// So many blocks are waited for; of more, the oldest are given back to the system when they are
+/// free.
+const SPENT_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fills the block with one byte and hands out half of it.
+    fn hand_out(spent: &mut Spent, block: &mut BytesMut, byte: u8) -> Bytes {
+        block.fill(byte);
+        let part = Datagram::Kept(block.split_to(BLOCK_BYTES / 2)).part(10..20);
+        spent.exchange(block);
+        part
+    }
+
+    #[test]
+    fn a_block_is_used_again_when_nothing_of_it_is_held() {
+        let (mut spent, mut block) = (Spent::default(), BytesMut::zeroed(BLOCK_BYTES));
+        let mut places = std::collections::BTreeSet::new();
+        for _ in 0..1000 {
+            places.insert(block.as_ptr());
+            drop(hand_out(&mut spent, &mut block, 1));
+            assert_eq!(block.len(), BLOCK_BYTES);
+        }
+        assert_eq!(places.len(), 2, "one is filled while the other is handed out");
+    }
+
+    #[test]
+    fn what_is_held_stays_as_it_was() {
+        let (mut spent, mut block) = (Spent::default(), BytesMut::zeroed(BLOCK_BYTES));
+        let held: Vec<_> =
+            (0..=u8::MAX).map(|byte| (byte, hand_out(&mut spent, &mut block, byte))).collect();
+        assert!(held.iter().all(|(byte, part)| part[..] == [*byte; 10]));
+        assert_eq!(spent.0.len(), SPENT_MAX, "what is waited for is bounded");
+    }
+
+    #[test]
+    fn a_part_of_a_lent_block_is_a_copy() {
+        let mut block = [7; 64];
+        let part = Datagram::Lent(&mut block).part(1..3);
+        block.fill(8);
+        assert_eq!(part[..], [7, 7]);
+    }
+}

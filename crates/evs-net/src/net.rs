@@ -18,12 +18,12 @@ use evs_model::{Instant, Members, NodeId, Processor};
 use thiserror::Error;
 
 use crate::batch::To;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Received};
 use crate::link::{Link, LinkError};
 use crate::port::Port;
 use crate::seal::Ticket;
 use crate::socket::Sockets;
-use crate::wire::SEAL_OVERHEAD;
+use crate::wire::{HEADER_LEN, SEAL_OVERHEAD};
 use crate::{
     ClusterKey, ConfigError, Destination, Endpoint, EndpointConfig, EndpointOutput, KeyChangeError,
     LinkId, NetStats, PAYLOAD_BYTES_MAX, PeerEvent,
@@ -169,7 +169,8 @@ impl Net {
             if !self.events.is_empty() {
                 return false;
             }
-            let Some((link, source, datagram)) = self.inbox.next(&mut self.ports) else {
+            let Some(Received { link, source, mut datagram }) = self.inbox.next(&mut self.ports)
+            else {
                 if self.inbox.is_drained() {
                     self.look_for_refusals(now);
                     return self.events.is_empty();
@@ -178,8 +179,10 @@ impl Net {
             };
             self.received += 1;
             // The counters of the endpoint say what was dropped, and why.
-            if let Ok(Some(packet)) = self.endpoint.handle_datagram(now, link, datagram) {
-                deliver(packet.from, Bytes::copy_from_slice(packet.payload));
+            if let Ok(Some(packet)) = self.endpoint.handle_datagram(now, link, datagram.bytes_mut())
+            {
+                let (from, end) = (packet.from, HEADER_LEN + packet.payload.len());
+                deliver(from, datagram.part(HEADER_LEN..end));
             }
             self.execute(Some(source));
         }
