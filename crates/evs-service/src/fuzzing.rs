@@ -1,7 +1,7 @@
 //! What the fuzzer runs of the modules that nobody outside sees. Not part of the interface:
 //! `crates/evs-fuzz` is its only user.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use evs_model::{Guarantee, NodeId, Processor};
 
 use crate::config::{MESSAGE_BYTES_CAP, UNORDERED_PARTIALS_MAX};
@@ -75,9 +75,9 @@ fn read(
                 let (groups, body) = head.split(content);
                 assert!(body.len() <= MESSAGE_BYTES_CAP, "a message's limit holds");
                 let consumed = left.split_to(left.len() - records.bytes_left());
-                let mut packer = Packer::new(consumed.len());
+                let mut packer = Packer::new(BytesMut::new(), consumed.len());
                 packer.whole(head, &Content { groups, body });
-                assert_eq!(packer.finish(), consumed, "one value has one encoding");
+                assert_eq!(packer.finish().0, consumed, "one value has one encoding");
             }
             Ok(Record::Fragment(head, offset, piece)) => {
                 found.pieces += 1;

@@ -18,10 +18,9 @@
 //! messages of a packet have the guarantee of the packet, but FIFO ones travel in agreed packets:
 //! their place in the agreed order is a FIFO place too.
 
-use alloc::vec::Vec;
 use core::ops::Range;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use evs_model::{ClientId, Group, Groups, Guarantee, defect};
 
 use crate::config::MESSAGE_BYTES_CAP;
@@ -30,6 +29,9 @@ use crate::config::MESSAGE_BYTES_CAP;
 pub(crate) const WHOLE_OVERHEAD: usize = 23;
 /// Bytes of a record before a piece of a message.
 pub(crate) const FRAGMENT_OVERHEAD: usize = WHOLE_OVERHEAD + 8;
+
+/// Bytes of memory in which packet bodies are made.
+const MEMORY_BYTES: usize = 64 << 10;
 
 const GUARANTEE_BITS: u8 = 0b011;
 const FRAGMENT_BIT: u8 = 0b100;
@@ -75,7 +77,7 @@ impl Content {
     }
 
     /// Appends a part of the content.
-    fn copy(&self, range: Range<usize>, out: &mut Vec<u8>) {
+    fn copy(&self, range: Range<usize>, out: &mut BytesMut) {
         let keys = self.groups.as_bytes();
         if range.start < keys.len() {
             out.extend_from_slice(&keys[range.start..range.end.min(keys.len())]);
@@ -87,24 +89,30 @@ impl Content {
     }
 }
 
-/// A packet body in the making, of bounded size.
+/// A packet body in the making, of bounded size. Bodies are made one behind the other in blocks of
+/// memory that are used again when the ring has forgotten them.
 #[derive(Debug)]
 pub(crate) struct Packer {
-    out: Vec<u8>,
+    out: BytesMut,
     max: usize,
 }
 
 impl Packer {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { out: Vec::with_capacity(max), max }
+    /// `memory` is what [`finish`](Self::finish) gave back the last time, or empty.
+    pub(crate) fn new(mut memory: BytesMut, max: usize) -> Self {
+        assert!(memory.is_empty(), "what was made in it is taken out");
+        if memory.capacity() < max && !memory.try_reclaim(max) {
+            memory = BytesMut::with_capacity(max.max(MEMORY_BYTES));
+        }
+        Self { out: memory, max }
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.out.is_empty()
     }
 
     /// Bytes that are left.
-    pub(crate) const fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.max - self.out.len()
     }
 
@@ -126,19 +134,17 @@ impl Packer {
     }
 
     fn head(&mut self, head: Head, flags: u8) {
-        self.out.push(head.guarantee as u8 | flags);
+        self.out.put_u8(head.guarantee as u8 | flags);
         self.out.extend_from_slice(&head.groups.to_le_bytes());
         self.out.extend_from_slice(&head.client.0.to_le_bytes());
         self.out.extend_from_slice(&head.number.to_le_bytes());
         self.out.extend_from_slice(&head.total.to_le_bytes());
     }
 
-    pub(crate) fn finish(mut self) -> Bytes {
-        // The ring keeps a packet until every member has it.
-        if self.out.len() < self.max / 2 {
-            self.out.shrink_to_fit();
-        }
-        self.out.into()
+    /// The body, and the memory for the next one.
+    pub(crate) fn finish(mut self) -> (Bytes, BytesMut) {
+        let body = self.out.split().freeze();
+        (body, self.out)
     }
 }
 

@@ -14,7 +14,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use evs_model::{ClientId, Groups, Guarantee, defect, send_cost};
 
 use crate::SendError;
@@ -37,6 +37,8 @@ pub(crate) struct Sending {
     in_flight: VecDeque<(u64, ClientId)>,
     /// Clients with bytes freed that nobody has told them of.
     freed: VecDeque<ClientId>,
+    /// Where the next packet is made.
+    memory: BytesMut,
 }
 
 /// One client's messages that are accepted and not sent.
@@ -109,6 +111,7 @@ impl Sending {
             submitted,
             in_flight: VecDeque::new(),
             freed: VecDeque::new(),
+            memory: BytesMut::new(),
         }
     }
 
@@ -192,14 +195,17 @@ impl Sending {
     /// Fills the next packet and counts it as submitted.
     pub(crate) fn next_packet(&mut self) -> Option<(Bytes, Guarantee)> {
         let packet = self.turns.pick(None)?.packet;
-        let mut packer = Packer::new(self.packet_bytes_max);
+        let memory = core::mem::take(&mut self.memory);
+        let mut packer = Packer::new(memory, self.packet_bytes_max);
         self.submitted += 1;
         while let Some(turn) = self.turns.pick(Some(packet)) {
             if !self.put(turn, &mut packer) {
                 break;
             }
         }
-        Some((packer.finish(), packet))
+        let (body, memory) = packer.finish();
+        self.memory = memory;
+        Some((body, packet))
     }
 
     /// Puts a message, or the piece of it that fits, into the packet. Returns whether more may

@@ -25,16 +25,16 @@ fn head(guarantee: Guarantee, content: &Content) -> Head {
 
 /// A packet with one whole message.
 fn whole(guarantee: Guarantee, content: &Content) -> Vec<u8> {
-    let mut packer = Packer::new(WHOLE_OVERHEAD + content.len());
+    let mut packer = Packer::new(BytesMut::new(), WHOLE_OVERHEAD + content.len());
     packer.whole(head(guarantee, content), content);
-    packer.finish().to_vec()
+    packer.finish().0.to_vec()
 }
 
 /// A packet with one piece of a message.
 fn piece(content: &Content, range: Range<usize>) -> Vec<u8> {
-    let mut packer = Packer::new(FRAGMENT_OVERHEAD + range.len());
+    let mut packer = Packer::new(BytesMut::new(), FRAGMENT_OVERHEAD + range.len());
     packer.fragment(head(Guarantee::Agreed, content), content, range);
-    packer.finish().to_vec()
+    packer.finish().0.to_vec()
 }
 
 fn read(body: Vec<u8>, packet: Guarantee) -> Vec<Result<Record, Malformed>> {
@@ -181,4 +181,19 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn the_memory_of_bodies_is_used_again_when_nobody_holds_them() {
+    let content = content(1, 1000);
+    let mut memory = BytesMut::new();
+    let mut places = alloc::collections::BTreeSet::new();
+    for _ in 0..10_000 {
+        let mut packer = Packer::new(memory, 1400);
+        packer.whole(head(Guarantee::Agreed, &content), &content);
+        let body;
+        (body, memory) = packer.finish();
+        places.insert(body.as_ptr());
+    }
+    assert!(places.len() <= MEMORY_BYTES / 1000, "{} places", places.len());
 }
