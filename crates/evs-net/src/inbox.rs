@@ -1,9 +1,9 @@
 //! Receiving in batches: several blocks of memory per system call, and in each of them perhaps many
 //! datagrams that the kernel put together (GRO), handed out one at a time.
 //!
-//! What is handed up stays where the kernel has put it, if that is worth a block: then the block
-//! goes with it, and comes back when the last of its packets is forgotten. A datagram that came
-//! alone is copied, so that small packets do not hold large blocks.
+//! What is handed up stays where the kernel has put it, if that fills the better part of a block:
+//! then the block goes with it, and comes back when the last of its packets is forgotten. Of other
+//! blocks it is copied, one packet behind the other, so that few bytes do not hold large blocks.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -21,6 +21,7 @@ use crate::socket::Sockets;
 pub(crate) struct Inbox {
     blocks: [BytesMut; BLOCKS],
     spent: Spent,
+    copies: Copies,
     meta: [RecvMeta; BLOCKS],
     /// How many blocks are full, which is next, and how far it was handed out.
     filled: usize,
@@ -44,15 +45,15 @@ pub(crate) struct Received<'i> {
 pub(crate) enum Datagram<'i> {
     /// They can stay there.
     Kept(BytesMut),
-    /// The block is used again.
-    Lent(&'i mut [u8]),
+    /// The block is used again; copies go there.
+    Lent(&'i mut [u8], &'i mut Copies),
 }
 
 impl Datagram<'_> {
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Kept(bytes) => bytes,
-            Self::Lent(bytes) => bytes,
+            Self::Lent(bytes, _) => bytes,
         }
     }
 
@@ -60,7 +61,7 @@ impl Datagram<'_> {
     pub(crate) fn part(self, part: Range<usize>) -> Bytes {
         match self {
             Self::Kept(bytes) => bytes.freeze().slice(part),
-            Self::Lent(bytes) => Bytes::copy_from_slice(&bytes[part]),
+            Self::Lent(bytes, copies) => copies.copy(&bytes[part]),
         }
     }
 }
@@ -70,6 +71,7 @@ impl Inbox {
         Self {
             blocks: std::array::from_fn(|_| BytesMut::zeroed(BLOCK_BYTES)),
             spent: Spent::default(),
+            copies: Copies::new(),
             meta: [RecvMeta::default(); BLOCKS],
             filled: 0,
             block: 0,
@@ -101,11 +103,12 @@ impl Inbox {
             self.offset = 0;
         }
         let datagram = if meta.len < KEPT_FROM {
-            Datagram::Lent(&mut block[start..end])
+            Datagram::Lent(&mut block[start..end], &mut self.copies)
         } else {
             let datagram = block.split_to(end - start);
             if end == meta.len {
-                self.spent.exchange(block);
+                self.spent.exchange(block, BLOCK_BYTES);
+                block.resize(BLOCK_BYTES, 0);
             }
             Datagram::Kept(datagram)
         };
@@ -155,24 +158,44 @@ impl Inbox {
     }
 }
 
-/// Blocks that went up with their packets, the oldest first.
+/// Memory that went up with packets, the oldest first, to be used again.
 #[derive(Default)]
 struct Spent(VecDeque<BytesMut>);
 
 impl Spent {
-    /// Takes what is left of a block, and puts a whole one in its place: the oldest again, if
-    /// nothing of it is held any more.
-    fn exchange(&mut self, block: &mut BytesMut) {
-        let oldest = self.0.front_mut().is_some_and(|oldest| {
+    /// Takes what is left of a block, and puts an empty one of this size in its place: the oldest
+    /// again, if nothing of it is held any more.
+    fn exchange(&mut self, block: &mut BytesMut, bytes: usize) {
+        let free = self.0.front_mut().is_some_and(|oldest| {
             oldest.clear();
-            oldest.try_reclaim(BLOCK_BYTES)
+            oldest.try_reclaim(bytes)
         });
-        let mut whole = if oldest { self.0.pop_front() } else { None }.unwrap_or_default();
-        whole.resize(BLOCK_BYTES, 0);
+        let oldest = if free { self.0.pop_front() } else { None };
+        let empty = oldest.unwrap_or_else(|| BytesMut::with_capacity(bytes));
         if self.0.len() == SPENT_MAX {
             self.0.pop_front();
         }
-        self.0.push_back(std::mem::replace(block, whole));
+        self.0.push_back(std::mem::replace(block, empty));
+    }
+}
+
+/// Copies of what cannot stay where it is.
+pub(crate) struct Copies {
+    memory: BytesMut,
+    spent: Spent,
+}
+
+impl Copies {
+    fn new() -> Self {
+        Self { memory: BytesMut::with_capacity(COPIES_BYTES), spent: Spent::default() }
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Bytes {
+        if self.memory.capacity() < bytes.len() {
+            self.spent.exchange(&mut self.memory, COPIES_BYTES.max(bytes.len()));
+        }
+        self.memory.extend_from_slice(bytes);
+        self.memory.split().freeze()
     }
 }
 
@@ -182,6 +205,8 @@ const BLOCK_BYTES: usize = 65_536;
 /// A block with so many bytes in it stays with them; one with fewer would hold more than it is
 /// worth.
 const KEPT_FROM: usize = BLOCK_BYTES / 2;
+/// So many bytes of copies are held or given back together.
+const COPIES_BYTES: usize = 16_384;
 /// So many blocks are waited for; of more, the oldest are given back to the system when they are
 /// free.
 const SPENT_MAX: usize = 64;
@@ -194,7 +219,8 @@ mod tests {
     fn hand_out(spent: &mut Spent, block: &mut BytesMut, byte: u8) -> Bytes {
         block.fill(byte);
         let part = Datagram::Kept(block.split_to(BLOCK_BYTES / 2)).part(10..20);
-        spent.exchange(block);
+        spent.exchange(block, BLOCK_BYTES);
+        block.resize(BLOCK_BYTES, 0);
         part
     }
 
@@ -221,9 +247,27 @@ mod tests {
 
     #[test]
     fn a_part_of_a_lent_block_is_a_copy() {
-        let mut block = [7; 64];
-        let part = Datagram::Lent(&mut block).part(1..3);
+        let (mut block, mut copies) = ([7; 64], Copies::new());
+        let part = Datagram::Lent(&mut block, &mut copies).part(1..3);
         block.fill(8);
         assert_eq!(part[..], [7, 7]);
+    }
+
+    #[test]
+    fn the_memory_of_copies_is_used_again_when_nothing_of_it_is_held() {
+        let (mut copies, mut places) = (Copies::new(), std::collections::BTreeSet::new());
+        let mut held = copies.copy(&[0; 1000]);
+        for round in 1..=u8::MAX {
+            let next = copies.copy(&[round; 1000]);
+            assert!(held[..] == [round - 1; 1000], "what is held stays as it was");
+            places.insert(next.as_ptr());
+            held = next;
+        }
+        assert!(places.len() <= 2 * COPIES_BYTES / 1000, "{} places", places.len());
+    }
+
+    #[test]
+    fn a_copy_may_be_larger_than_the_usual_memory() {
+        assert_eq!(Copies::new().copy(&[3; 2 * COPIES_BYTES]).len(), 2 * COPIES_BYTES);
     }
 }

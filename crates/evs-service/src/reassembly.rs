@@ -13,14 +13,17 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use evs_model::{ClientId, Guarantee, Processor};
 
 use crate::config::UNORDERED_PARTIALS_MAX;
 use crate::pack::Head;
 
-/// Bytes reserved at once for a message that begins.
+/// Bytes reserved at once for a message that begins; what is longer grows.
 const RESERVE_MAX: usize = 256 << 10;
+/// Bytes reserved at least: the room of many small messages, one behind the other, which is used
+/// again when they are delivered.
+const RESERVE_MIN: usize = 64 << 10;
 
 /// What is incomplete, by sender. Senders are members of the configuration, so they are bounded.
 #[derive(Debug, Default)]
@@ -40,6 +43,8 @@ pub(crate) struct Complete {
 #[derive(Debug, Default)]
 struct Partials {
     ordered: Option<Ordered>,
+    /// Where the next ordered message is put together.
+    memory: BytesMut,
     unordered: BTreeMap<(ClientId, u64), Unordered>,
 }
 
@@ -47,7 +52,26 @@ struct Partials {
 #[derive(Debug)]
 struct Ordered {
     head: Head,
-    content: Vec<u8>,
+    content: BytesMut,
+}
+
+impl Ordered {
+    /// A message that begins, in this memory.
+    fn new(head: Head, mut memory: BytesMut) -> Self {
+        let bytes = (head.total as usize).min(RESERVE_MAX);
+        memory.clear();
+        if memory.capacity() < bytes && !memory.try_reclaim(bytes) {
+            memory = BytesMut::with_capacity(bytes.max(RESERVE_MIN));
+        }
+        Self { head, content: memory }
+    }
+
+    /// The content, and the memory for the next message; that of a very long one is given back.
+    fn complete(mut self) -> (Bytes, BytesMut) {
+        let long = self.content.len() > RESERVE_MAX;
+        let content = self.content.split().freeze();
+        (content, if long { BytesMut::new() } else { self.content })
+    }
 }
 
 /// Pieces by their offset, which do not overlap.
@@ -115,9 +139,9 @@ impl Partials {
         let total = head.total as usize;
         let before = self.ordered.take();
         if offset == 0 {
-            let mut content = Vec::with_capacity(total.min(RESERVE_MAX));
-            content.extend_from_slice(piece);
-            self.ordered = Some(Ordered { head, content });
+            let mut begun = Ordered::new(head, core::mem::take(&mut self.memory));
+            begun.content.extend_from_slice(piece);
+            self.ordered = Some(begun);
             // A sender that begins another message has broken off the one before.
             return if before.is_none() { Ok(None) } else { Err(Misfit) };
         }
@@ -127,7 +151,9 @@ impl Partials {
         }
         partial.content.extend_from_slice(piece);
         if partial.content.len() == total {
-            return Ok(Some(Complete { content: partial.content.into(), seq }));
+            let (content, memory) = partial.complete();
+            self.memory = memory;
+            return Ok(Some(Complete { content, seq }));
         }
         self.ordered = Some(partial);
         Ok(None)
