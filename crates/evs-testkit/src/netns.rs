@@ -52,6 +52,16 @@ pub struct Network {
     version: IpVersion,
     hosts: u8,
     links: u8,
+    purpose: Purpose,
+}
+
+/// What a network is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Purpose {
+    /// It can be filtered, and each packet goes alone, so that a lost packet is one, as on a wire.
+    Faults,
+    /// As fast as the kernel can: batches of packets stay whole, and there is no filter.
+    Speed,
 }
 
 impl Network {
@@ -68,6 +78,24 @@ impl Network {
     /// # Errors
     /// As there.
     pub fn with_links(hosts: u8, version: IpVersion, links: u8) -> anyhow::Result<Self> {
+        Self::with_purpose(hosts, version, links, Purpose::Faults)
+    }
+
+    /// As [`Network::new`], for measuring: the kernel may carry batches of packets whole, as it
+    /// does by default, and nothing is filtered, so that what needs a filter is refused here.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn for_speed(hosts: u8, version: IpVersion) -> anyhow::Result<Self> {
+        Self::with_purpose(hosts, version, 1, Purpose::Speed)
+    }
+
+    fn with_purpose(
+        hosts: u8,
+        version: IpVersion,
+        links: u8,
+        purpose: Purpose,
+    ) -> anyhow::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         require()?;
         if !(1..=HOSTS_MAX).contains(&hosts) {
@@ -75,8 +103,8 @@ impl Network {
         }
         remove_orphans();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let network =
-            Self { prefix: format!("evs-{}-{count}", std::process::id()), version, hosts, links };
+        let prefix = format!("evs-{}-{count}", std::process::id());
+        let network = Self { prefix, version, hosts, links, purpose };
         network.make()?;
         Ok(network)
     }
@@ -95,7 +123,9 @@ impl Network {
             let namespace = self.namespace(host);
             run("ip", ["netns", "add", &namespace])?;
             run("ip", ["-n", &namespace, "link", "set", "lo", "up"])?;
-            self.filter(host, &["add table inet evs", HOOK])?;
+            if self.purpose == Purpose::Faults {
+                self.filter(host, &["add table inet evs", HOOK])?;
+            }
             (0..self.links).try_for_each(|link| self.connect(host, link))?;
         }
         Ok(())
@@ -109,8 +139,10 @@ impl Network {
         let peer = ["peer", "name", &interface, "mtu", "1500", "netns", &namespace];
         run("ip", ["-n", &switch].iter().chain(&pair).chain(&peer))?;
         run("ip", ["-n", &switch, "link", "set", &port, "master", &bridge, "up"])?;
-        // One packet at a time, so that a lost packet is one packet, as on a wire.
-        run("ip", ["-n", &namespace, "link", "set", &interface, "gso_max_segs", "1", "up"])?;
+        run("ip", ["-n", &namespace, "link", "set", &interface, "up"])?;
+        if self.purpose == Purpose::Faults {
+            run("ip", ["-n", &namespace, "link", "set", &interface, "gso_max_segs", "1"])?;
+        }
         self.add_address_on(host, link)
     }
 
