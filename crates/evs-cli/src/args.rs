@@ -235,8 +235,12 @@ pub struct BenchArgs {
     pub senders: u16,
 
     /// Measures latency instead: one message in flight, from sending it to its delivery.
-    #[arg(long, conflicts_with_all = ["senders", "all_send"])]
+    #[arg(long, conflicts_with_all = ["senders", "all_send", "rate"])]
     pub latency: bool,
+
+    /// Messages that each client sends in a second, 1 to 1000000, instead of as many as it may.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: Option<u32>,
 
     /// Another daemon of the cluster on this host at which a client receives too; may be repeated.
     /// The result is that of the slowest receiver.

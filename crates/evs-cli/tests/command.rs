@@ -202,3 +202,13 @@ fn a_screen_of_top_can_be_printed_and_needs_a_terminal_otherwise() {
     assert_eq!(code, Some(1));
     assert!(message.contains("needs a terminal"), "{message}");
 }
+
+#[test]
+fn a_bench_at_a_rate_sends_no_more_than_that() {
+    let cluster = cluster();
+    let report = json(&cluster, &["bench", "--rate", "50", "--seconds", "0.5"]);
+    let messages = report["messages"].as_u64().expect("a number");
+    assert!((1..=26).contains(&messages), "{report}");
+    let receivers = report["receivers_latency_us"].as_array().expect("a list");
+    assert_eq!(receivers.len(), 1, "{report}");
+}

@@ -17,7 +17,7 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let body = vec![0; bench.size];
-    let mut times = histogram();
+    let (mut times, mut messages) = (histogram(), 0u64);
     let begin = Instant::now();
     let warm_from = begin + WARM_UP;
     let end = warm_from + Duration::from_secs_f64(bench.seconds);
@@ -25,6 +25,7 @@ pub(super) fn run(
         let sent_at = Instant::now();
         let id = client.send(bench.guarantee, &[group], &body)?;
         until_delivered(client, id)?;
+        messages += 1;
         if sent_at >= warm_from {
             times.saturating_record(nanos(sent_at.elapsed()));
         }
@@ -38,7 +39,7 @@ pub(super) fn run(
         || {
             json!({
                 "bench": "latency", "size": size, "guarantee": guarantee.to_string(),
-                "seconds": seconds, "latency_us": latency_json(&times),
+                "seconds": seconds, "messages": messages, "latency_us": latency_json(&times),
             })
         },
     )?;

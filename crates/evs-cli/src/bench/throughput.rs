@@ -85,13 +85,17 @@ impl Run<'_> {
     fn send(&self, client: &Client) -> Result<u64, Failure> {
         let end = self.begin + Duration::from_secs_f64(self.bench.seconds);
         let mut body = vec![0; self.bench.size];
-        let mut sent = 0;
+        let mut sent = 0u32;
         while Instant::now() < end && !self.stop.load(Ordering::Relaxed) {
+            if let Some(rate) = self.bench.rate {
+                let due = self.begin + Duration::from_secs(1) * sent / rate;
+                thread::sleep(due.min(end).saturating_duration_since(Instant::now()));
+            }
             stamp(&mut body, self.begin);
             client.send(self.bench.guarantee, &[self.group], &body)?;
-            sent += 1;
+            sent = sent.saturating_add(1);
         }
-        Ok(sent)
+        Ok(sent.into())
     }
 
     fn receive(&self, client: &Client) -> Result<Received, Failure> {
@@ -186,6 +190,8 @@ fn report(
                 "seconds": slowest.took.as_secs_f64(), "messages": slowest.messages,
                 "messages_per_second": messages, "megabytes_per_second": megabytes,
                 "slowest_node": slowest.node, "latency_us": latency_json(&slowest.times),
+                "receivers_latency_us":
+                    received.iter().map(|got| latency_json(&got.times)).collect::<Vec<_>>(),
             })
         },
     )?;
