@@ -15,13 +15,20 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 21] = [
+/// The font of the bench's plots.
+pub(crate) const FONT: &str = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf";
+
+const NEEDS: [Need; 25] = [
+    Need { program: "/usr/include/corosync/cpg.h", package: "libcpg-dev" },
     Need { program: "/usr/include/stdio.h", package: "libc6-dev" },
+    Need { program: FONT, package: "fonts-dejavu-core" },
     Need { program: "cc", package: "gcc" },
     Need { program: "clang", package: "clang" },
     Need { program: "clang++", package: "clang" },
+    Need { program: "corosync", package: "corosync" },
     Need { program: "g++", package: "g++" },
     Need { program: "gcc", package: "gcc" },
+    Need { program: "git", package: "git" },
     Need { program: "ip", package: "iproute2" },
     Need { program: "man", package: "man-db" },
     Need { program: "mandoc", package: "mandoc" },

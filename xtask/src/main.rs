@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod cargo;
 mod ci;
@@ -35,6 +36,8 @@ struct Args {
 enum Task {
     /// Runs the tests of the C interface, which compile C programs against an installed tree.
     Abi,
+    /// Measures this system beside Corosync and the kernel's own limits, as root.
+    Bench(bench::Options),
     /// Runs every gate in order, the fastest first, and stops at the first that fails.
     Ci {
         /// Runs only the gates whose names hold this text.
@@ -68,6 +71,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Abi => ci::abi().map(drop),
+        Task::Bench(options) => bench::run(&options),
         Task::Ci { only } => return ci::ci(only.as_deref()),
         Task::Demo(options) => demo::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),

@@ -14,7 +14,7 @@ struct Arrow {
     foreign: Option<&'static [&'static str]>,
 }
 
-const ARROWS: [Arrow; 15] = [
+const ARROWS: [Arrow; 16] = [
     Arrow { package: "evs-model", own: &[], foreign: Some(&["bytes"]) },
     Arrow { package: "totem", own: &["evs-model"], foreign: Some(&["bytes", "fastrand"]) },
     Arrow { package: "evs-service", own: &["evs-model", "totem"], foreign: Some(&["bytes"]) },
@@ -55,10 +55,12 @@ const ARROWS: [Arrow; 15] = [
         own: &["evs", "evs-ipc", "evs-model", "evs-net", "evs-sim", "evsd"],
         foreign: None,
     },
+    Arrow { package: "evs-bench", own: &["evs-testkit"], foreign: None },
     Arrow {
         package: "xtask",
         own: &[
             "evs",
+            "evs-bench",
             "evs-cli",
             "evs-fuzz",
             "evs-model",
