@@ -76,6 +76,12 @@ pub(crate) fn gate() -> Result<u64> {
     if let Some(first) = missing.first() {
         bail!("{} cells have no figure, as {first}", missing.len());
     }
+    for name in ["report.md", "throughput-one-megabytes.svg", "throughput-one-megabytes.png"] {
+        let path = dir.join(name);
+        if !std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
+            bail!("nothing was written to {}", path.display());
+        }
+    }
     let path = dir.join("report.json");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     Ok(evs_bench::report::check(&text)? as u64)
@@ -138,6 +144,7 @@ fn tools(dir: &Path, over: Over) -> Result<Tools> {
         load_cpg,
         raw,
         corosync,
+        font: debian::FONT.into(),
         transport,
     })
 }

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use evs_testkit::netns::{self, Network};
 
 use crate::plan::System;
+use crate::workdir;
 
 /// Running daemons: dropping it kills them and removes their directories.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Corosync {
         let mut cluster = Self {
             program: program.to_owned(),
             dir: dir.to_owned(),
-            shared: Path::new(SHARED).join(format!("{SHARED_PREFIX}{}-{mine}", std::process::id())),
+            shared: Path::new(SHARED).join(format!("{}-{mine}", workdir::name())),
             namespaces: (1..=nodes).map(|node| network.namespace(node)).collect(),
             running: Vec::new(),
         };
@@ -149,18 +150,6 @@ impl Drop for Corosync {
     }
 }
 
-/// Removes from memory what a bench left behind that was killed.
-pub(crate) fn remove_orphans() {
-    for entry in fs::read_dir(SHARED).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(SHARED_PREFIX));
-        let owner = owner.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
 /// Everything that is not said has the default of the package.
 fn configuration(system: System, network: &Network, nodes: u8, dir: &Path) -> String {
     let (cipher, hash) = match system == System::CorosyncKnetAes256 {
@@ -203,10 +192,7 @@ const ENTER: &str = "mount --bind \"$1/run\" /run && mount --bind \"$2\" /dev/sh
                      mount --bind \"$1/lib\" /var/lib/corosync && shift 2 && exec \"$@\"";
 
 /// Where memory can be shared by name.
-const SHARED: &str = "/dev/shm";
-
-/// How the bench's directories there begin; the process id follows.
-const SHARED_PREFIX: &str = "evs-bench-";
+pub(crate) const SHARED: &str = "/dev/shm";
 
 /// As `corosync-keygen` makes it.
 const KEY_BYTES: usize = 256;

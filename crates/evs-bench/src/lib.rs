@@ -18,6 +18,7 @@ mod loader;
 mod machine;
 mod measure;
 pub mod plan;
+pub mod plot;
 pub mod report;
 mod run;
 pub mod sample;
@@ -26,6 +27,7 @@ pub mod stats;
 mod stop;
 pub mod table;
 mod usage;
+mod workdir;
 
 use std::path::PathBuf;
 
@@ -50,6 +52,8 @@ pub struct Tools {
     pub raw: PathBuf,
     /// Corosync's daemon.
     pub corosync: PathBuf,
+    /// The font of the plots.
+    pub font: PathBuf,
     /// How our daemons reach each other.
     pub transport: Transport,
 }

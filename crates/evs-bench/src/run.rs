@@ -15,7 +15,8 @@ use crate::report::{Head, Report};
 use crate::sample::{Outcome, Sample, Samples, Value};
 use crate::session::Session;
 use crate::stop::Stop;
-use crate::{Machine, Tools, corosync, measure, table};
+use crate::workdir::{self, WorkDir};
+use crate::{Machine, Tools, measure, plot, table};
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub struct Options {
     pub command: String,
 }
 
-/// Measures, and writes `report.json` and `report.md`.
+/// Measures, and writes `report.json`, `report.md` and the plots.
 ///
 /// # Errors
 /// Something cannot be run or written, or a signal came; what was measured until then is kept for
@@ -48,7 +49,7 @@ pub fn run(options: &Options, tools: &Tools) -> anyhow::Result<Report> {
     let conditions = conditions(options, tools, &machine);
     let path = options.dir.join("samples.jsonl");
     let samples = Samples::open(&path, &conditions, options.resume)?;
-    corosync::remove_orphans();
+    workdir::remove_orphans();
     let deadline = plan.seconds_max.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let head = Head {
         extent: options.extent,
@@ -57,7 +58,7 @@ pub fn run(options: &Options, tools: &Tools) -> anyhow::Result<Report> {
         command: options.command.clone(),
         timing: plan.timing,
     };
-    let work = WorkDir::new(&options.dir)?;
+    let work = WorkDir::new()?;
     let mut bench =
         Bench { tools, plan: &plan, stop, samples, deadline, work, clusters: 0, runs: 0, round: 1 };
     let measured = bench.measure();
@@ -65,6 +66,7 @@ pub fn run(options: &Options, tools: &Tools) -> anyhow::Result<Report> {
     let report = Report::new(head, bench.samples.all(), complete);
     write(&options.dir.join("report.json"), &serde_json::to_string_pretty(&report)?)?;
     write(&options.dir.join("report.md"), table::markdown(&report).trim_end())?;
+    plot::draw_all(&report, &tools.font, &options.dir)?;
     measured?;
     Ok(report)
 }
@@ -83,27 +85,6 @@ fn conditions(options: &Options, tools: &Tools, machine: &Machine) -> String {
     let sizes = programs.map(|path| fs::metadata(path).map_or(0, |file| file.len()));
     let Machine { kernel, corosync, commit, transport, .. } = machine;
     format!("{:?}; {commit}; {transport}; {corosync}; {kernel}; {sizes:?}", options.extent)
-}
-
-/// A directory for what runs, whose path is short enough for sockets; it goes with the bench.
-#[derive(Debug)]
-struct WorkDir(PathBuf);
-
-impl WorkDir {
-    fn new(results: &Path) -> anyhow::Result<Self> {
-        let name = format!("evs-bench-{}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
-        // What stays of a failure is found beside the results.
-        let _ = fs::remove_dir_all(results.join("failed"));
-        Ok(Self(dir))
-    }
-}
-
-impl Drop for WorkDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 struct Bench<'a> {
@@ -236,7 +217,7 @@ impl Bench<'_> {
         network: &Network,
     ) -> anyhow::Result<Session> {
         self.clusters += 1;
-        let dir = self.work.0.join(self.clusters.to_string());
+        let dir = self.work.path().join(self.clusters.to_string());
         fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
         let system = variant.system;
         let session = Session::start(self.tools, system, network, nodes, &dir, &self.stop)?;
