@@ -10,6 +10,7 @@ mod bench;
 mod build;
 mod cargo;
 mod ci;
+mod counts;
 mod debian;
 mod demo;
 mod fuzz;
@@ -44,6 +45,9 @@ enum Task {
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
     },
+    /// Counts the instructions that the path of a message takes, with callgrind, and compares them
+    /// with those that are written down.
+    Counts(counts::Options),
     /// Shows three daemons and their clients through a crash, a return and an orderly leave.
     Demo(demo::Options),
     /// Fuzzes every decoder, and living processors, for a while each.
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
         Task::Abi => ci::abi().map(drop),
         Task::Bench(options) => bench::run(&options),
         Task::Ci { only } => return ci::ci(only.as_deref()),
+        Task::Counts(options) => counts::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Install(options) => install::run(&options),

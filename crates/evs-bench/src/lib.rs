@@ -14,6 +14,7 @@
 pub mod bar;
 mod cluster;
 mod corosync;
+pub mod hot;
 mod loader;
 mod machine;
 mod measure;

@@ -55,7 +55,12 @@ const ARROWS: [Arrow; 16] = [
         own: &["evs", "evs-ipc", "evs-model", "evs-net", "evs-sim", "evsd"],
         foreign: None,
     },
-    Arrow { package: "evs-bench", own: &["evs-testkit"], foreign: None },
+    // It counts the instructions of what is done for every message.
+    Arrow {
+        package: "evs-bench",
+        own: &["evs-model", "evs-service", "evs-testkit", "totem"],
+        foreign: None,
+    },
     Arrow {
         package: "xtask",
         own: &[
