@@ -65,7 +65,7 @@ impl Sockets {
         let group = match &link.transport {
             Transport::Unicast => None,
             Transport::Multicast(multicast) => {
-                Some(open_group(&own, link.bind, multicast, buffer_bytes)?)
+                Some(open_group(&own, link, multicast, buffer_bytes)?)
             }
         };
         Ok(Self { own, group })
@@ -201,20 +201,20 @@ impl Bound {
         }
     }
 
-    /// Lets multicasts out through the interface. They come back to this host, where other
-    /// daemons may listen; this one drops its own by their header.
-    fn send_to_group(&self, group: &Group, hops: u8) -> io::Result<()> {
+    /// Lets multicasts out through the interface. Where other daemons listen on this host they come
+    /// back to it, and this one drops its own by their header.
+    fn send_to_group(&self, group: &Group, hops: u8, loops: bool) -> io::Result<()> {
         let socket = socket2::SockRef::from(&self.socket);
         match (group.address, group.interface) {
             (SocketAddr::V4(group), Interface::V4 { address, index }) => {
                 set_ip_multicast_if_with_ifindex(&self.socket, group.ip(), &address, index)?;
                 socket.set_multicast_ttl_v4(u32::from(hops))?;
-                socket.set_multicast_loop_v4(true)
+                socket.set_multicast_loop_v4(loops)
             }
             (SocketAddr::V6(_), Interface::V6 { index }) => {
                 socket.set_multicast_if_v6(index)?;
                 socket.set_multicast_hops_v6(u32::from(hops))?;
-                socket.set_multicast_loop_v6(true)
+                socket.set_multicast_loop_v6(loops)
             }
             (SocketAddr::V4(_), Interface::V6 { .. })
             | (SocketAddr::V6(_), Interface::V4 { .. }) => Err(mixed_versions()),
@@ -224,7 +224,7 @@ impl Bound {
 
 fn open_group(
     own: &Bound,
-    bind: SocketAddr,
+    link: &Link,
     multicast: &Multicast,
     buffer_bytes: usize,
 ) -> Result<(Bound, Group), OpenError> {
@@ -235,13 +235,22 @@ fn open_group(
             source: source.into(),
         })?,
     };
-    let group = group_at(bind, multicast.group, index);
+    let group = group_at(link.bind, multicast.group, index);
+    let loops = link.peers.iter().any(|(_, peer)| is_here(peer.ip()));
     let what = |what: &str| format!("{what} the multicast group {}", group.address);
     let error = |what: String| move |source| OpenError { what, source };
-    own.send_to_group(&group, multicast.hops).map_err(error(what("send to")))?;
+    own.send_to_group(&group, multicast.hops, loops).map_err(error(what("send to")))?;
     let bound = Bound::open(group.address, true, buffer_bytes)?;
     bound.join(&group).map_err(error(what("join")))?;
     Ok((bound, group))
+}
+
+/// Whether this host has the address. In doubt it has: what comes back in vain costs time only.
+fn is_here(address: IpAddr) -> bool {
+    match UdpSocket::bind((address, 0)) {
+        Ok(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::AddrNotAvailable,
+    }
 }
 
 fn group_at(bind: SocketAddr, mut address: SocketAddr, index: u32) -> Group {
@@ -326,6 +335,24 @@ mod tests {
         let address = SocketAddr::from(([192, 0, 2, 77], 0));
         let error = Bound::open(address, false, 1 << 16).map(|_| ()).expect_err("not ours");
         assert!(error.to_string().contains("bind 192.0.2.77:0"), "{error}");
+    }
+
+    #[test]
+    fn own_multicasts_come_back_where_a_peer_shares_the_host() {
+        for (peer, comes_back) in [("127.0.0.1:9", true), ("192.0.2.77:9", false)] {
+            let node = evs_model::NodeId::new(2).expect("not zero");
+            let group = SocketAddr::from(([239, 1, 2, 3], 0));
+            let link = Link {
+                bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+                peers: vec![(node, peer.parse().expect("an address"))],
+                transport: Transport::Multicast(Multicast { group, interface: None, hops: 1 }),
+                mtu: 1500,
+                priority: 0,
+            };
+            let sockets = Sockets::open(&link, 1 << 16).expect("they open");
+            let own = socket2::SockRef::from(&sockets.sender().socket);
+            assert_eq!(own.multicast_loop_v4().expect("read"), comes_back, "{peer}");
+        }
     }
 
     #[test]
