@@ -50,7 +50,7 @@ pub(crate) fn install(destdir: &Path, prefix: &Path) -> Result<()> {
     libevs::install(&built.libevs, destdir, prefix)?;
     manual::install(&at.join("share/man"))?;
     copy(
-        &root().join("crates/evsd/evsd.toml"),
+        &root().join("crates/evs-config/evsd.toml"),
         &config_dir(destdir).join("evsd.toml.example"),
         0o644,
     )?;

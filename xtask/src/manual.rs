@@ -12,7 +12,7 @@ use crate::cargo::root;
 use crate::libevs::pages;
 
 /// The sources of the pages that are not of a command.
-const WRITTEN: &str = "crates/evsd/man";
+const WRITTEN: &str = "crates/evs-config/man";
 
 /// Writes all pages below a directory.
 ///
@@ -37,15 +37,22 @@ pub(crate) fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     let mut evs = evs_cli::Args::command();
     // So that each subcommand knows the options that are common to all.
     evs.build();
-    for subcommand in evs.get_subcommands().filter(|s| s.get_name() != "help") {
-        let name = format!("evs-{}", subcommand.get_name());
-        let shown = subcommand.clone().bin_name(name.replacen('-', " ", 1)).display_name(&name);
-        pages.push(page(shown, &name, "1")?);
-    }
+    commands(&evs, "evs", &mut pages)?;
     pages.push(page(evs, "evs", "1")?);
     let written = pages::pages(&root().join(WRITTEN))?;
     pages.extend(written.into_iter().map(|(name, text)| (name, text.into_bytes())));
     Ok(pages)
+}
+
+/// The pages of all subcommands, and of theirs.
+fn commands(of: &Command, above: &str, pages: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
+    for subcommand in of.get_subcommands().filter(|s| s.get_name() != "help") {
+        let name = format!("{above}-{}", subcommand.get_name());
+        let shown = subcommand.clone().bin_name(name.replace('-', " ")).display_name(&name);
+        commands(&shown, &name, pages)?;
+        pages.push(page(shown, &name, "1")?);
+    }
+    Ok(())
 }
 
 fn page(command: Command, name: &str, section: &str) -> Result<(String, Vec<u8>)> {
@@ -81,9 +88,15 @@ mod tests {
     fn each_command_has_a_page() {
         let pages = pages().expect("the tree is whole");
         let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        for name in
-            ["evs.1", "evs-bench.1", "evs-keygen.1", "evs-status.1", "evsd.8", "evsd.toml.5"]
-        {
+        for name in [
+            "evs.1",
+            "evs-bench.1",
+            "evs-config.1",
+            "evs-config-import.1",
+            "evs-status.1",
+            "evsd.8",
+            "evsd.toml.5",
+        ] {
             assert!(names.contains(&name), "{name} is not among {names:?}");
         }
     }
@@ -185,7 +198,8 @@ mod tests {
     /// The page and the example file show the same values.
     #[test]
     fn the_page_of_the_configuration_file_shows_the_values_of_the_example() {
-        let example = fs::read_to_string(root().join("crates/evsd/evsd.toml")).expect("there");
+        let file = root().join("crates/evs-config/evsd.toml");
+        let example = fs::read_to_string(file).expect("there");
         let lines: Vec<_> = example.lines().map(|line| line.trim_start_matches("# ")).collect();
         let entries = entries();
         let shown =

@@ -34,6 +34,10 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
 
+    /// Checks, shows, compares and imports configuration files.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+
     /// Prints what happened: the recorded changes of configuration, one line each.
     Events(EventsArgs),
 
@@ -77,6 +81,60 @@ pub enum Command {
     /// Tells why a configuration came about: what triggered it, what each node saw of it, and how
     /// long each step took.
     Why(WhyArgs),
+}
+
+/// What to do with a configuration file.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Names every mistake in a file, with its line; the key file is looked at, too.
+    Check {
+        /// The file.
+        #[arg(value_name = "FILE", default_value = evs_config::DEFAULT_FILE)]
+        file: PathBuf,
+    },
+
+    /// Prints what a file says as a complete file, defaults included.
+    Show {
+        /// The file.
+        #[arg(value_name = "FILE", default_value = evs_config::DEFAULT_FILE)]
+        file: PathBuf,
+    },
+
+    /// Compares a file with what the daemon of this host runs with, or with another file. Exit code
+    /// 1 if they differ.
+    Diff {
+        /// Which daemon.
+        #[command(flatten)]
+        daemon: Daemon,
+
+        /// The file.
+        #[arg(value_name = "FILE", default_value = evs_config::DEFAULT_FILE)]
+        file: PathBuf,
+
+        /// The other file, instead of the daemon.
+        #[arg(value_name = "OTHER")]
+        other: Option<PathBuf>,
+    },
+
+    /// Makes a configuration out of one of Corosync, 1.x to 3.x, and says what becomes of each
+    /// setting that is not simply taken over.
+    Import {
+        /// Corosync's file, such as /etc/corosync/corosync.conf.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+
+        /// Where the configuration goes; the file must not exist. Without it, standard output.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+
+        /// The id of the node that it is for; without it, the one with an address of this host.
+        #[arg(long, value_name = "ID")]
+        node: Option<u32>,
+
+        /// Looks up the addresses of nodes that are listed by name.
+        #[arg(long)]
+        resolve: bool,
+    },
 }
 
 /// Which daemon a command talks to.
@@ -332,7 +390,7 @@ mod tests {
     fn a_command_has_a_socket_exactly_if_it_talks_to_a_daemon() {
         for subcommand in Args::command().get_subcommands() {
             let has = subcommand.get_arguments().any(|arg| arg.get_id() == "socket");
-            let alone = ["completions", "keygen"].contains(&subcommand.get_name());
+            let alone = ["completions", "config", "keygen"].contains(&subcommand.get_name());
             assert_eq!(has, !alone, "{}", subcommand.get_name());
         }
         assert!(Args::try_parse_from(["evs", "keygen", "--socket", "/x", "/y"]).is_err());

@@ -3,7 +3,8 @@
 //! Responsible for: the command line, output for people and (`--json`) for programs, error
 //! messages that say what to do, exit codes.
 //! Not responsible for: anything that an application could not do as well. The command is a client
-//! like every other; `keygen` and `completions` need no daemon, and `record` does without one.
+//! like every other; `keygen`, `completions` and most of `config` need no daemon, and `record` does
+//! without one.
 //!
 //! The parser is public so that the manual pages can be made from it, and so are the completions.
 
@@ -13,6 +14,7 @@ mod args;
 mod bench;
 mod clients;
 mod completions;
+mod config;
 mod events;
 mod failure;
 mod groups;
@@ -34,8 +36,8 @@ mod why;
 use std::process::ExitCode;
 
 pub use args::{
-    Args, BenchArgs, Command, Daemon, EventsArgs, ListenArgs, MembersArgs, RecordArgs, SendArgs,
-    TopArgs, WhyArgs,
+    Args, BenchArgs, Command, ConfigCommand, Daemon, EventsArgs, ListenArgs, MembersArgs,
+    RecordArgs, SendArgs, TopArgs, WhyArgs,
 };
 pub use clap_complete::Shell;
 pub use completions::text as completions;
@@ -50,6 +52,7 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Bench(bench) => bench::run(bench, &mut output),
         Command::Clients(daemon) => clients::run(daemon, &mut output),
         Command::Completions { shell } => completions::run(*shell, &mut output),
+        Command::Config(config) => config::run(config, &mut output),
         Command::Events(events) => history::run(events, &mut output),
         Command::Groups(daemon) => groups::run(daemon, &mut output),
         Command::Keygen { file } => keygen::run(file, &mut output),

@@ -156,7 +156,7 @@ fn stream(direction: u8, frames: &[impl EncodeFrame]) -> Vec<u8> {
 }
 
 pub(crate) fn configs() -> Seeds {
-    let example = include_str!("../../evsd/evsd.toml");
+    let example = include_str!("../../evs-config/evsd.toml");
     let keys = example.lines().filter(|line| !line.starts_with('#') || line.contains(" = "));
     let keys: String = keys.filter(|line| !line.is_empty()).map(|l| format!("{l}\n")).collect();
     let every = keys.replace("# ", "");

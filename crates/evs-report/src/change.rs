@@ -1,5 +1,7 @@
 //! The record of one change of configuration.
 
+use std::collections::BTreeMap;
+
 use evs_model::Processor;
 use serde::{Deserialize, Serialize};
 
@@ -346,6 +348,8 @@ pub enum Question {
         /// Its count, or the new ring's id as it is printed; `None`: the last one.
         which: Option<String>,
     },
+    /// The configuration in force.
+    Config,
     /// The groups that clients of this node have joined.
     Groups,
     /// Leave the cluster in order and stop, as at SIGTERM. For root and the daemon's own user.
@@ -367,6 +371,10 @@ pub struct Answer {
     /// A change that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<Change>,
+    /// The settings of the configuration in force, defaults included, by their full names; their
+    /// values as they are written in TOML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<BTreeMap<String, String>>,
     /// The groups that clients of this node have joined; the first [`GROUPS_MAX`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<JoinedGroup>>,

@@ -306,7 +306,8 @@ impl Daemon<'_> {
             let (json, act) = match &question.text {
                 None => (self.status(now), Act::None),
                 Some(text) => {
-                    questions::answer(now, &self.membership, &self.node, question.uid, text)
+                    let about = (self.config, &self.node);
+                    questions::answer(now, &self.membership, about, question.uid, text)
                 }
             };
             self.clients.answer(now, &mut self.node, &question, json);

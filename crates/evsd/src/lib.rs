@@ -1,8 +1,8 @@
 //! The daemon of one node.
 //!
-//! Responsible for: the configuration file, client connections and who may have one, the status
-//! report, logs, signals, and the loop that drives `evs-node`.
-//! Not responsible for: the ring and its messages (`evs-node` and the layers below it), the frames
+//! Responsible for: client connections and who may have one, the status report, logs, signals, and
+//! the loop that drives `evs-node`.
+//! Not responsible for: the configuration file (`evs-config`), the ring and its messages (`evs-node` and the layers below it), the frames
 //! of clients (`evs-ipc`).
 //!
 //! | to find | read |
@@ -10,14 +10,13 @@
 //! | the loop, the orderly stop | `daemon.rs` |
 //! | a client's life | `clients.rs`, `clients/connection.rs` |
 //! | why a configuration came about | `flight.rs`, with `evs-report` |
-//! | every key of the configuration | `config.rs`, `evsd.toml` and `man/` beside this crate |
+//! | every key of the configuration | `evs-config`, with `evsd.toml` and `man/` beside it |
 
 #![forbid(unsafe_code)]
 
 pub mod admission;
 pub mod args;
 pub mod clients;
-pub mod config;
 mod control;
 pub mod daemon;
 pub mod flight;
@@ -30,3 +29,5 @@ pub mod setup;
 mod status;
 mod units;
 mod watch;
+
+pub use evs_config as config;

@@ -5,6 +5,7 @@ use evs_model::Instant;
 use evs_node::Node;
 use evs_report::{Answer, GROUP_CLIENTS_MAX, GROUPS_MAX, JoinedGroup, Question, SCHEMA};
 
+use crate::config::Config;
 use crate::control::Control;
 use crate::membership::Membership;
 
@@ -21,11 +22,14 @@ pub(crate) enum Act {
 pub(crate) fn answer(
     now: Instant,
     membership: &Membership,
-    node: &Node,
+    (config, node): (&Config, &Node),
     uid: u32,
     text: &str,
 ) -> (String, Act) {
     let (answer, act) = match serde_json::from_str::<Question>(text) {
+        Ok(Question::Config) => {
+            (Answer { settings: Some(config.settings().0), ..empty() }, Act::None)
+        }
         Ok(Question::Groups) => (groups(node), Act::None),
         Ok(Question::Leave) if is_operator(uid) => {
             (Answer { accepted: true, ..empty() }, Act::Leave)

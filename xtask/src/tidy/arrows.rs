@@ -19,6 +19,7 @@ const ARROWS: [Arrow; 16] = [
     Arrow { package: "totem", own: &["evs-model"], foreign: Some(&["bytes", "fastrand"]) },
     Arrow { package: "evs-service", own: &["evs-model", "totem"], foreign: Some(&["bytes"]) },
     Arrow { package: "evs-net", own: &["evs-model"], foreign: None },
+    Arrow { package: "evs-config", own: &["evs-model", "evs-net"], foreign: None },
     Arrow {
         package: "evs-node",
         own: &["evs-model", "evs-net", "evs-service", "totem"],
@@ -31,12 +32,21 @@ const ARROWS: [Arrow; 16] = [
     // Of evs-net it wants the key file alone, so that the format has one owner.
     Arrow {
         package: "evs-cli",
-        own: &["evs", "evs-model", "evs-net", "evs-report"],
+        own: &["evs", "evs-config", "evs-model", "evs-net", "evs-report"],
         foreign: None,
     },
     Arrow {
         package: "evsd",
-        own: &["evs-ipc", "evs-model", "evs-net", "evs-node", "evs-report", "evs-service", "totem"],
+        own: &[
+            "evs-config",
+            "evs-ipc",
+            "evs-model",
+            "evs-net",
+            "evs-node",
+            "evs-report",
+            "evs-service",
+            "totem",
+        ],
         foreign: None,
     },
     Arrow {

@@ -2,14 +2,20 @@
 //!
 //! Responsible for: reading the TOML file (`evsd.toml` beside this crate describes each key with
 //! its unit, default and range), checking all of it, and naming file, line and key of every
-//! mistake, all of them in one go.
-//! Not responsible for: opening anything but the configuration file and the key file.
+//! mistake, all of them in one go; showing and comparing what it says (`shown.rs`), and making one
+//! out of a Corosync file (`corosync/`).
+//! Not responsible for: opening anything but the configuration file and the key file; carrying out
+//! what it says (`evsd`).
 //!
 //! The file has two halves. `[cluster]` says what all nodes must agree on and reads the same on
 //! each of them; `[local]` is this node's own.
 
+#![forbid(unsafe_code)]
+
+pub mod corosync;
 mod links;
 mod reader;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +32,7 @@ pub use links::LinkSettings;
 use links::Words;
 pub use reader::Mistake;
 use reader::{Document, Found, Section};
+pub use shown::{Difference, Settings};
 
 /// Where `evsd` looks for its configuration unless told otherwise.
 pub const DEFAULT_FILE: &str = "/etc/evs/evsd.toml";

@@ -46,7 +46,7 @@ fn the_least_file_takes_every_default() {
 #[test]
 fn the_example_file_shows_every_key_with_its_default() {
     // Without a key file of its own the test can only check the rest.
-    let example = include_str!("../../evsd.toml").replace("# seal = \"aead\"", "seal = \"none\"");
+    let example = include_str!("../evsd.toml").replace("# seal = \"aead\"", "seal = \"none\"");
     let plain = Config::parse(&example).expect("valid");
     let uncommented: String =
         example.lines().map(|line| uncomment(line).to_owned() + "\n").collect();

@@ -1,0 +1,90 @@
+//! What becomes of each setting of `corosync.conf` that is not simply taken over.
+
+/// Section, key (`*`: any), what to tell about it. The first that fits is told.
+const REMARKS: &[(&str, &str, &str)] = &[
+    ("totem", "version", ""),
+    ("totem", "consensus", DERIVED),
+    ("totem", "join", DERIVED),
+    ("totem", "send_join", DERIVED),
+    ("totem", "hold", DERIVED),
+    ("totem", "merge", DERIVED),
+    ("totem", "downcheck", DERIVED),
+    ("totem", "fail_recv_const", DERIVED),
+    ("totem", "seqno_unchanged_const", DERIVED),
+    ("totem", "token_coefficient", "detection does not grow with the number of nodes"),
+    ("totem", "token_retransmit", DERIVED),
+    ("totem", "token_retransmits_before_loss_const", DERIVED),
+    ("totem", "token_warning", "slow rotations are in the metrics"),
+    ("totem", "knet_ping_interval", DERIVED),
+    ("totem", "knet_ping_timeout", DERIVED),
+    ("totem", "knet_ping_precision", DERIVED),
+    ("totem", "knet_pong_count", DERIVED),
+    ("totem", "knet_pmtud_interval", "no path is probed for its MTU on a schedule"),
+    ("totem", "knet_mtu", "say cluster.mtu_bytes if it is not that of Ethernet"),
+    ("totem", "knet_compression_model", "nothing is compressed"),
+    ("totem", "knet_compression_threshold", "nothing is compressed"),
+    ("totem", "knet_compression_level", "nothing is compressed"),
+    ("totem", "window_size", "the window follows what the network carries"),
+    ("totem", "max_messages", "the window follows what the network carries"),
+    ("totem", "miss_count_const", DERIVED),
+    ("totem", "max_network_delay", DERIVED),
+    ("totem", "threads", "sealing needs no threads of its own"),
+    ("totem", "heartbeat_failures_allowed", DERIVED),
+    ("totem", "rrp_mode", LINKS),
+    ("totem", "link_mode", LINKS),
+    ("totem", "rrp_problem_count_timeout", LINKS),
+    ("totem", "rrp_problem_count_threshold", LINKS),
+    ("totem", "rrp_problem_count_mcast_threshold", LINKS),
+    ("totem", "rrp_token_expired_timeout", LINKS),
+    ("totem", "rrp_autorecovery_check_timeout", LINKS),
+    ("totem", "secauth", SEALED),
+    ("totem", "crypto_cipher", SEALED),
+    ("totem", "crypto_hash", SEALED),
+    ("totem", "crypto_model", SEALED),
+    ("totem", "crypto_type", SEALED),
+    ("totem", "keyfile", "the key has another form: make one with `evs keygen`"),
+    ("totem", "key", "the key has another form: make one with `evs keygen`"),
+    ("totem", "clear_node_high_bit", "node ids are taken as they are, 1 to 4294967295"),
+    ("totem", "ip_version", "a node's address says it"),
+    ("totem", "ip_dscp", "packets are not marked"),
+    ("totem", "vsftype", "the configuration with its ring id takes the place of a filter"),
+    ("totem", "cancel_token_hold_on_retransmit", DERIVED),
+    ("totem", "config_version", "a reload compares the files themselves"),
+    ("totem", "block_unlisted_ips", "packets of nodes that are not listed are always dropped"),
+    ("totem", "allow_knet_handle_fallback", "there is no such handle"),
+    ("totem.interface", "bindnetaddr", "each node's own address is used"),
+    ("totem.interface", "knet_transport", "packets travel by UDP"),
+    ("totem.interface", "broadcast", "no broadcast: packets go to each node"),
+    ("totem.interface", "*", DERIVED),
+    ("nodelist.node", "name", "nodes go by their ids"),
+    ("nodelist.node", "quorum_votes", QUORUM),
+    ("quorum", "*", QUORUM),
+    ("quorum.device", "*", QUORUM),
+    ("logging", "timestamp", "every line has its time"),
+    ("logging", "*", "one stream of lines on standard error, which the journal keeps"),
+    ("logging.logger_subsys", "*", "levels by part: see local.log in evsd.toml(5)"),
+    ("amf", "*", "there is no such service"),
+    ("aisexec", "*", "the service manager says who runs the daemon"),
+    ("service", "*", "nothing is loaded: groups, messages and configurations are all there is"),
+    ("system", "*", "the service manager and the machine say that"),
+    ("resources", "*", "resources are not watched"),
+    ("resources.system", "*", "resources are not watched"),
+    ("resources.system.load_15min", "*", "resources are not watched"),
+    ("resources.system.memory_used", "*", "resources are not watched"),
+    ("nozzle", "*", "there is no network device of its own"),
+];
+
+const DERIVED: &str = "derived from cluster.detection_ms";
+const LINKS: &str = "of several links the best one is used, and the others when it fails";
+const SEALED: &str = "packets are sealed with AES-256-GCM; seal = \"none\" would be clear text";
+const QUORUM: &str = "there is no quorum: an application decides by the configuration's members";
+
+/// What to tell about a setting that was not taken over; `None`: nothing.
+pub(super) fn remark(section: &str, key: &str) -> Option<&'static str> {
+    let fits = |(of, name, _): &&(&str, &str, &str)| *of == section && [key, "*"].contains(name);
+    match REMARKS.iter().find(fits) {
+        Some((.., "")) => None,
+        Some((.., remark)) => Some(remark),
+        None => Some("unknown; no Corosync from 1.x to 3.x documents it"),
+    }
+}
