@@ -2,8 +2,8 @@
 //!
 //! Responsible for: client connections and who may have one, the status report, logs, signals, and
 //! the loop that drives `evs-node`.
-//! Not responsible for: the configuration file (`evs-config`), the ring and its messages (`evs-node` and the layers below it), the frames
-//! of clients (`evs-ipc`).
+//! Not responsible for: the configuration file (`evs-config`), the ring and its messages
+//! (`evs-node` and the layers below it), the frames of clients (`evs-ipc`).
 //!
 //! | to find | read |
 //! | --- | --- |

@@ -14,7 +14,7 @@ struct Arrow {
     foreign: Option<&'static [&'static str]>,
 }
 
-const ARROWS: [Arrow; 16] = [
+const ARROWS: [Arrow; 17] = [
     Arrow { package: "evs-model", own: &[], foreign: Some(&["bytes"]) },
     Arrow { package: "totem", own: &["evs-model"], foreign: Some(&["bytes", "fastrand"]) },
     Arrow { package: "evs-service", own: &["evs-model", "totem"], foreign: Some(&["bytes"]) },

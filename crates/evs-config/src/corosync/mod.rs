@@ -161,8 +161,9 @@ impl Translation<'_> {
     fn detection(&mut self, totem: &Section, out: &mut String) {
         self.number(totem, ("token", "detection_ms"), 50..=60_000, out);
         if let Some(token) = totem.get("token") {
-            let what = "taken over as cluster.detection_ms, from which all other times are derived; \
-                        it includes what Corosync adds with consensus and token_coefficient";
+            let what = "taken over as cluster.detection_ms, from which all other times are \
+                        derived; it includes what Corosync adds with consensus and \
+                        token_coefficient";
             self.note(token.line, "totem.token", what);
         }
     }

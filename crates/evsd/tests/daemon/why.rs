@@ -83,8 +83,13 @@ fn a_node_that_is_stopped_left_in_order_and_knows_so_itself_when_it_is_back() {
 #[test]
 fn a_node_that_is_restarted_faster_than_it_is_missed_was_restarted() {
     let mut cluster = formed(evs_testkit::Setup { detection: super::PATIENT, ..setup(2) });
+    // The other one does not look meanwhile, so that it is faster on a busy host, too.
+    cluster.signal(1, Signal::STOP).expect("it runs");
     cluster.kill(2).expect("it runs");
     cluster.start_node(2).expect("it starts");
+    let starts = |cluster: &Cluster| cluster.log(2).matches("network in use").count();
+    until("node 2 is there again", || (starts(&cluster) == 2).then_some(())).expect("it starts");
+    cluster.signal(1, Signal::CONT).expect("it runs");
     let change = until_reason(&cluster, 1, "restarted");
     assert_eq!(change["trigger"]["node"]["node"], 2, "{change:#}");
     assert_ne!(change["trigger"]["by"], change["trigger"]["node"]["incarnation"]);
