@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
+
 use evs_model::NodeId;
 
 use super::*;
-use crate::{DATAGRAM_BYTES_MAX, SEAL_OVERHEAD};
+use crate::{DATAGRAM_BYTES_MAX, LINKS_MAX, SEAL_OVERHEAD};
 
 const LINK: LinkId = LinkId::FIRST;
 
@@ -202,3 +204,34 @@ const KNOWN: &str = concat!(
     "4556530102016754af960300000088776655443322110000b4882a00000000000000c502d95737ed24c8806f",
     "839b05a0d86d5e46374b9d1fd0af4b34869cc5",
 );
+
+/// A nonce is the counter, under a key of the incarnation: over restarts, links and a change of
+/// keys no pair of them comes twice, and so no two ciphertexts of one payload are the same.
+#[test]
+fn over_a_thousand_restarts_no_nonce_is_used_twice() {
+    let mut keyring = keyring(7, "test");
+    let old = keyring.ids()[0];
+    let new = keyring.add(&ClusterKey::from_bytes(&[8; 32])).expect("another key");
+    let (mut nonces, mut texts) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..1_000 {
+        keyring.use_key(old).expect("known");
+        // As a node draws it when it starts.
+        let me = sender(1, crate::random_u64());
+        let mut sealer = Sealer::new(&keyring, me);
+        for id in [old, new, old] {
+            keyring.use_key(id).expect("known");
+            sealer.take_key(&keyring);
+            for alone in [true, false] {
+                let links: Links = (0..LINKS_MAX).filter_map(LinkId::at).collect();
+                for ticket in sealer.copies(links, alone).expect("there are counters") {
+                    let mut out = Vec::new();
+                    sealer.seal(&ticket, Kind::Ring, &[0; 16], &mut out).expect("short");
+                    let header = Header::decode(&out, keyring.common()).expect("ours");
+                    assert!(nonces.insert((header.key, header.sender, header.counter)));
+                    assert!(texts.insert(out[HEADER_LEN..].to_vec()), "{header:?}");
+                }
+            }
+        }
+    }
+    assert_eq!((nonces.len(), texts.len()), (48_000, 48_000));
+}
