@@ -8,6 +8,7 @@ mod c_interface;
 mod citations;
 mod defects;
 mod lines;
+mod logs;
 mod manifests;
 mod pitfalls;
 mod tree;
@@ -62,7 +63,7 @@ pub(crate) fn run() -> Result<u64> {
 }
 
 /// The rules that need nothing but the files.
-const RULES: [fn(&Tree) -> Vec<Complaint>; 8] = [
+const RULES: [fn(&Tree) -> Vec<Complaint>; 9] = [
     lines::check,
     manifests::check,
     unsafety::check,
@@ -71,4 +72,5 @@ const RULES: [fn(&Tree) -> Vec<Complaint>; 8] = [
     defects::check,
     pitfalls::check,
     c_interface::check,
+    logs::check,
 ];
