@@ -114,6 +114,18 @@ impl Cluster {
         kill_process(pid, signal).context("a daemon of our own")
     }
 
+    /// Why one of our daemons ended a client's session, in its own words.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let Self::Evs { cluster, .. } = self else { return None };
+        cluster.nodes().into_iter().find_map(|node| {
+            let log = cluster.log(node);
+            let line = log.lines().rev().find(|line| line.contains("client disconnected"))?;
+            let reason = line.split_once("reason=")?.1;
+            let reason = reason.split(" messages_sent=").next().unwrap_or(reason);
+            Some(format!("; the daemon of node {node} disconnected its client: {reason}"))
+        })
+    }
+
     /// The ends of the daemons' logs, for an error.
     pub(crate) fn logs(&self) -> String {
         match self {

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -141,14 +141,45 @@ impl Loader {
         }
     }
 
+    /// The next line of any of these, understood, and of which it is.
+    ///
+    /// # Errors
+    /// As [`Loader::next`].
+    pub(crate) fn first(
+        of: &[&Self],
+        deadline: Instant,
+        stop: &Stop,
+    ) -> anyhow::Result<(usize, Line)> {
+        loop {
+            for (index, loader) in of.iter().enumerate() {
+                match loader.lines.try_recv() {
+                    Ok(line) => return Ok((index, loader.parse(&line)?)),
+                    Err(TryRecvError::Disconnected) => {
+                        bail!("the client of node {} has ended", loader.node)
+                    }
+                    Err(TryRecvError::Empty) => {}
+                }
+            }
+            stop.check()?;
+            if Instant::now() >= deadline {
+                let silent: Vec<_> = of.iter().map(|loader| loader.node.to_string()).collect();
+                bail!("stuck: the clients of nodes {} say nothing", silent.join(", "));
+            }
+            thread::sleep(HEARING);
+        }
+    }
+
+    fn parse(&self, line: &str) -> anyhow::Result<Line> {
+        let parsed = serde_json::from_str(line);
+        parsed.with_context(|| format!("the client of node {} says {line}", self.node))
+    }
+
     /// The next line, understood.
     ///
     /// # Errors
     /// As [`Loader::line`]; or it says what nobody understands.
     pub(crate) fn next(&self, deadline: Instant, stop: &Stop) -> anyhow::Result<Line> {
-        let line = self.line(deadline, stop)?;
-        let parsed = serde_json::from_str(&line);
-        parsed.with_context(|| format!("the client of node {} says {line}", self.node))
+        self.parse(&self.line(deadline, stop)?)
     }
 
     /// Waits until the process has ended, and leaves its account with the kernel until it is
@@ -184,6 +215,9 @@ impl Drop for Loader {
     }
 }
 
+/// How long nothing looks who has something to say.
+const HEARING: Duration = Duration::from_millis(10);
+
 /// How long a process may take to end by itself.
 const END_MAX: Duration = Duration::from_secs(2);
 
@@ -218,5 +252,21 @@ mod tests {
         let over = Loader::spawn(1, Command::new("true")).expect("it runs");
         let late = Instant::now() + Duration::from_secs(60);
         assert!(over.until_over(late, &stop).is_ok());
+    }
+
+    #[test]
+    fn one_that_is_broken_is_heard_while_the_others_are_silent() {
+        let stop = Stop::never();
+        let mut sleeper = Command::new("timeout");
+        sleeper.args(["60", "cat"]);
+        let sleeper = Loader::spawn(1, sleeper).expect("it runs");
+        let mut speaker = Command::new("timeout");
+        speaker.args(["60", "echo", r#"{"broken":"lost"}"#]);
+        let speaker = Loader::spawn(2, speaker).expect("it runs");
+        let late = Instant::now() + Duration::from_secs(60);
+        let heard = Loader::first(&[&sleeper, &speaker], late, &stop).expect("heard");
+        assert_eq!(heard, (1, Line::Broken { broken: "lost".to_owned() }));
+        let error = Loader::first(&[&sleeper], Instant::now(), &stop).expect_err("silent");
+        assert_eq!(error.to_string(), "stuck: the clients of nodes 1 say nothing");
     }
 }

@@ -191,15 +191,21 @@ fn go(
     let begin = now_ns() + BEGIN_IN_NS;
     loaders.iter_mut().try_for_each(|loader| loader.tell(&format!("go {begin}")))?;
     let deadline = Instant::now() + time_of(timing) + patience(timing);
-    let mut measured = Vec::new();
-    for loader in &*loaders {
-        match loader.next(deadline, stop).with_context(|| case_text(case))? {
-            Line::Result { result } => measured.push(result),
+    let mut measured: Vec<Option<Measured>> = vec![None; loaders.len()];
+    while measured.contains(&None) {
+        // Whoever has something to say is heard: one that is broken keeps the others waiting.
+        let open: Vec<usize> = (0..loaders.len()).filter(|i| measured[*i].is_none()).collect();
+        let waiting: Vec<&Loader> = open.iter().map(|i| &loaders[*i]).collect();
+        let heard = Loader::first(&waiting, deadline, stop).with_context(|| case_text(case))?;
+        let loader = &loaders[open[heard.0]];
+        match heard.1 {
+            Line::Result { result } => measured[open[heard.0]] = Some(result),
             Line::Cannot { cannot } => return Ok(Run::Cannot(cannot)),
             Line::Broken { broken } => bail!("node {}: {broken}", loader.node()),
             Line::Members { .. } | Line::Ready { .. } => bail!("{}", early(loader)),
         }
     }
+    let measured = measured.into_iter().flatten().collect();
     let after = pids.map(cpu_seconds);
     let resident = pids.map(resident_bytes);
     let used = Used { cpu: [after[0] - before[0], after[1] - before[1]], resident };
@@ -222,10 +228,11 @@ fn fault(
 ) -> anyhow::Result<Outcome> {
     stop.check()?;
     Ok(outcome.unwrap_or_else(|error| {
+        let reason = cluster.and_then(Cluster::complaint);
         if let Some(cluster) = cluster {
             eprintln!("{error:#}\n{}", cluster.logs());
         }
-        Outcome::Fault(format!("{error:#}"))
+        Outcome::Fault(format!("{error:#}{}", reason.unwrap_or_default()))
     }))
 }
 

@@ -463,7 +463,7 @@ impl Plan {
                     .concat(),
             });
         }
-        let timing = Timing { warm_ms: 500, run_ms: 2000, patience_s: 20 };
+        let timing = Timing { warm_ms: 500, run_ms: 2000, patience_s: 45 };
         Self { rounds: 5, blocks, timing, seconds_max: None, only: Vec::new() }
     }
 
@@ -484,7 +484,7 @@ impl Plan {
             agreed(LatencyOne, &[64, 1400]),
             agreed(LatencyRate, &[1400]),
         ];
-        let timing = Timing { warm_ms: 200, run_ms: 600, patience_s: 8 };
+        let timing = Timing { warm_ms: 200, run_ms: 800, patience_s: 8 };
         let blocks = vec![Block { nodes: 3, variants, cases: cases.concat() }];
         let seconds_max = Some(QUICK_SECONDS);
         Self { rounds: 3, blocks, timing, seconds_max, only: Vec::new() }
@@ -507,7 +507,7 @@ impl Plan {
             agreed(LatencyRate, &[64]),
             agreed(FailoverTerm, &[0]),
         ];
-        let timing = Timing { warm_ms: 50, run_ms: 250, patience_s: 20 };
+        let timing = Timing { warm_ms: 20, run_ms: 80, patience_s: 20 };
         let blocks = vec![Block { nodes: 3, variants, cases: cases.concat() }];
         Self { rounds: 1, blocks, timing, seconds_max: None, only: Vec::new() }
     }
