@@ -11,8 +11,8 @@ pub(crate) fn run(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
     let (_, status) = report::status(daemon)?;
     let clients = &status["clients"];
     if output.is_json() {
-        let object = json!({ "schema": status["schema"], "clients": clients });
-        output.line(&object.to_string())?;
+        let object = json!({ "clients": clients });
+        output.object(object)?;
         return Ok(());
     }
     for line in lines(clients) {

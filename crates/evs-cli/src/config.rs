@@ -15,9 +15,6 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::report;
 
-/// The version of what is printed as JSON.
-const SCHEMA: u32 = 1;
-
 pub(crate) fn run(command: &ConfigCommand, output: &mut Output) -> Result<(), Failure> {
     match command {
         ConfigCommand::Check { file } => check(file, output),
@@ -35,7 +32,7 @@ fn check(file: &Path, output: &mut Output) -> Result<(), Failure> {
     if output.is_json() {
         let shown: Vec<_> = mistakes.iter().map(mistake).collect();
         let file = file.to_string_lossy();
-        output.line(&json!({ "schema": SCHEMA, "file": file, "mistakes": shown }).to_string())?;
+        output.object(json!({ "file": file, "mistakes": shown }))?;
     }
     match result {
         Ok(config) if !output.is_json() => {
@@ -73,7 +70,7 @@ fn show(file: &Path, output: &mut Output) -> Result<(), Failure> {
     if output.is_json() {
         let settings = config.table();
         let file = file.to_string_lossy();
-        output.line(&json!({ "schema": SCHEMA, "file": file, "config": settings }).to_string())?;
+        output.object(json!({ "file": file, "config": settings }))?;
     } else {
         output.line(config.to_toml().trim_end())?;
     }
@@ -100,9 +97,9 @@ fn diff(
     let differences = before.differences(&after);
     if output.is_json() {
         let shown: Vec<_> = differences.iter().map(difference).collect();
-        let text = json!({ "schema": SCHEMA, "before": names[0], "after": names[1],
+        let text = json!({ "before": names[0], "after": names[1],
             "differences": shown });
-        output.line(&text.to_string())?;
+        output.object(text)?;
     } else if !differences.is_empty() {
         output.line(&format!("--- {}\n+++ {}", names[0], names[1]))?;
         for difference in &differences {
@@ -156,9 +153,9 @@ fn import(
     }
     if output.is_json() {
         let notes: Vec<_> = import.notes.iter().map(note).collect();
-        let answer = json!({ "schema": SCHEMA, "file": file.to_string_lossy(), "config": text,
+        let answer = json!({ "file": file.to_string_lossy(), "config": text,
             "notes": notes, "to_fill_in": import.to_fill_in });
-        output.line(&answer.to_string())?;
+        output.object(answer)?;
     } else {
         if to.is_none() {
             output.line(text.trim_end())?;

@@ -12,7 +12,7 @@ pub(crate) fn run(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
     report::ask(daemon, &Question::Leave)?;
     output.print(
         || "this node leaves, and its daemon stops".to_owned(),
-        || json!({ "schema": 1, "leaving": true }),
+        || json!({ "leaving": true }),
     )?;
     Ok(())
 }

@@ -11,14 +11,13 @@ pub(crate) fn run(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
     let (_, status) = report::status(daemon)?;
     if output.is_json() {
         let object = json!({
-            "schema": status["schema"],
             "transport": status["transport"],
             "seal": status["seal"],
             "address": status["address"],
             "links": status["links"],
             "peers": status["peers"],
         });
-        output.line(&object.to_string())?;
+        output.object(object)?;
         return Ok(());
     }
     let rows: Vec<_> = list(&status["peers"]).iter().flat_map(rows).collect();

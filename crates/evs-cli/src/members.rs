@@ -21,7 +21,7 @@ pub(crate) fn run(members: &MembersArgs, output: &mut Output) -> Result<(), Fail
             "members": events::processors(&members),
             "me": client.processor().node.get(),
         });
-        output.line(&object.to_string())?;
+        output.object(object)?;
         return Ok(());
     }
     output.line(&format!("ring {ring}"))?;

@@ -4,6 +4,7 @@
 use std::io::{self, BufWriter, Stdout, Write as _};
 use std::os::fd::BorrowedFd;
 
+use evs_report::SCHEMA;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde_json::Value;
@@ -38,8 +39,13 @@ impl Output {
         text: impl FnOnce() -> String,
         json: impl FnOnce() -> Value,
     ) -> io::Result<()> {
-        let line = if self.json { json().to_string() } else { text() };
-        self.line(&line)
+        if self.json { self.object(json()) } else { self.line(&text()) }
+    }
+
+    /// Prints an object for a program, with the version of what it says.
+    pub(crate) fn object(&mut self, mut object: Value) -> io::Result<()> {
+        object["schema"] = SCHEMA.into();
+        self.line(&object.to_string())
     }
 
     /// Prints a line as it is.

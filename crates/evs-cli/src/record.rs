@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
-use evs_report::Question;
+use evs_report::{Question, SCHEMA};
 use serde_json::{Value, json};
 
 use crate::args::RecordArgs;
@@ -30,14 +30,14 @@ pub(crate) fn run(record: &RecordArgs, output: &mut Output) -> Result<(), Failur
     file.write_all(text.as_bytes()).map_err(cannot)?;
     output.print(
         || format!("{}: look through it before you send it", path.display()),
-        || json!({ "schema": 1, "file": path.to_string_lossy() }),
+        || json!({ "file": path.to_string_lossy() }),
     )?;
     Ok(())
 }
 
 fn bundle(record: &RecordArgs) -> Value {
     json!({
-        "schema": 1,
+        "schema": SCHEMA,
         "evs": env!("CARGO_PKG_VERSION"),
         "daemon": daemon(record),
         "configuration": text(&record.config),

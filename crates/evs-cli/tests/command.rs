@@ -65,8 +65,19 @@ fn output(cluster: &Cluster, args: &[&str]) -> String {
 }
 
 fn json(cluster: &Cluster, args: &[&str]) -> Value {
+    let mut objects = objects(cluster, args);
+    assert_eq!(objects.len(), 1, "one object: {objects:?}");
+    objects.remove(0)
+}
+
+/// The objects that it prints, of which there is one at least.
+fn objects(cluster: &Cluster, args: &[&str]) -> Vec<Value> {
     let args: Vec<_> = ["--json"].iter().chain(args).copied().collect();
-    serde_json::from_str(&output(cluster, &args)).expect("one object")
+    let printed = output(cluster, &args);
+    let objects = printed.lines().map(|line| serde_json::from_str(line).expect("one object"));
+    let objects: Vec<_> = objects.collect();
+    assert!(!objects.is_empty(), "{args:?} prints nothing");
+    objects
 }
 
 /// Its exit code and what it complains of.
@@ -99,6 +110,24 @@ fn every_report_has_a_schema_and_a_text() {
     assert_eq!(json(&cluster, &["groups"])["groups"][0]["group"], "orders");
     assert_eq!(json(&cluster, &["groups"])["groups_joined"], 1, "the daemons' own does not count");
     assert_eq!(json(&cluster, &["links"])["peers"][0]["node"], 2);
+    let (mut second, mut told) = started(&cluster, &["--json", "listen", "orders"]);
+    let first: Value = serde_json::from_str(&line(&mut told)).expect("one object");
+    assert_eq!((&first["schema"], &first["event"]), (&1.into(), &"regular".into()));
+    second.kill().expect("it runs");
+    second.wait().expect("it ends");
+    let key = cluster.dir().join("another-key");
+    for args in [
+        &["members"] as &[&str],
+        &["send", "orders", "--message", "x"],
+        &["events"],
+        &["top", "--count", "1", "--interval", "0.1"],
+        &["bench", "--size", "64", "--seconds", "0.1"],
+        &["keygen", key.to_str().expect("text")],
+    ] {
+        for object in objects(&cluster, args) {
+            assert_eq!(object["schema"], 1, "{args:?}: {object}");
+        }
+    }
     listener.kill().expect("it runs");
     listener.wait().expect("it ends");
 }

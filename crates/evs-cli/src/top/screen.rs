@@ -23,7 +23,7 @@ pub(super) struct Look {
 
 impl Look {
     pub(super) fn json(&self) -> Value {
-        json!({ "schema": 1, "status": self.status, "rates": self.rates })
+        json!({ "status": self.status, "rates": self.rates })
     }
 }
 
