@@ -105,6 +105,9 @@ const LINES: [Line; 7] = [
 /// The share of the kernel's ceiling that 64,000 bytes in clear reach at least.
 const CEILING_SHARE: f64 = 0.4;
 
+/// Of an equal share, what each of several senders gets through at least.
+const SHARE_MIN: f64 = 0.5;
+
 /// What a delivered message may cost at 16 nodes, in terms of 3.
 const CROWD_COST: f64 = 2.0;
 
@@ -119,6 +122,7 @@ pub fn compare(report: &Report) -> Vec<Comparison> {
             all.extend(line.compare(report, workload, size));
         }
     }
+    all.extend(fairness(report));
     all.extend(THROUGHPUT.iter().filter_map(|workload| ceiling(report, *workload)));
     all.extend(THROUGHPUT.iter().filter_map(|workload| crowd(report, *workload)));
     all
@@ -153,6 +157,21 @@ impl Line {
         all.extend(best.map(|(mode, theirs)| compare(mode, theirs, self.best)));
         all
     }
+}
+
+/// What the sender that got least got of an equal share, where it was least.
+fn fairness(report: &Report) -> Option<Comparison> {
+    let ours = report.least_shares.iter().filter(|cell| cell.key.system == System::EvsSealed);
+    let medians = ours.filter_map(|cell| Some((cell.key, cell.median?)));
+    let (key, least) = medians.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some(Comparison {
+        what: format!("the least share of a sender ({key})"),
+        ours: least,
+        other: "an equal share".to_owned(),
+        theirs: 1.0,
+        factor: least,
+        bar: SHARE_MIN,
+    })
 }
 
 /// Large messages in clear against what the kernel carries.
@@ -248,6 +267,18 @@ mod tests {
         ]));
         assert_eq!(all.len(), 1);
         assert_eq!((all[0].factor, all[0].bar, all[0].is_met()), (0.25, 0.4, false));
+    }
+
+    #[test]
+    fn each_sender_gets_half_of_an_equal_share_at_least() {
+        let share = |size, share| {
+            let key = key(System::EvsSealed, 3, Workload::ThroughputAll, size);
+            let values = vec![value(Position::Slowest, Metric::LeastShare, share)];
+            Sample { key, round: 1, outcome: Outcome::Measured(values) }
+        };
+        let all = compare(&report(&[share(64, 0.9), share(200, 0.4)]));
+        let told: Vec<_> = all.iter().map(|c| (c.factor, c.is_met())).collect();
+        assert_eq!(told, [(0.4, false)]);
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(crate) fn with_c(
         Run::Finished { measured, used } => {
             one_order(&measured)?;
             let mut values = figures(case, &measured)?;
+            values.extend(least_share(&measured[0].shares));
             values.extend(used.per(measured[0].messages));
             Ok(Outcome::Measured(values))
         }
@@ -267,6 +268,14 @@ fn figures(case: Case, measured: &[Measured]) -> anyhow::Result<Vec<Value>> {
     Ok(rates(slowest, case.size))
 }
 
+/// What the sender with the fewest messages got through, of several.
+fn least_share(shares: &[u64]) -> Option<Value> {
+    let (least, all) = (*shares.iter().min()?, shares.iter().sum::<u64>());
+    let value = (least * shares.len() as u64) as f64 / all as f64;
+    let (position, metric) = (Position::Slowest, Metric::LeastShare);
+    (shares.len() > 1).then_some(Value { position, metric, value })
+}
+
 fn rates(messages_per_second: f64, size: u32) -> Vec<Value> {
     let position = Position::Slowest;
     let megabytes = messages_per_second * f64::from(size) / 1e6;
@@ -359,6 +368,14 @@ mod tests {
         assert!(one_order(&[node(9, "a"), node(9, "b")]).is_err());
         assert!(one_order(&[node(9, "a"), node(8, "a")]).is_err());
         assert!(one_order(&[node(0, "a")]).is_err());
+    }
+
+    #[test]
+    fn a_share_is_told_in_terms_of_an_equal_one() {
+        let told = |shares: &[u64]| least_share(shares).map(|share| share.value);
+        assert_eq!(told(&[100, 100, 100]), Some(1.0));
+        assert_eq!(told(&[10, 30, 80]), Some(0.25));
+        assert_eq!(told(&[100]), None);
     }
 
     #[test]

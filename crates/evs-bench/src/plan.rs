@@ -137,6 +137,9 @@ named! {
         ResidentBytes = "resident_bytes",
         /// A time in seconds.
         Seconds = "seconds",
+        /// The least that one of several senders got through, 1 being an equal share; not a cell
+        /// of the report, but beside them.
+        LeastShare = "least_share",
     }
 }
 

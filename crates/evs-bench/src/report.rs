@@ -67,6 +67,9 @@ pub struct Report {
     pub complete: bool,
     /// The figures.
     pub cells: Vec<Cell>,
+    /// What the sender with the fewest messages got through where several send, 1 being an equal
+    /// share of all.
+    pub least_shares: Vec<Cell>,
     /// What went wrong in which run.
     pub faults: Vec<Fault>,
 }
@@ -92,8 +95,21 @@ impl Report {
     pub fn new(head: Head, samples: &[Sample], complete: bool) -> Self {
         let Head { extent, date, machine, command, timing } = head;
         let Timing { warm_ms, run_ms, .. } = timing;
-        let (cells, faults) = (cells(samples), faults(samples));
-        Self { extent, date, machine, command, warm_ms, run_ms, complete, cells, faults }
+        let faults = faults(samples);
+        let (least_shares, cells) =
+            cells(samples).into_iter().partition(|cell| cell.metric == Metric::LeastShare);
+        Self {
+            extent,
+            date,
+            machine,
+            command,
+            warm_ms,
+            run_ms,
+            complete,
+            cells,
+            least_shares,
+            faults,
+        }
     }
 
     /// The median of one figure.
@@ -106,7 +122,8 @@ impl Report {
     #[must_use]
     pub fn cell(&self, key: &Key, position: Position, metric: Metric) -> Option<&Cell> {
         let wanted = (key, position, metric);
-        self.cells.iter().find(|cell| (&cell.key, cell.position, cell.metric) == wanted)
+        let all = self.cells.iter().chain(&self.least_shares);
+        all.into_iter().find(|cell| (&cell.key, cell.position, cell.metric) == wanted)
     }
 
     /// What of a plan has neither a figure nor a reason, and what of ours has no figure.
@@ -217,7 +234,8 @@ fn check_cell(cell: &Json) -> anyhow::Result<Vec<String>> {
     allowed("guarantee", Guarantee::ALL.iter().map(|v| v.name()).collect())?;
     allowed("workload", Workload::ALL.iter().map(|v| v.name()).collect())?;
     allowed("position", Position::ALL.iter().map(|v| v.name()).collect())?;
-    allowed("metric", Metric::ALL.iter().map(|v| v.name()).collect())?;
+    let metrics = Metric::ALL.iter().filter(|metric| **metric != Metric::LeastShare);
+    allowed("metric", metrics.map(|v| v.name()).collect())?;
     for name in ["nodes", "size", "runs"] {
         ensure!(cell[name].is_u64(), "`{name}` is no number");
     }
@@ -318,6 +336,17 @@ pub(crate) mod tests {
         let report = report(&[run(System::EvsSealed, 1, 5.0), bad]);
         assert_eq!((report.cells.len(), report.cells[0].runs), (1, 1));
         assert_eq!((report.faults.len(), report.faults[0].round), (1, 2));
+    }
+
+    #[test]
+    fn shares_stand_beside_the_cells() {
+        let (key, at) = (key(System::EvsSealed), Position::Slowest);
+        let values = vec![value(at, Metric::LeastShare, 0.9), value(at, Metric::P50Us, 7.0)];
+        let outcome = Outcome::Measured(values);
+        let report = report(&[Sample { key, round: 1, outcome }]);
+        assert_eq!((report.cells.len(), report.least_shares.len()), (1, 1));
+        assert_eq!(report.median(&key, at, Metric::LeastShare), Some(0.9));
+        assert_eq!(check(&serde_json::to_string(&report).expect("JSON")).expect("a report"), 1);
     }
 
     #[test]

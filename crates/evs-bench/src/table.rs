@@ -120,6 +120,15 @@ impl Part<'_> {
         self.by_size(text, workload, &sizes, &rate);
         text.push_str("CPU seconds of all daemons + all clients for a million messages:\n\n");
         self.by_size(text, workload, &sizes, &cpu);
+        if workload == Workload::ThroughputAll {
+            let share = |key: &Key| {
+                self.report.median(key, Position::Slowest, Metric::LeastShare).map(figure)
+            };
+            text.push_str(
+                "What the sender with the fewest messages got through, 1 being fair:\n\n",
+            );
+            self.by_size(text, workload, &sizes, &share);
+        }
         text.push_str("Resident memory of all daemons + all clients, MB:\n\n");
         self.by_size(text, workload, &sizes, &memory);
     }
