@@ -24,6 +24,7 @@ use crate::config::{Config, Seal};
 use crate::flight::Flight;
 use crate::listener::{Claim, Listener};
 use crate::log::{Log, RateLimit};
+use crate::manager::Manager;
 use crate::membership::Membership;
 use crate::metrics::{Metrics, Sources};
 use crate::questions::Act;
@@ -94,6 +95,7 @@ struct Daemon<'a> {
     watch: Watch,
     pulse: Pulse,
     metrics: Option<Metrics>,
+    manager: Manager,
 }
 
 /// How far the daemon is.
@@ -107,6 +109,16 @@ enum Phase {
     Leaving { until: Instant },
     /// The clients read their last words, until this time at most.
     Farewell { until: Instant, code: u8 },
+}
+
+impl Phase {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Forming => "forming",
+            Self::Serving(_) => "serving",
+            Self::Leaving { .. } | Self::Farewell { .. } => "leaving",
+        }
+    }
 }
 
 impl<'a> Daemon<'a> {
@@ -166,6 +178,7 @@ impl<'a> Daemon<'a> {
                 .local
                 .metrics
                 .map(|at| Metrics::start(at, &config.cluster.name, clock.now())),
+            manager: Manager::start(clock.now()),
         })
     }
 
@@ -181,8 +194,13 @@ impl<'a> Daemon<'a> {
             Phase::Forming | Phase::Serving(_) => None,
             Phase::Leaving { until } | Phase::Farewell { until, .. } => Some(*until),
         };
-        let timeouts =
-            [self.node.poll_timeout(), self.clients.poll_timeout(), self.accept_again, phase];
+        let timeouts = [
+            self.node.poll_timeout(),
+            self.clients.poll_timeout(),
+            self.manager.poll_timeout(),
+            self.accept_again,
+            phase,
+        ];
         let next = timeouts.into_iter().flatten().fold(self.watch.poll_timeout(), Instant::min);
         Some(next.since(self.clock.now()))
     }
@@ -216,6 +234,11 @@ impl<'a> Daemon<'a> {
         self.answer(now);
         self.clients.handle_timeout(now);
         self.watch.handle_timeout(now, &self.node);
+        let (phase, node) = (self.phase.name(), &self.node);
+        self.manager.handle_timeout(now, || {
+            let members = node.service().ring().members().map_or(0, evs_model::Members::len);
+            format!("{phase}; a ring of {members}")
+        });
         if let Some(metrics) = &mut self.metrics {
             let sources = Sources {
                 node: &self.node,
@@ -275,6 +298,7 @@ impl Daemon<'_> {
             self.claim.listen(self.admission.socket_mode(), self.admission.group())?;
         self.poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
         tracing::info!(socket = %self.config.local.socket.display(), "clients can connect");
+        self.manager.ready();
         self.accept_ready = true;
         self.phase = Phase::Serving(listener);
         Ok(())
@@ -324,11 +348,7 @@ impl Daemon<'_> {
             config: self.config,
             node: &self.node,
             clients: &self.clients,
-            phase: match self.phase {
-                Phase::Forming => "forming",
-                Phase::Serving(_) => "serving",
-                Phase::Leaving { .. } | Phase::Farewell { .. } => "leaving",
-            },
+            phase: self.phase.name(),
             log_lines_lost: self.log.lines_lost(),
             flight: self.membership.flight(),
             tellings_malformed: self.membership.control().malformed(),
@@ -362,6 +382,7 @@ impl Daemon<'_> {
 
     fn leave(&mut self, now: Instant) {
         tracing::info!(clients = self.clients.len(), "leaving the ring");
+        self.manager.stopping();
         self.clients.take_last(now, &mut self.node);
         self.phase = Phase::Leaving { until: now + LEAVE_WITHIN };
         self.node.leave(now);

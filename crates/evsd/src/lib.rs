@@ -22,6 +22,7 @@ pub mod daemon;
 pub mod flight;
 pub mod listener;
 pub mod log;
+mod manager;
 mod membership;
 mod metrics;
 mod questions;

@@ -5,6 +5,7 @@ mod bad_network;
 mod clients;
 mod cluster;
 mod command_line;
+mod manager;
 mod metrics;
 mod stop;
 mod victim;
