@@ -1,5 +1,5 @@
-//! What the service manager is told (sd_notify(3)): that clients can connect, that the daemon stops,
-//! what it is doing, and, again and again, that its loop goes round (the watchdog).
+//! What the service manager is told (sd_notify(3)): that clients can connect, what the daemon is
+//! doing, that it stops, and, again and again, that its loop goes round (the watchdog).
 //!
 //! Not responsible for: what the manager does about it. Without one (`NOTIFY_SOCKET` is not set)
 //! nothing is done here.
