@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use evs_ipc::shm::Sizes;
 use evs_ipc::{ClientFrame, EncodeFrame, Explained, Outcome, Refusal, ServerFrame, Welcome};
 use evs_model::{
     ChangeReason, ClientId, ConfigurationChange, DisconnectReason, Event, Groups, Guarantee,
@@ -99,6 +100,7 @@ pub(crate) fn streams() -> Seeds {
         message_bytes_max: 1 << 20,
         joined_groups_max: 64,
         credit: 1 << 22,
+        rings: Sizes::for_bytes(1 << 22, 1 << 25),
     };
     let control = [
         ServerFrame::Welcome(welcome),

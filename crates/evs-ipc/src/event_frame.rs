@@ -1,4 +1,4 @@
-//! What the daemon says on the event socket: the client's history, frame by frame.
+//! What the daemon writes into a client's ring: the client's history, frame by frame.
 //!
 //! | kind | frame | fields |
 //! | --- | --- | --- |
@@ -11,10 +11,12 @@
 //! A processor is node u32, incarnation u64; a ring is seq u64 and its representative; a member
 //! list is a count u16 and that many processors.
 
-use bytes::{BufMut, Bytes};
+use std::ops::Range;
+
+use bytes::{Buf as _, BufMut, Bytes};
 use evs_model::{
-    ChangeReason, ClientId, ConfigurationChange, DisconnectReason, Event, Guarantee, Message,
-    MessageId, Processor,
+    ChangeReason, ClientId, ConfigurationChange, DisconnectReason, Event, Group, Groups, Guarantee,
+    Message, MessageId, NodeId, Processor, RingId,
 };
 
 use crate::wire::{
@@ -39,7 +41,7 @@ pub struct Explained<'a> {
     pub reason: ChangeReason,
 }
 
-/// Takes a frame of the event socket apart. Group keys and body share the frame's memory.
+/// Takes an event's frame apart. Group keys and body share the frame's memory.
 ///
 /// # Errors
 /// Bytes that are no event.
@@ -143,6 +145,76 @@ fn decode_message(mut fields: Fields) -> Result<Message, DecodeError> {
     let seq = fields.u64("seq")?;
     let groups = fields.groups(count)?;
     Ok(Message { id, groups, guarantee, ring, seq, body: fields.rest() })
+}
+
+/// A message that was not copied: its fields, and where its groups and its body lie in the bytes
+/// that it was read from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MessageView {
+    /// As in [`Message`].
+    pub id: MessageId,
+    /// As in [`Message`].
+    pub guarantee: Guarantee,
+    /// As in [`Message`].
+    pub ring: RingId,
+    /// As in [`Message`].
+    pub seq: u64,
+    /// The keys of the groups.
+    pub groups: Range<usize>,
+    /// The body.
+    pub body: Range<usize>,
+}
+
+impl MessageView {
+    /// Takes the kind and the fields of an event apart, if it is a message.
+    ///
+    /// # Errors
+    /// Bytes that are no message although they say so.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let Some((&MESSAGE, fields)) = bytes.split_first() else { return Ok(None) };
+        let (head, _) = fields
+            .split_first_chunk::<MESSAGE_HEAD_BYTES>()
+            .ok_or(DecodeError::Truncated("message"))?;
+        let mut head = Head(head);
+        let guarantee = Guarantee::try_from(head.u8())?;
+        let count = usize::from(head.u16());
+        let id = MessageId {
+            sender: head.processor()?,
+            client: ClientId(head.u64()),
+            number: head.u64(),
+        };
+        let ring = RingId { seq: head.u64(), rep: head.processor()? };
+        let seq = head.u64();
+        let groups = 1 + MESSAGE_HEAD_BYTES..1 + MESSAGE_HEAD_BYTES + count * Group::LEN;
+        if count > Groups::MAX || groups.end > bytes.len() {
+            return Err(DecodeError::Truncated("groups"));
+        }
+        let body = groups.end..bytes.len();
+        Ok(Some(Self { id, guarantee, ring, seq, groups, body }))
+    }
+}
+
+/// The head of a message, taken from the front without a copy.
+struct Head<'a>(&'a [u8]);
+
+impl Head<'_> {
+    fn u8(&mut self) -> u8 {
+        self.0.get_u8()
+    }
+
+    fn u16(&mut self) -> u16 {
+        self.0.get_u16_le()
+    }
+
+    fn u64(&mut self) -> u64 {
+        self.0.get_u64_le()
+    }
+
+    fn processor(&mut self) -> Result<Processor, DecodeError> {
+        let node = NodeId::new(self.0.get_u32_le());
+        let node = node.ok_or(DecodeError::Value { field: "node id", value: 0 })?;
+        Ok(Processor::new(node, self.u64()))
+    }
 }
 
 fn decode_reason(number: u8) -> Result<DisconnectReason, DecodeError> {
@@ -256,7 +328,7 @@ const LENGTH_BYTES: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use evs_model::{Members, NodeId, RingId};
+    use evs_model::Members;
 
     use super::*;
     use crate::FrameReader;
@@ -315,6 +387,37 @@ mod tests {
             let plain = decode_explained(frame(event));
             assert_eq!(plain, Ok((event.clone(), ChangeReason::Begin)));
         }
+    }
+
+    /// The two ways of taking a message apart say the same.
+    #[test]
+    fn a_message_that_is_not_copied_is_the_same() {
+        for (groups, body) in [(0, 0), (1, 1), (3, 100), (Groups::MAX, 5)] {
+            let groups: Vec<_> =
+                (0..groups).map(|i| Group::named(&format!("g{i}")).expect("short")).collect();
+            let message = Message {
+                id: MessageId { sender: p(2), client: ClientId(3), number: 4 },
+                groups: Groups::new(&groups).expect("few"),
+                guarantee: Guarantee::Safe,
+                ring: RingId { seq: 5, rep: p(1) },
+                seq: 6,
+                body: Bytes::from(vec![7; body]),
+            };
+            let mut bytes = Vec::new();
+            Event::Message(message.clone()).encode(&mut bytes);
+            let bytes = &bytes[LENGTH_BYTES..];
+            let view = MessageView::decode(bytes).expect("a message").expect("one");
+            let MessageView { id, guarantee, ring, seq, groups, body } = view;
+            assert_eq!((id, guarantee, ring, seq), (message.id, message.guarantee, ring, 6));
+            assert_eq!(ring, message.ring);
+            assert_eq!(&bytes[groups], &message.groups.as_bytes()[..]);
+            assert_eq!(&bytes[body.clone()], &message.body[..]);
+            for end in 1..body.start {
+                assert!(MessageView::decode(&bytes[..end]).is_err(), "cut at {end}");
+            }
+        }
+        assert_eq!(MessageView::decode(&[DISCONNECTED, 1]), Ok(None));
+        assert_eq!(MessageView::decode(&[]), Ok(None));
     }
 
     #[test]

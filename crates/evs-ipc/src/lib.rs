@@ -3,16 +3,23 @@
 //! Responsible for: the frames of both directions and their limits ([`ClientFrame`],
 //! [`ServerFrame`], [`Event`](evs_model::Event)), cutting a byte stream into frames
 //! ([`FrameReader`]), byte-bounded queues of frames for sockets that do not block ([`OutQueue`]),
+//! rings of frames in shared memory ([`shm`]),
 //! the arithmetic of the send credit ([`Credit`], [`CreditLedger`]), and the few socket calls that
 //! both ends need ([`socket`]).
 //! Not responsible for: who may connect, what a request does, waiting, threads, clocks.
 //!
-//! # The two sockets
+//! # Sockets and memory
 //!
 //! A client connects to the daemon's Unix stream socket: the *control* socket. It carries requests
-//! one way, and replies and credit the other way. The daemon's [`Welcome`] brings one end of a
-//! fresh socket pair along (`SCM_RIGHTS`): the *event* socket, on which the daemon writes the
-//! client's history (EVS-11) and never reads. The first event is in it before the Welcome is sent.
+//! one way, and replies and credit the other way. The daemon's [`Welcome`] brings two descriptors
+//! along (`SCM_RIGHTS`): a file in memory with two rings of frames ([`shm`]), and one end of a
+//! fresh socket pair, the *bell*. Messages go through one ring to the daemon; through the other
+//! comes the client's history (EVS-11). The first event is in it before the Welcome is sent. On
+//! the bell each end wakes the other with one byte, if that sleeps; that it is closed says that the
+//! other end is gone.
+//!
+//! Requests and messages keep the order in which they were made: a daemon handles a request after
+//! all messages that were in the ring when it had read the request.
 //!
 //! A frame is a length (u32, of all that follows it), a kind (u8) and fields; numbers are
 //! little-endian. The layouts of `Hello`, and of `Refused` and the version in `Welcome`, never
@@ -42,13 +49,14 @@ mod limits;
 mod queue;
 mod reader;
 mod server_frame;
+pub mod shm;
 pub mod socket;
 mod wire;
 
 pub use client_frame::{ClientFrame, Hello, SendHead};
 pub use credit::{Credit, CreditLedger, Overdrawn};
 pub use error::DecodeError;
-pub use event_frame::{Explained, decode_event, decode_explained};
+pub use event_frame::{Explained, MessageView, decode_event, decode_explained};
 pub use limits::{
     CLIENT_NAME_BYTES_MAX, HELLO_FRAME_BYTES_MAX, MESSAGE_BYTES_CEILING, PROTOCOL_VERSION,
     QUESTION_BYTES_MAX, SERVER_FRAME_BYTES_MAX, SOCKET_ENV, SOCKET_PATH, STATUS_BYTES_MAX,

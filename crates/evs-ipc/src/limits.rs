@@ -5,7 +5,7 @@ use evs_model::{Group, Groups};
 use crate::wire::{FRAME_HEAD_BYTES, MESSAGE_HEAD_BYTES, SEND_HEAD_BYTES};
 
 /// The version that this crate speaks. Both ends name theirs when they differ.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// Where a daemon listens unless told otherwise.
 pub const SOCKET_PATH: &str = "/run/evs/evsd.sock";
@@ -38,7 +38,7 @@ pub const fn client_frame_bytes_max(message_bytes_max: usize) -> usize {
     FRAME_HEAD_BYTES + SEND_HEAD_BYTES + Groups::MAX * Group::LEN + message_bytes_max
 }
 
-/// Longest frame on the event socket, in bytes, the length field included.
+/// Longest frame of an event, in bytes, the length field included.
 #[must_use]
 pub const fn event_frame_bytes_max(message_bytes_max: usize) -> usize {
     FRAME_HEAD_BYTES + MESSAGE_HEAD_BYTES + Groups::MAX * Group::LEN + message_bytes_max

@@ -60,11 +60,6 @@ impl Chunk {
 }
 
 impl OutQueue {
-    /// A frame of at most so many bytes reaches the socket as a whole or not at all, so that who
-    /// polls the other end is not woken for a part of it. Of a Unix stream socket's write Linux
-    /// takes 32 KiB and some more in one piece, and longer ones piece by piece.
-    pub const WHOLE_BYTES: usize = CHUNK_BYTES;
-
     /// An empty queue of at most `bytes_max` bytes.
     #[must_use]
     pub const fn new(bytes_max: usize) -> Self {
@@ -123,29 +118,15 @@ impl OutQueue {
         Ok(Flush::Done)
     }
 
-    /// What the next system call writes, and of how many chunks: whole frames, as many as the
-    /// system takes or leaves together, or one longer frame, or its rest.
+    /// What the next system call writes, and of how many chunks.
     fn next_write<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
-        let (mut count, mut whole, mut bytes) = (0, 0, 0);
-        for (i, chunk) in self.chunks.iter().take(SLICES_MAX).enumerate() {
-            let skip = if i == 0 { self.written } else { 0 };
-            slices[i] = IoSlice::new(&chunk.bytes()[skip..]);
-            bytes += slices[i].len();
-            count = i + 1;
-            // A body belongs to the frame whose head is the chunk before it.
-            let ends_frame = !matches!(self.chunks.get(count), Some(Chunk::Shared(_)));
-            if !ends_frame {
-                continue;
-            }
-            if bytes > Self::WHOLE_BYTES && whole > 0 {
-                return whole;
-            }
-            whole = count;
-            if bytes > Self::WHOLE_BYTES {
-                return whole;
-            }
+        let mut count = 0;
+        for chunk in self.chunks.iter().take(SLICES_MAX) {
+            let skip = if count == 0 { self.written } else { 0 };
+            slices[count] = IoSlice::new(&chunk.bytes()[skip..]);
+            count += 1;
         }
-        if whole > 0 { whole } else { count }
+        count
     }
 
     /// How many bytes wait.
@@ -174,11 +155,7 @@ impl OutQueue {
             frame.encode_head(chunk);
             chunk.extend_from_slice(&tail);
         } else {
-            // The frame begins with a chunk of its own, so that every chunk begins or goes on with
-            // a frame and does not hold the end of one and the beginning of another.
-            let mut head = mem::take(&mut self.spare);
-            frame.encode_head(&mut head);
-            self.chunks.push_back(Chunk::Own(head));
+            frame.encode_head(self.own_chunk(frame_bytes - tail.len()));
             self.chunks.push_back(Chunk::Shared(tail));
         }
     }
@@ -218,7 +195,7 @@ impl OutQueue {
     }
 }
 
-/// Small frames share chunks of this size, and what is written at once is as long.
+/// Small frames share chunks of this size.
 const CHUNK_BYTES: usize = 32 << 10;
 
 /// From this size on a body is shared and not copied.

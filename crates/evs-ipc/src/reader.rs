@@ -67,18 +67,18 @@ impl FrameReader {
         Ok(self.note(outcome))
     }
 
-    /// Reads once, as [`read_from`](Self::read_from), and takes a descriptor that came along. A
-    /// second one is closed.
+    /// Reads once, as [`read_from`](Self::read_from), and takes descriptors that came along, up to
+    /// [`WELCOME_FDS`](socket::WELCOME_FDS); others are closed.
     ///
     /// # Errors
     /// As `read_from`.
-    pub fn read_with_fd(
+    pub fn read_with_fds(
         &mut self,
         socket: impl AsFd,
-        fd: &mut Option<OwnedFd>,
+        fds: &mut Vec<OwnedFd>,
     ) -> io::Result<ReadOutcome> {
         self.make_room();
-        let outcome = socket::read_with_fd(socket, &mut self.buffer[self.filled..], fd)?;
+        let outcome = socket::read_with_fds(socket, &mut self.buffer[self.filled..], fds)?;
         Ok(self.note(outcome))
     }
 

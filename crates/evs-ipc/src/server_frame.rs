@@ -2,7 +2,7 @@
 //!
 //! | kind | frame | fields |
 //! | --- | --- | --- |
-//! | 1 | Welcome | version u16, processor, client u64, `message_bytes_max` u32, `joined_groups_max` u32, credit u64; one descriptor |
+//! | 1 | Welcome | version u16, processor, client u64, `message_bytes_max` u32, `joined_groups_max` u32, credit u64, ring sizes (to the daemon u64, to the client u64); two descriptors |
 //! | 2 | Refused | reason u8, version u16 |
 //! | 3 | Done | request u32, outcome u8 |
 //! | 4 | Credit | bytes u64 |
@@ -13,6 +13,7 @@ use std::fmt;
 use bytes::BufMut;
 use evs_model::{ClientId, Processor};
 
+use crate::shm::Sizes;
 use crate::wire::{
     EncodeFrame, FRAME_HEAD_BYTES, Fields, PROCESSOR_FIELD_BYTES, put_frame_head, put_processor,
 };
@@ -24,8 +25,8 @@ const DONE: u8 = 3;
 const CREDIT: u8 = 4;
 const STATUS_REPLY: u8 = 5;
 
-/// The daemon took the client on. The descriptor of the event socket travels with it
-/// ([`socket::send_with_fd`](crate::socket::send_with_fd)).
+/// The daemon took the client on. The client's end of the bell and the shared memory travel with
+/// it, in this order ([`socket::send_with_fds`](crate::socket::send_with_fds)).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Welcome {
     /// What the daemon speaks: [`PROTOCOL_VERSION`], or the client gives up.
@@ -40,6 +41,8 @@ pub struct Welcome {
     pub joined_groups_max: u32,
     /// The client's send credit in bytes.
     pub credit: u64,
+    /// How large the rings in the shared memory are.
+    pub rings: Sizes,
 }
 
 /// Why the daemon did not take a client on.
@@ -193,6 +196,10 @@ fn decode_welcome(mut fields: Fields) -> Result<ServerFrame, DecodeError> {
         message_bytes_max: fields.u32("message_bytes_max")?,
         joined_groups_max: fields.u32("joined_groups_max")?,
         credit: fields.u64("credit")?,
+        rings: Sizes {
+            to_daemon: fields.u64("size of a ring")?,
+            to_client: fields.u64("size of a ring")?,
+        },
     };
     fields.finish()?;
     if welcome.message_bytes_max as usize > MESSAGE_BYTES_CEILING {
@@ -219,7 +226,7 @@ impl EncodeFrame for ServerFrame {
     fn encoded_len(&self) -> usize {
         FRAME_HEAD_BYTES
             + match self {
-                Self::Welcome(_) => 2 + PROCESSOR_FIELD_BYTES + 8 + 4 + 4 + 8,
+                Self::Welcome(_) => 2 + PROCESSOR_FIELD_BYTES + 8 + 4 + 4 + 8 + 16,
                 Self::Refused { .. } => 1 + 2,
                 Self::Done { .. } => 4 + 1,
                 Self::Credit { .. } => 8,
@@ -238,6 +245,8 @@ impl EncodeFrame for ServerFrame {
                 out.put_u32_le(welcome.message_bytes_max);
                 out.put_u32_le(welcome.joined_groups_max);
                 out.put_u64_le(welcome.credit);
+                out.put_u64_le(welcome.rings.to_daemon);
+                out.put_u64_le(welcome.rings.to_client);
             }
             Self::Refused { reason, version } => {
                 put_frame_head(out, REFUSED, fields_bytes);

@@ -27,7 +27,7 @@ pub fn connect(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A pair of connected stream sockets that do not block: the event socket's two ends.
+/// A pair of connected stream sockets that do not block: the bell's two ends.
 ///
 /// # Errors
 /// What the system says: `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -45,23 +45,42 @@ pub fn grow_send_buffer(socket: impl AsFd, bytes: usize) {
     }
 }
 
-/// Writes bytes with a descriptor attached to the first of them. Returns how many were written,
-/// or `None` if the socket takes none now. The descriptor can be closed afterwards.
+/// Writes bytes with descriptors attached to the first of them. Returns how many were written,
+/// or `None` if the socket takes none now. The descriptors can be closed afterwards.
 ///
 /// # Errors
 /// What the system says; `EPIPE` or `ECONNRESET` if the other end is gone.
-pub fn send_with_fd(
+pub fn send_with_fds(
     socket: impl AsFd,
     bytes: &[u8],
-    fd: BorrowedFd<'_>,
+    fds: [BorrowedFd<'_>; WELCOME_FDS],
 ) -> io::Result<Option<usize>> {
-    let fds = [fd];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(WELCOME_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fits = control.push(SendAncillaryMessage::ScmRights(&fds));
-    assert!(fits, "the space was made for one descriptor");
+    assert!(fits, "the space was made for as many");
     let slices = [IoSlice::new(bytes)];
     unless_blocked(|| net::sendmsg(&socket, &slices, &mut control, SEND_FLAGS))
+}
+
+/// Rings the bell at the other end: one byte. One that was not yet heard is enough, so a full
+/// socket is no failure.
+///
+/// # Errors
+/// What the system says; `EPIPE` or `ECONNRESET` if the other end is gone.
+pub fn ring(bell: impl AsFd) -> io::Result<()> {
+    unless_blocked(|| net::send(&bell, &[1], SEND_FLAGS)).map(|_| ())
+}
+
+/// Whether the bell was rung, or the other end is gone. What was rung is forgotten, or, with
+/// `peek`, stays readable.
+///
+/// # Errors
+/// What the system says, besides those that [`ReadOutcome`] covers.
+pub fn heard(bell: impl AsFd, peek: bool) -> io::Result<ReadOutcome> {
+    let mut rings = [0; 64];
+    let flags = if peek { RecvFlags::DONTWAIT | RecvFlags::PEEK } else { RecvFlags::DONTWAIT };
+    outcome(unless_blocked(|| net::recv(&bell, &mut rings, flags).map(|(count, _)| count)))
 }
 
 /// Writes from several places. Returns how many bytes were written, or `None` if the socket takes
@@ -84,16 +103,17 @@ pub(crate) fn read(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<ReadOutco
     }))
 }
 
-/// Reads once, and takes the first descriptor that comes along; others are closed.
+/// Reads once, and takes descriptors that come along, up to as many as a Welcome has; others are
+/// closed.
 ///
 /// # Errors
 /// As [`read`]; `EMFILE` if the process has as many descriptors as it may.
-pub(crate) fn read_with_fd(
+pub(crate) fn read_with_fds(
     socket: impl AsFd,
     buffer: &mut [u8],
-    fd: &mut Option<OwnedFd>,
+    fds: &mut Vec<OwnedFd>,
 ) -> io::Result<ReadOutcome> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(WELCOME_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let mut cut = false;
@@ -105,13 +125,12 @@ pub(crate) fn read_with_fd(
     });
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
-            for right in rights {
-                fd.get_or_insert(right);
-            }
+            let room = WELCOME_FDS.saturating_sub(fds.len());
+            fds.extend(rights.take(room));
         }
     }
-    if cut && fd.is_none() {
-        // One came, and this process has no number left for it: the kernel has closed it.
+    if cut && fds.len() < WELCOME_FDS {
+        // They came, and this process has no number left for them: the kernel has closed them.
         return Err(Errno::MFILE.into());
     }
     outcome(read)
@@ -206,6 +225,9 @@ fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
         groups.resize(count, 0);
     }
 }
+
+/// Descriptors that come with a Welcome: the client's end of the bell, and the shared memory.
+pub const WELCOME_FDS: usize = 2;
 
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 

@@ -1,6 +1,7 @@
 //! Every frame survives the wire, and no bytes whatever make a decoder panic.
 
 use bytes::Bytes;
+use evs_ipc::shm::Sizes;
 use evs_ipc::{
     ClientFrame, DecodeError, EncodeFrame, Frame, FrameReader, Hello, Outcome, PROTOCOL_VERSION,
     Refusal, SendHead, ServerFrame, Welcome, client_frame_bytes_max, decode_event,
@@ -78,6 +79,7 @@ fn client_frames() -> impl Strategy<Value = ClientFrame> {
 fn welcomes() -> impl Strategy<Value = Welcome> {
     (processors(), any::<u64>(), 0..=16_u32 << 20, any::<u32>(), any::<u64>()).prop_map(
         |(processor, client, message_bytes_max, joined_groups_max, credit)| Welcome {
+            rings: Sizes::for_bytes(credit / 2, credit / 3),
             version: PROTOCOL_VERSION,
             processor,
             client: ClientId(client),

@@ -10,39 +10,45 @@ fn pair() -> (OwnedFd, OwnedFd) {
 }
 
 #[test]
-fn a_descriptor_travels_with_the_first_byte_and_is_close_on_exec() {
+fn descriptors_travel_with_the_first_byte_and_are_close_on_exec() {
     let (ours, theirs) = pair();
     let (inner, passed) = pair();
+    let (_other, second) = pair();
     let bytes = [9, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0];
-    let sent = socket::send_with_fd(&ours, &bytes, passed.as_fd()).expect("connected");
+    let sent =
+        socket::send_with_fds(&ours, &bytes, [passed.as_fd(), second.as_fd()]).expect("connected");
     assert_eq!(sent, Some(bytes.len()));
     drop(passed);
 
     let mut reader = FrameReader::new(100);
-    let mut fd = None;
-    let outcome = reader.read_with_fd(&theirs, &mut fd).expect("connected");
+    let mut fds = Vec::new();
+    let outcome = reader.read_with_fds(&theirs, &mut fds).expect("connected");
     assert_eq!(outcome, ReadOutcome::Bytes(bytes.len()));
     let frame = reader.next_frame().expect("well-formed").expect("complete");
     assert_eq!(ServerFrame::decode(frame), Ok(ServerFrame::Credit { bytes: 1 }));
-    let fd = fd.expect("it came along");
-    let flags = rustix::io::fcntl_getfd(&fd).expect("open");
-    assert!(flags.contains(FdFlags::CLOEXEC));
+    assert_eq!(fds.len(), 2, "both came along");
+    for fd in &fds {
+        let flags = rustix::io::fcntl_getfd(fd).expect("open");
+        assert!(flags.contains(FdFlags::CLOEXEC));
+    }
+    let fd = fds.remove(0);
     socket::write_vectored(&inner, &[std::io::IoSlice::new(b"through")]).expect("connected");
     let mut reader = FrameReader::new(100);
     assert_eq!(reader.read_from(&fd).expect("connected"), ReadOutcome::Bytes(7));
 }
 
 #[test]
-fn a_second_descriptor_is_closed() {
+fn descriptors_that_nobody_expects_are_closed() {
     let (ours, theirs) = pair();
-    let mut fd = None;
+    let mut fds = Vec::new();
     let mut reader = FrameReader::new(100);
     for _ in 0..2 {
         let (watched, passed) = pair();
-        socket::send_with_fd(&ours, &[0], passed.as_fd()).expect("connected");
+        let both = [passed.as_fd(), passed.as_fd()];
+        socket::send_with_fds(&ours, &[0], both).expect("connected");
         drop(passed);
-        let before = fd.is_some();
-        reader.read_with_fd(&theirs, &mut fd).expect("connected");
+        let before = !fds.is_empty();
+        reader.read_with_fds(&theirs, &mut fds).expect("connected");
         let mut other = FrameReader::new(100);
         let expected = if before { ReadOutcome::Closed } else { ReadOutcome::Blocked };
         assert_eq!(other.read_from(&watched).expect("a socket"), expected);

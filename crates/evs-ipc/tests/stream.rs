@@ -93,30 +93,6 @@ proptest! {
         prop_assert_eq!(received, frames);
     }
 
-    /// D13: whoever polls the other end is never woken for a part of a frame.
-    #[test]
-    fn a_frame_that_the_system_takes_at_once_is_never_written_in_part(
-        sizes in vec(0..OutQueue::WHOLE_BYTES, 30..120),
-    ) {
-        let (ours, theirs) = pair();
-        let mut queue = OutQueue::new(usize::MAX);
-        let mut reader = FrameReader::new(50_000);
-        let head = send(vec![]).encoded_len();
-        for size in &sizes {
-            queue.push(&send(vec![9; size.saturating_sub(head)])).expect("no limit");
-        }
-        let mut received = 0;
-        loop {
-            let flush = queue.write_to(&ours).expect("connected");
-            received += read_all(&mut reader, &theirs).len();
-            prop_assert!(!reader.is_inside_frame());
-            if flush == Flush::Done {
-                break;
-            }
-        }
-        prop_assert_eq!(received, sizes.len());
-    }
-
     #[test]
     fn random_streams_never_panic_and_stay_within_their_bound(
         chunks in vec(vec(any::<u8>(), 0..200), 0..40),

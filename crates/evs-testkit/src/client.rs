@@ -7,9 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use bytes::BytesMut;
+use evs_ipc::shm::{Bell, Broken, Channel, Sleep};
 use evs_ipc::{
-    ClientFrame, EncodeFrame as _, FrameReader, Hello, ReadOutcome, SERVER_FRAME_BYTES_MAX,
-    ServerFrame, Welcome, decode_event, event_frame_bytes_max,
+    ClientFrame, EncodeFrame as _, FrameReader, Hello, MESSAGE_BYTES_CEILING, ReadOutcome,
+    SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome, decode_event, event_frame_bytes_max, socket,
 };
 use evs_model::Event;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,7 +23,17 @@ use crate::DEADLINE;
 pub struct RawClient {
     control: UnixStream,
     replies: FrameReader,
-    events: Option<(OwnedFd, FrameReader)>,
+    /// Descriptors that came and were not yet used.
+    fds: Vec<OwnedFd>,
+    memory: Option<Memory>,
+}
+
+/// What came with the Welcome.
+#[derive(Debug)]
+struct Memory {
+    bell: OwnedFd,
+    channel: Channel,
+    copies: BytesMut,
 }
 
 impl RawClient {
@@ -39,7 +51,12 @@ impl RawClient {
     /// What the system says.
     pub fn over(control: UnixStream) -> io::Result<Self> {
         control.set_write_timeout(Some(DEADLINE))?;
-        Ok(Self { control, replies: FrameReader::new(SERVER_FRAME_BYTES_MAX), events: None })
+        Ok(Self {
+            control,
+            replies: FrameReader::new(SERVER_FRAME_BYTES_MAX),
+            memory: None,
+            fds: Vec::new(),
+        })
     }
 
     /// Connects and is welcomed.
@@ -55,14 +72,39 @@ impl RawClient {
         }
     }
 
-    /// Sends a frame.
+    /// Sends a frame: a message through the ring, everything else on the socket.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says; a ring that is full, closed or not there.
     pub fn send(&mut self, frame: &ClientFrame) -> io::Result<()> {
         let mut bytes = Vec::new();
         frame.encode(&mut bytes);
+        if matches!(frame, ClientFrame::Send { .. }) {
+            return self.send_through_ring(&bytes);
+        }
         self.send_bytes(&bytes)
+    }
+
+    /// Writes bytes into the ring that need not be a frame, but begin with their length.
+    ///
+    /// # Errors
+    /// A ring that is full, closed or not there.
+    pub fn send_through_ring(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(memory) = &mut self.memory else { return Err(io::ErrorKind::NotConnected.into()) };
+        if memory.channel.producer.push([bytes]) != Ok(true) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match memory.channel.producer.bell() {
+            Bell::Quiet => Ok(()),
+            Bell::Ring => socket::ring(&memory.bell),
+            Bell::Closed => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Both ends of the shared memory, as a client has them, to break its rules.
+    #[must_use]
+    pub fn channel(&mut self) -> Option<(&mut Channel, &OwnedFd)> {
+        self.memory.as_mut().map(|memory| (&mut memory.channel, &memory.bell))
     }
 
     /// Sends bytes that need not be a frame.
@@ -80,35 +122,50 @@ impl RawClient {
     pub fn reply(&mut self) -> anyhow::Result<Option<ServerFrame>> {
         loop {
             if let Some(frame) = self.replies.next_frame()? {
-                return Ok(Some(ServerFrame::decode(frame)?));
+                let frame = ServerFrame::decode(frame)?;
+                if let ServerFrame::Welcome(welcome) = &frame {
+                    self.open_memory(welcome)?;
+                }
+                return Ok(Some(frame));
             }
             wait_readable(&self.control)?;
-            let mut event_socket = None;
-            let outcome = self.replies.read_with_fd(&self.control, &mut event_socket)?;
-            if let Some(socket) = event_socket {
-                let reader =
-                    FrameReader::new(event_frame_bytes_max(evs_ipc::MESSAGE_BYTES_CEILING));
-                self.events = Some((socket, reader));
-            }
+            let outcome = self.replies.read_with_fds(&self.control, &mut self.fds)?;
             if outcome == ReadOutcome::Closed {
                 return Ok(None);
             }
         }
     }
 
-    /// The next event, or `None` if the daemon closed the event socket.
+    fn open_memory(&mut self, welcome: &Welcome) -> anyhow::Result<()> {
+        let mut fds = std::mem::take(&mut self.fds).into_iter();
+        let (bell, file) = (fds.next(), fds.next());
+        let (bell, file) = (bell.context("no bell")?, file.context("no memory")?);
+        let channel = Channel::open(file, welcome.rings)?;
+        self.memory = Some(Memory { bell, channel, copies: BytesMut::new() });
+        Ok(())
+    }
+
+    /// The next event, or `None` if the daemon is gone, or has taken the memory back.
     ///
     /// # Errors
     /// Nothing within [`DEADLINE`], bytes that are no event, or no welcome yet.
     pub fn event(&mut self) -> anyhow::Result<Option<Event>> {
-        let (socket, reader) = self.events.as_mut().context("not welcomed yet")?;
+        let limit = event_frame_bytes_max(MESSAGE_BYTES_CEILING);
+        let Memory { bell, channel, copies } = self.memory.as_mut().context("not welcomed yet")?;
+        let mut gone = false;
         loop {
-            if let Some(frame) = reader.next_frame()? {
-                return Ok(Some(decode_event(frame)?));
+            match channel.consumer.copy_next(copies, limit) {
+                Ok(Some(frame)) => return Ok(Some(decode_event(frame)?)),
+                Ok(None) => {}
+                Err(Broken::Length { bytes: 0, .. }) => return Ok(None),
+                Err(error) => return Err(error.into()),
             }
-            wait_readable(&*socket)?;
-            if reader.read_from(&*socket)? == ReadOutcome::Closed {
+            if gone {
                 return Ok(None);
+            }
+            if channel.consumer.sleep() == Sleep::Asleep {
+                wait_readable(&*bell)?;
+                gone = socket::heard(&*bell, false)? == ReadOutcome::Closed;
             }
         }
     }

@@ -2,14 +2,16 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::ptr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
 use crate::control::{Control, Limits, Outgoing, Target};
-use crate::events::{EventStream, Taken};
+use crate::events::{EventStream, LentMessage, Taken};
 use crate::handshake::{Handshake, Session};
+use crate::lent::{Lent, Read};
 use crate::readiness::Readiness;
 use crate::requests::{Answer, Request, outcome, too_many_groups};
 use crate::wait::{Interest, Step, Watched, poll_fds};
@@ -83,7 +85,7 @@ impl Client {
 
     fn new(session: Session, options: &ConnectOptions) -> Result<Self, ConnectError> {
         let failed = |source| ConnectError::Io { path: options.socket_path(), source };
-        let readiness = Readiness::new(session.event_fd.as_fd()).map_err(failed)?;
+        let readiness = Readiness::new(session.bell.as_fd()).map_err(failed)?;
         let limits = *session.control.limits();
         Ok(Self {
             processor: session.welcome.processor,
@@ -91,7 +93,7 @@ impl Client {
             limits,
             answer_timeout: options.answer_timeout(),
             control: Watched::new(session.control_fd, session.control).map_err(failed)?,
-            events: Watched::new(session.event_fd, session.events).map_err(failed)?,
+            events: Watched::new(session.bell, session.events).map_err(failed)?,
             event_readiness: Arc::new(readiness),
             room_readiness: OnceLock::new(),
         })
@@ -152,8 +154,7 @@ impl Client {
         self.send_vectored(guarantee, Target::Joined, &[IoSlice::new(body)])
     }
 
-    /// As [`send`](Self::send), but refuses where that would wait for room. Once a part of a large
-    /// message is on its way to a daemon that is slow to read, it waits for the rest to be taken.
+    /// As [`send`](Self::send), but refuses where that would wait for room. It never waits.
     ///
     /// # Errors
     /// [`SendError::QueueFull`]: see [`room_fd`](Self::room_fd); and as `send`.
@@ -176,11 +177,11 @@ impl Client {
         target: Target<'_>,
         parts: &[IoSlice<'_>],
     ) -> Result<MessageId, SendError> {
-        let mut message = Outgoing { guarantee, target, parts, sent: None };
+        let message = Outgoing { guarantee, target, parts };
         let mut ticket = None;
         let sent = self.control.wait(None, |control, fd| {
             let ticket = *ticket.get_or_insert_with(|| control.queue_up());
-            control.send_in_turn(fd, ticket, &mut message)
+            control.send_in_turn(fd, ticket, &message)
         });
         sent.expect("a wait without deadline ends with a result")
     }
@@ -195,16 +196,8 @@ impl Client {
         target: Target<'_>,
         parts: &[IoSlice<'_>],
     ) -> Result<MessageId, SendError> {
-        let mut message = Outgoing { guarantee, target, parts, sent: None };
-        let sent = self.control.wait(None, |control, fd| {
-            if message.sent.is_none()
-                && let Err(error) = control.try_send(fd, &mut message)
-            {
-                return Step::Done(Err(error));
-            }
-            control.finish(fd, &message)
-        });
-        sent.expect("a wait without deadline ends with a result")
+        let message = Outgoing { guarantee, target, parts };
+        self.control.with(|control, fd| control.try_send(fd, &message))
     }
 
     /// A descriptor that is level-readable while a send is worth trying: always, except from a
@@ -221,7 +214,7 @@ impl Client {
                 self.room_readiness.get_or_init(|| Arc::new(made))
             }
         };
-        self.control.with(|control, fd| control.watch_room(fd, readiness));
+        self.control.with(|control, _| control.watch_room(readiness));
         Ok(readiness.as_fd())
     }
 
@@ -243,7 +236,7 @@ impl Client {
     pub fn try_recv(&self) -> Result<Option<Event>, Closed> {
         self.events.with(|events, fd| match events.take(fd) {
             Taken::Event(event) => Ok(Some(event)),
-            Taken::Blocked => Ok(None),
+            Taken::Blocked | Taken::Lent(_) => Ok(None),
             Taken::Closed => Err(Closed),
         })
     }
@@ -262,17 +255,62 @@ impl Client {
     pub fn try_recv_arrived(&self, arrived: Arrived) -> Result<Option<Event>, Closed> {
         self.events.with(|events, fd| match events.take_before(fd, arrived.0) {
             Taken::Event(event) => Ok(Some(event)),
-            Taken::Blocked => Ok(None),
+            Taken::Blocked | Taken::Lent(_) => Ok(None),
             Taken::Closed => Err(Closed),
         })
     }
 
-    /// Whether a part of an event that began before this point of the stream has been received,
-    /// and its rest is on its way: events of more than 32 KiB may come in parts. The rest follows
-    /// as fast as it is received, unless the daemon stands still.
-    #[must_use]
-    pub fn is_inside_event(&self, arrived: Arrived) -> bool {
-        self.events.with(|events, _| events.is_inside_event_before(arrived.0))
+    /// The next event if one has arrived, without a copy of a message: it is read where the daemon
+    /// has put it. As long as it is lent, its place is taken; a client that keeps too many bytes
+    /// that way is too slow.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_read(&self) -> Result<Option<Read<'_>>, Closed> {
+        self.read_next(None, None)
+    }
+
+    /// As [`try_read`](Self::try_read); blocks until there is an event.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn read(&self) -> Result<Read<'_>, Closed> {
+        let read = self.events.wait(None, |events, fd| {
+            match self.read_of(events.lend_before(fd, u64::MAX, None)) {
+                Ok(Some(read)) => Step::Done(Ok(read)),
+                Ok(None) => Step::Wait(Interest::Read),
+                Err(closed) => Step::Done(Err(closed)),
+            }
+        });
+        read.expect("a wait without deadline ends with a result")
+    }
+
+    /// As [`try_read`](Self::try_read), in a loop: gives the last message back in the same step,
+    /// and leaves what came after that point of the stream.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn read_next<'a>(
+        &'a self,
+        last: Option<Lent<'a>>,
+        arrived: Option<Arrived>,
+    ) -> Result<Option<Read<'a>>, Closed> {
+        // A message of another client goes back there.
+        let last = last.filter(|last| ptr::eq(last.client, self)).and_then(Lent::into_message);
+        let end = arrived.map_or(u64::MAX, |arrived| arrived.0);
+        let taken = self.events.with(|events, fd| events.lend_before(fd, end, last));
+        self.read_of(taken)
+    }
+
+    fn read_of(&self, taken: Taken) -> Result<Option<Read<'_>>, Closed> {
+        match taken {
+            Taken::Lent(message) => {
+                Ok(Some(Read::Message(Lent { client: self, message: Some(message) })))
+            }
+            Taken::Event(event) => Ok(Some(Read::Event(event))),
+            Taken::Blocked => Ok(None),
+            Taken::Closed => Err(Closed),
+        }
     }
 
     /// The next event, or `None` if there is none within the time.
@@ -352,7 +390,7 @@ impl Client {
     /// open until the client is dropped.
     pub fn close(&self) {
         self.control.with(|control, _| control.close());
-        self.events.with(|events, _| events.close());
+        self.events.with(|events, fd| events.close(fd));
     }
 
     // ── helpers ─────────────────────────────────────────────────────────────────────────────────
@@ -380,7 +418,7 @@ pub struct Arrived(u64);
 fn take(events: &mut EventStream, fd: BorrowedFd<'_>) -> Step<Result<Event, Closed>> {
     match events.take(fd) {
         Taken::Event(event) => Step::Done(Ok(event)),
-        Taken::Blocked => Step::Wait(Interest::Read),
+        Taken::Blocked | Taken::Lent(_) => Step::Wait(Interest::Read),
         Taken::Closed => Step::Done(Err(Closed)),
     }
 }
@@ -388,13 +426,16 @@ fn take(events: &mut EventStream, fd: BorrowedFd<'_>) -> Step<Result<Event, Clos
 /// A descriptor that is level-readable exactly while [`recv`](Client::recv) would not block: an
 /// event waits, or the session is over. It works with select, poll and epoll (level- and
 /// edge-triggered), is the same on every call and lives as long as the client. Never read from it.
-///
-/// Of a message that is larger than the socket's buffer a first part may show as readable;
-/// [`try_recv`](Client::try_recv) then fetches it and says `None` until the rest is there.
 impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.events.with(|events, _| events.watch(&self.event_readiness));
+        self.events.with(|events, fd| events.watch(fd, &self.event_readiness));
         self.event_readiness.as_fd()
+    }
+}
+
+impl Client {
+    pub(crate) fn give_back(&self, message: LentMessage) {
+        self.events.with(|events, fd| events.give_back(fd, message));
     }
 }
 

@@ -1,15 +1,18 @@
-//! The control socket: sends under credit, requests, and what the daemon says to both.
+//! Sends under credit, into the ring; requests, on the control socket; and what the daemon says to
+//! both.
 //!
 //! Nothing here waits. Each step says what it needs ([`Interest`]), and its caller, blocking or
 //! async, waits and repeats it.
 
 use std::io::IoSlice;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use evs_ipc::shm::{Bell, Producer};
 use evs_ipc::{
-    ClientFrame, Credit, EncodeFrame, Flush, FrameReader, OutQueue, ReadOutcome, SendHead,
-    ServerFrame, Welcome, client_frame_bytes_max, socket,
+    ClientFrame, Credit, EncodeFrame, Flush, FrameReader, OutQueue, QUESTION_BYTES_MAX,
+    ReadOutcome, SendHead, ServerFrame, Welcome, client_frame_bytes_max, socket,
 };
 use evs_model::{ClientId, Group, Groups, Guarantee, MessageId, Processor, send_cost};
 
@@ -42,14 +45,12 @@ pub struct Limits {
     pub send_bytes_max: u64,
 }
 
-/// One message to send, and how far it is.
-#[derive(Debug)]
+/// One message to send.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) guarantee: Guarantee,
     pub(crate) target: Target<'a>,
     pub(crate) parts: &'a [IoSlice<'a>],
-    /// Its number, once it was handed over.
-    pub(crate) sent: Option<u64>,
 }
 
 /// The order in which blocking senders get their turn, so that a large message is not starved by
@@ -67,7 +68,12 @@ pub(crate) struct Control {
     client: ClientId,
     limits: Limits,
     reader: FrameReader,
-    /// The rest of a frame whose beginning the socket took; nothing else is written before it.
+    producer: Producer,
+    /// Where the daemon is woken.
+    bell: Arc<OwnedFd>,
+    /// When the daemon was last seen.
+    seen: Instant,
+    /// The rest of a request whose beginning the socket took; nothing else is written before it.
     rest: OutQueue,
     head: Vec<u8>,
     credit: Credit,
@@ -85,14 +91,26 @@ pub(crate) struct Control {
 #[derive(Debug, Default)]
 struct Room {
     readiness: Option<Arc<Readiness>>,
-    /// What the last refused send lacked.
-    lacks: Option<Interest>,
-    /// The descriptor reports a writable socket too.
-    writable: bool,
+    /// The last send was refused.
+    lacking: bool,
+}
+
+/// What became of a message that was offered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Offered {
+    /// It is in the ring.
+    Sent(MessageId),
+    /// Credit has to come back first.
+    NoCredit,
 }
 
 impl Control {
-    pub(crate) fn new(welcome: &Welcome, reader: FrameReader) -> Self {
+    pub(crate) fn new(
+        welcome: &Welcome,
+        reader: FrameReader,
+        producer: Producer,
+        bell: Arc<OwnedFd>,
+    ) -> Self {
         let message_bytes_max = welcome.message_bytes_max as usize;
         Self {
             processor: welcome.processor,
@@ -104,7 +122,10 @@ impl Control {
                 send_bytes_max: welcome.credit,
             },
             reader,
-            rest: OutQueue::new(client_frame_bytes_max(message_bytes_max)),
+            producer,
+            bell,
+            seen: Instant::now(),
+            rest: OutQueue::new(client_frame_bytes_max(QUESTION_BYTES_MAX)),
             head: Vec::new(),
             credit: Credit::new(welcome.credit),
             sent: 0,
@@ -151,113 +172,101 @@ impl Control {
         &mut self,
         fd: BorrowedFd<'_>,
         ticket: u64,
-        message: &mut Outgoing<'_>,
+        message: &Outgoing<'_>,
     ) -> Step<Result<MessageId, SendError>> {
         if self.line.serving != ticket && !self.gone {
             return Step::Wait(Interest::Change);
         }
-        let step = self.send(fd, message);
-        if matches!(step, Step::Done(_)) {
-            self.line.serving += 1;
-            self.version += 1;
-            if self.line.serving == self.line.next {
-                self.open_room();
-            }
+        let result = match self.offer(fd, message) {
+            Ok(Offered::Sent(id)) => Ok(id),
+            Ok(Offered::NoCredit) => return Step::Wait(Interest::Read),
+            Err(error) => Err(error),
+        };
+        self.line.serving += 1;
+        self.version += 1;
+        if self.line.serving == self.line.next {
+            self.open_room();
         }
-        step
+        Step::Done(result)
     }
 
     /// Hands a message over if there is room at once.
     pub(crate) fn try_send(
         &mut self,
         fd: BorrowedFd<'_>,
-        message: &mut Outgoing<'_>,
-    ) -> Result<(), SendError> {
+        message: &Outgoing<'_>,
+    ) -> Result<MessageId, SendError> {
         loop {
             let busy = self.line.serving != self.line.next;
-            let lacks = if busy && !self.gone {
+            if busy && !self.gone {
                 self.cost_of(message)?;
                 // Those who wait come first. The last of them opens the room again.
-                Interest::Read
-            } else {
-                match self.offer(fd, message)? {
-                    None => return Ok(()),
-                    Some(interest) => interest,
-                }
-            };
+            } else if let Offered::Sent(id) = self.offer(fd, message)? {
+                return Ok(id);
+            }
             // What is left unread would show as room to those who poll. And what is read may be
             // the last credit for long: then there is room, and nothing would tell of it later.
             let before = self.version;
             self.read(fd);
             if busy || self.version == before {
-                self.refuse_room(fd, lacks);
+                self.refuse_room();
                 return Err(SendError::QueueFull);
             }
         }
     }
 
-    /// One step of a send: hand over, then see the last byte off. Only then will the message be
+    /// Hands a message over if there is credit for it: then it is in the ring, whole, and will be
     /// sent whatever becomes of this client.
-    pub(crate) fn send(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        message: &mut Outgoing<'_>,
-    ) -> Step<Result<MessageId, SendError>> {
-        if message.sent.is_none() {
-            match self.offer(fd, message) {
-                Ok(None) => {}
-                Ok(Some(interest)) => return Step::Wait(interest),
-                Err(error) => return Step::Done(Err(error)),
-            }
-        }
-        self.finish(fd, message)
-    }
-
-    /// Waits until the kernel has all of a message that was handed over.
-    pub(crate) fn finish(
+    pub(crate) fn offer(
         &mut self,
         fd: BorrowedFd<'_>,
         message: &Outgoing<'_>,
-    ) -> Step<Result<MessageId, SendError>> {
-        let number = message.sent.expect("handed over before");
-        // Behind a later message there is no rest of an earlier one.
-        if number == self.sent && !self.flush(fd) {
-            return Step::Wait(Interest::Write);
-        }
-        if self.gone && number == self.sent && !self.rest.is_empty() {
-            return Step::Done(Err(Closed.into()));
-        }
-        Step::Done(Ok(MessageId { sender: self.processor, client: self.client, number }))
-    }
-
-    /// Hands a message over: afterwards it has its number, and at most a rest of it waits. Or says
-    /// what it lacks.
-    fn offer(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        message: &mut Outgoing<'_>,
-    ) -> Result<Option<Interest>, SendError> {
+    ) -> Result<Offered, SendError> {
         let cost = self.cost_of(message)?;
-        if !self.flush(fd) {
-            return Ok(Some(Interest::Write));
-        }
+        self.look_after_daemon(fd);
         if !self.credit.allows(cost) {
             self.read(fd);
             if !self.credit.allows(cost) && !self.gone {
-                return Ok(Some(Interest::Read));
+                return Ok(Offered::NoCredit);
             }
         }
         if self.gone {
             return Err(Closed.into());
         }
         self.encode_head(message)?;
-        if !self.write(fd, message.parts) {
-            return if self.gone { Err(Closed.into()) } else { Ok(Some(Interest::Write)) };
+        let head: &[u8] = &self.head;
+        let parts = std::iter::once(head).chain(message.parts.iter().map(|part| &**part));
+        if self.producer.push(parts) != Ok(true) {
+            // There is room for all that the credit allows, so the daemon does not keep to that.
+            self.break_off(fd);
+            return Err(Closed.into());
         }
         self.credit.take(cost).expect("allowed above, and nothing was taken since");
         self.sent += 1;
-        message.sent = Some(self.sent);
-        Ok(None)
+        let over = match self.producer.bell() {
+            Bell::Quiet => false,
+            Bell::Ring => socket::ring(&*self.bell).is_err(),
+            Bell::Closed => true,
+        };
+        if over {
+            self.lose(fd);
+            return Err(Closed.into());
+        }
+        let number = self.sent;
+        Ok(Offered::Sent(MessageId { sender: self.processor, client: self.client, number }))
+    }
+
+    /// A daemon that is awake says nothing when it takes a message, and nothing when it is killed.
+    /// So a sender looks after it from time to time. (One that sleeps is rung for, which tells.)
+    fn look_after_daemon(&mut self, fd: BorrowedFd<'_>) {
+        if self.producer.is_other_asleep() {
+            return;
+        }
+        let now = Instant::now();
+        if now.saturating_duration_since(self.seen) >= LOOK_EVERY {
+            self.seen = now;
+            self.read(fd);
+        }
     }
 
     /// What the message costs, if it keeps the limits.
@@ -292,37 +301,29 @@ impl Control {
         if fits { Ok(()) } else { Err(SendError::TooManyGroups { count }) }
     }
 
-    /// Writes the head and what follows it; what the socket does not take becomes the rest.
-    /// Returns whether the socket took anything at all.
-    fn write(&mut self, fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> bool {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        slices[0] = IoSlice::new(&self.head);
-        let count = 1 + parts.len().min(SLICES_MAX - 1);
-        slices[1..count].copy_from_slice(&parts[..count - 1]);
-        let written = match socket::write_vectored(fd, &slices[..count]) {
-            Ok(Some(written)) => written,
+    /// Writes a request; what the socket does not take becomes the rest. Returns whether the socket
+    /// took anything at all.
+    fn write(&mut self, fd: BorrowedFd<'_>) -> bool {
+        match socket::write_vectored(fd, &[IoSlice::new(&self.head)]) {
+            Ok(Some(written)) => {
+                if written < self.head.len() {
+                    self.rest.push_rest(&self.head[written..]);
+                }
+                true
+            }
             Ok(None) => {
                 self.read(fd);
-                return false;
+                false
             }
             Err(_) => {
                 self.lose(fd);
-                return false;
+                false
             }
-        };
-        let mut skip = written;
-        let head: &[u8] = &self.head;
-        for part in std::iter::once(head).chain(parts.iter().map(|part| &**part)) {
-            if skip < part.len() {
-                self.rest.push_rest(&part[skip..]);
-            }
-            skip = skip.saturating_sub(part.len());
         }
-        true
     }
 
-    /// Writes the rest of the last frame. Returns whether there is none left; a connection that is
-    /// gone needs no more flushing.
+    /// Writes the rest of the last request. Returns whether there is none left; a connection that
+    /// is gone needs no more flushing.
     fn flush(&mut self, fd: BorrowedFd<'_>) -> bool {
         if self.rest.is_empty() || self.gone {
             return true;
@@ -330,9 +331,6 @@ impl Control {
         match self.rest.write_to(fd) {
             Ok(Flush::Done) => {
                 self.version += 1;
-                if self.room.lacks == Some(Interest::Write) {
-                    self.open_room();
-                }
                 true
             }
             Ok(Flush::Blocked) => {
@@ -375,7 +373,7 @@ impl Control {
         };
         self.head.clear();
         frame_of(begun, request).encode(&mut self.head);
-        if self.write(fd, &[]) {
+        if self.write(fd) {
             *number = Some(begun);
             return self.answer(fd, begun);
         }
@@ -432,7 +430,7 @@ impl Control {
     fn take(&mut self, frame: ServerFrame) -> bool {
         match frame {
             ServerFrame::Credit { bytes } => {
-                if self.room.lacks == Some(Interest::Read) && self.line.serving == self.line.next {
+                if self.line.serving == self.line.next {
                     self.open_room();
                 }
                 self.credit.give(bytes)
@@ -462,36 +460,28 @@ impl Control {
     // ── room, for those who poll ────────────────────────────────────────────────────────────────
 
     /// From now on the descriptor is kept.
-    pub(crate) fn watch_room(&mut self, fd: BorrowedFd<'_>, readiness: &Arc<Readiness>) {
+    pub(crate) fn watch_room(&mut self, readiness: &Arc<Readiness>) {
         if self.room.readiness.is_some() {
             return;
         }
-        readiness.raise();
-        self.room.readiness = Some(Arc::clone(readiness));
-        if let Some(lacks) = self.room.lacks.take() {
-            self.refuse_room(fd, lacks);
+        if !self.room.lacking {
+            readiness.raise();
         }
+        self.room.readiness = Some(Arc::clone(readiness));
     }
 
-    fn refuse_room(&mut self, fd: BorrowedFd<'_>, lacks: Interest) {
-        if self.gone {
+    fn refuse_room(&mut self) {
+        if self.gone || std::mem::replace(&mut self.room.lacking, true) {
             return;
         }
-        let open = self.room.lacks.replace(lacks).is_none();
-        let Some(readiness) = &self.room.readiness else { return };
-        if open {
+        if let Some(readiness) = &self.room.readiness {
             readiness.lower();
-        }
-        let writable = lacks == Interest::Write;
-        if self.room.writable != writable {
-            self.room.writable = writable;
-            readiness.watch_writable(fd, writable);
         }
     }
 
     /// A send is worth trying again.
     fn open_room(&mut self) {
-        if self.room.lacks.take().is_some()
+        if std::mem::take(&mut self.room.lacking)
             && let Some(readiness) = &self.room.readiness
         {
             readiness.raise();
@@ -514,5 +504,5 @@ fn frame_of(number: u32, request: &Request) -> ClientFrame {
     }
 }
 
-/// Most places that one message is written from in one system call.
-const SLICES_MAX: usize = 64;
+/// How long a daemon that is awake is taken to be there.
+const LOOK_EVERY: Duration = Duration::from_millis(1);

@@ -1,21 +1,22 @@
-//! From a path to a session: connect, Hello, Welcome, first event.
+//! From a path to a session: connect, Hello, Welcome with the shared memory, first event.
 //!
 //! Like [`Control`], a handshake never waits; it says which descriptor has to become readable.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use evs_ipc::shm::Channel;
 use evs_ipc::{
-    ClientFrame, DecodeError, EncodeFrame, FrameReader, Hello, MESSAGE_BYTES_CEILING,
-    PROTOCOL_VERSION, ReadOutcome, Refusal, SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome,
-    event_frame_bytes_max, socket,
+    ClientFrame, DecodeError, EncodeFrame, FrameReader, Hello, PROTOCOL_VERSION, ReadOutcome,
+    Refusal, SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome, socket,
 };
 
 use rustix::io::Errno;
 
 use crate::control::Control;
-use crate::events::{EventStream, Taken};
+use crate::events::EventStream;
 use crate::{ConnectError, ConnectOptions, TryAgain};
 
 /// A connection, complete: the first event has arrived.
@@ -24,7 +25,8 @@ pub(crate) struct Session {
     pub(crate) welcome: Welcome,
     pub(crate) control_fd: OwnedFd,
     pub(crate) control: Control,
-    pub(crate) event_fd: OwnedFd,
+    /// What wakes either side.
+    pub(crate) bell: Arc<OwnedFd>,
     pub(crate) events: EventStream,
 }
 
@@ -34,8 +36,8 @@ pub(crate) struct Handshake {
     path: PathBuf,
     control_fd: OwnedFd,
     control: FrameReader,
-    event_fd: Option<OwnedFd>,
-    welcomed: Option<(Welcome, FrameReader)>,
+    /// What came with the Welcome: the bell, the shared memory.
+    fds: Vec<OwnedFd>,
 }
 
 impl Handshake {
@@ -60,65 +62,41 @@ impl Handshake {
             path,
             control_fd,
             control: FrameReader::new(SERVER_FRAME_BYTES_MAX),
-            event_fd: None,
-            welcomed: None,
+            fds: Vec::new(),
         })
     }
 
     /// The descriptor that has to become readable.
     pub(crate) fn waits_for(&self) -> BorrowedFd<'_> {
-        match (&self.welcomed, &self.event_fd) {
-            (Some(_), Some(event_fd)) => event_fd.as_fd(),
-            _ => self.control_fd.as_fd(),
-        }
+        self.control_fd.as_fd()
     }
 
     /// Goes on as far as it can. Returns the session, or the handshake if it has to wait.
     pub(crate) fn advance(mut self) -> Result<Result<Session, Self>, ConnectError> {
-        let (welcome, mut reader) = match self.welcomed.take() {
-            Some(welcomed) => welcomed,
-            None => match self.read_welcome()? {
-                Some(welcome) => {
-                    // Not the Welcome's limit: the size of a message is its sender's affair, which
-                    // may sit at a node with another one.
-                    let limit = event_frame_bytes_max(MESSAGE_BYTES_CEILING);
-                    (welcome, FrameReader::new(limit))
-                }
-                None => return Ok(Err(self)),
-            },
+        let Some(welcome) = self.read_welcome()? else { return Ok(Err(self)) };
+        let mut fds = std::mem::take(&mut self.fds).into_iter();
+        let (Some(bell), Some(file)) = (fds.next(), fds.next()) else {
+            return Err(self.not_a_daemon(DecodeError::Truncated("the descriptors of the Welcome")));
         };
-        let Some(event_fd) = self.event_fd.take() else {
-            return Err(self.not_a_daemon(DecodeError::Truncated("the descriptor of the Welcome")));
-        };
-        match EventStream::read_first(&mut reader, &event_fd) {
-            Taken::Event(first) => match EventStream::new(reader, first) {
-                Some(events) => Ok(Ok(self.complete(welcome, event_fd, events))),
-                None => Err(self.not_a_daemon(DecodeError::Empty)),
-            },
-            Taken::Blocked => {
-                self.event_fd = Some(event_fd);
-                self.welcomed = Some((welcome, reader));
-                Ok(Err(self))
+        let Channel { producer, consumer } = match Channel::open(file, welcome.rings) {
+            Ok(channel) => channel,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(self.not_a_daemon(DecodeError::Truncated("the shared memory")));
             }
-            Taken::Closed => Err(interrupted()),
-        }
+            Err(source) => return Err(ConnectError::Io { path: self.path, source }),
+        };
+        let Some(events) = EventStream::new(consumer) else {
+            return Err(self.not_a_daemon(DecodeError::Empty));
+        };
+        socket::grow_send_buffer(&self.control_fd, SEND_BUFFER_BYTES);
+        let bell = Arc::new(bell);
+        let control = Control::new(&welcome, self.control, producer, Arc::clone(&bell));
+        Ok(Ok(Session { welcome, control_fd: self.control_fd, control, bell, events }))
     }
 
     /// The error of a daemon that took too long.
     pub(crate) fn timed_out(self, options: &ConnectOptions) -> ConnectError {
         ConnectError::TimedOut { path: self.path, after: options.connect_timeout() }
-    }
-
-    fn complete(self, welcome: Welcome, event_fd: OwnedFd, events: EventStream) -> Session {
-        let room = usize::try_from(welcome.credit).unwrap_or(usize::MAX);
-        socket::grow_send_buffer(&self.control_fd, room.min(SEND_BUFFER_BYTES));
-        Session {
-            control: Control::new(&welcome, self.control),
-            welcome,
-            control_fd: self.control_fd,
-            event_fd,
-            events,
-        }
     }
 
     fn read_welcome(&mut self) -> Result<Option<Welcome>, ConnectError> {
@@ -133,7 +111,7 @@ impl Handshake {
                     Err(error) => Err(self.not_a_daemon(error)),
                 };
             }
-            match self.control.read_with_fd(&self.control_fd, &mut self.event_fd) {
+            match self.control.read_with_fds(&self.control_fd, &mut self.fds) {
                 Ok(ReadOutcome::Bytes(_)) => {}
                 Ok(ReadOutcome::Blocked) => return Ok(None),
                 Ok(ReadOutcome::Closed) => return Err(interrupted()),
@@ -187,6 +165,6 @@ const fn interrupted() -> ConnectError {
     ConnectError::TryAgain { reason: TryAgain::Interrupted }
 }
 
-/// Room in the kernel for what a client sends, as far as the system allows it: a message that fits
-/// goes out in one system call.
+/// Room in the kernel for as many requests as may wait for an answer, as far as the system allows
+/// it: so that they need not wait to be written.
 const SEND_BUFFER_BYTES: usize = 4 << 20;

@@ -26,8 +26,8 @@
 //! `tokio`), and coming back after the daemon's restart ([`ReconnectingClient`]).
 //! Not responsible for: the protocol between hosts, order, membership; all that is the daemon's.
 //!
-//! There are no hidden threads and no signal handlers. What arrives waits in the sockets until a
-//! call fetches it.
+//! There are no hidden threads and no signal handlers. What arrives waits in memory that is shared
+//! with the daemon until a call takes it.
 
 #![forbid(unsafe_code)]
 
@@ -37,6 +37,7 @@ mod error;
 mod event;
 mod events;
 mod handshake;
+mod lent;
 mod options;
 mod readiness;
 mod reconnect;
@@ -55,5 +56,6 @@ pub use evs_model::{
     ChangeReason, ClientId, Configuration, Group, Groups, Guarantee, Members, Message, MessageId,
     NodeId, Processor, RingId,
 };
+pub use lent::{Lent, Read};
 pub use options::ConnectOptions;
 pub use reconnect::ReconnectingClient;

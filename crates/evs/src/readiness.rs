@@ -33,17 +33,6 @@ impl Readiness {
         // Fails only if it is not raised.
         let _ = rustix::io::read(&self.marker, &mut [0; 8]);
     }
-
-    /// Also report when the socket takes bytes, or no longer.
-    pub(crate) fn watch_writable(&self, socket: BorrowedFd<'_>, watch: bool) {
-        let flags = if watch {
-            epoll::EventFlags::IN | epoll::EventFlags::OUT
-        } else {
-            epoll::EventFlags::IN
-        };
-        // The socket is registered; changing its flags takes no memory.
-        let _ = epoll::modify(&self.epoll, socket, SOCKET, flags);
-    }
 }
 
 impl AsFd for Readiness {

@@ -22,8 +22,7 @@
 //!
 //! Every future here may be dropped at any point, and nobody else is disturbed:
 //! - [`Events::recv`] and the stream lose nothing;
-//! - [`Client::send`]: the message has not been handed over, or it has been as a whole; in the
-//!   second case the rest of a large one goes out with the next call of this client;
+//! - [`Client::send`]: the message has not been handed over, or it has been as a whole;
 //! - a join or leave takes effect or not; its effect on
 //!   [`send_joined`](Client::send_joined) follows the daemon's answer.
 
@@ -42,7 +41,7 @@ use ::tokio::sync::{Mutex as Turns, Notify};
 use ::tokio::time::timeout;
 use futures_core::Stream;
 
-use crate::control::{Control, Outgoing};
+use crate::control::{Control, Offered, Outgoing};
 use crate::events::{EventStream, Taken};
 use crate::handshake::{Handshake, Session};
 use crate::requests::{Answer, Request, outcome, too_many_groups};
@@ -81,7 +80,9 @@ pub async fn connect(options: &ConnectOptions) -> Result<(Client, Events), Conne
 
 fn open(session: Session, options: &ConnectOptions) -> Result<(Client, Events), ConnectError> {
     let control_io = register(session.control_fd, options)?;
-    let io = register(session.event_fd, options)?;
+    let failed = |source| ConnectError::Io { path: options.socket_path(), source };
+    let bell = session.bell.try_clone().map_err(failed)?;
+    let io = register(bell, options)?;
     let shared = Arc::new(Shared {
         processor: session.welcome.processor,
         id: session.welcome.client,
@@ -260,7 +261,7 @@ impl Events {
     pub fn try_recv(&mut self) -> Result<Option<Event>, Closed> {
         match self.take() {
             Taken::Event(event) => Ok(Some(event)),
-            Taken::Blocked => Ok(None),
+            Taken::Blocked | Taken::Lent(_) => Ok(None),
             Taken::Closed => Err(Closed),
         }
     }
@@ -271,7 +272,7 @@ impl Events {
             match taken {
                 Taken::Event(event) => return Poll::Ready(Some(event)),
                 Taken::Closed => return Poll::Ready(None),
-                Taken::Blocked => {}
+                Taken::Blocked | Taken::Lent(_) => {}
             }
             if ready!(self.io.poll_read_ready(cx)).is_err() {
                 // The runtime is shutting down.
@@ -280,7 +281,7 @@ impl Events {
             // Only a look after the report may take the report back.
             let looked = self.io.try_io(IoInterest::READABLE, || match self.take() {
                 Taken::Blocked => Err(ErrorKind::WouldBlock.into()),
-                taken @ (Taken::Event(_) | Taken::Closed) => Ok(taken),
+                taken @ (Taken::Event(_) | Taken::Lent(_) | Taken::Closed) => Ok(taken),
             });
             taken = looked.unwrap_or(Taken::Blocked);
         }
@@ -308,8 +309,13 @@ impl Shared {
     ) -> Result<MessageId, SendError> {
         let _turn = self.turns.lock().await;
         let parts = [IoSlice::new(body)];
-        let mut message = Outgoing { guarantee, target, parts: &parts, sent: None };
-        self.drive(|control, fd| control.send(fd, &mut message)).await
+        let message = Outgoing { guarantee, target, parts: &parts };
+        let sent = self.drive(|control, fd| match control.offer(fd, &message) {
+            Ok(Offered::Sent(id)) => Step::Done(Ok(id)),
+            Ok(Offered::NoCredit) => Step::Wait(Interest::Read),
+            Err(error) => Step::Done(Err(error)),
+        });
+        sent.await
     }
 
     async fn request(&self, request: Request) -> Result<Answer, RequestError> {

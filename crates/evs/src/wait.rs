@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -38,7 +38,7 @@ pub(crate) trait Versioned {
 /// A state and the descriptor that feeds it.
 #[derive(Debug)]
 pub(crate) struct Watched<S> {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     state: Mutex<Shared<S>>,
     changed: Condvar,
     /// Interrupts a thread that polls `fd` when another one has taken away what it polls for.
@@ -57,10 +57,10 @@ struct Shared<S> {
 }
 
 impl<S: Versioned> Watched<S> {
-    pub(crate) fn new(fd: OwnedFd, value: S) -> io::Result<Self> {
+    pub(crate) fn new(fd: impl Into<Arc<OwnedFd>>, value: S) -> io::Result<Self> {
         let shared = Shared { value, polled_read: false, polled_write: false, sleepers: 0 };
         let nudge = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { fd, state: Mutex::new(shared), changed: Condvar::new(), nudge })
+        Ok(Self { fd: fd.into(), state: Mutex::new(shared), changed: Condvar::new(), nudge })
     }
 
     /// Uses the state without waiting. Who waits is told.

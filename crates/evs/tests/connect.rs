@@ -95,14 +95,14 @@ fn different_versions_are_named() {
         visitor.hello();
         visitor.say(&ServerFrame::Refused { reason: Refusal::Version, version: 9 });
     });
-    assert!(matches!(error, ConnectError::VersionMismatch { client: 1, daemon: 9 }));
+    assert!(matches!(error, ConnectError::VersionMismatch { client: 2, daemon: 9 }));
     let error = refused(|mut visitor| {
         visitor.hello();
         let mut later = welcome(CREDIT);
         later.version = 8;
         visitor.say(&ServerFrame::Welcome(later));
     });
-    assert!(matches!(error, ConnectError::VersionMismatch { client: 1, daemon: 8 }));
+    assert!(matches!(error, ConnectError::VersionMismatch { client: 2, daemon: 8 }));
 }
 
 #[test]
@@ -129,9 +129,10 @@ fn a_daemon_that_dies_in_the_handshake_is_worth_another_try() {
     assert!(matches!(error, ConnectError::TryAgain { reason: TryAgain::Interrupted }));
     let error = refused(|mut visitor| {
         visitor.hello();
-        let (_ours, theirs) = socket::pair().expect("descriptors");
+        let (peer, theirs, file) = visitor.open(CREDIT);
         let welcome = encoded(&ServerFrame::Welcome(welcome(CREDIT)));
-        socket::send_with_fd(&visitor.control, &welcome[..9], theirs.as_fd()).expect("open");
+        let fds = [theirs.as_fd(), file.as_fd()];
+        socket::send_with_fds(&peer.control, &welcome[..9], fds).expect("open");
     });
     assert!(matches!(error, ConnectError::TryAgain { reason: TryAgain::Interrupted }));
 }
@@ -157,25 +158,47 @@ fn a_silent_daemon_is_given_up_in_time() {
 }
 
 #[test]
-fn welcome_and_first_event_may_come_byte_by_byte() {
+fn a_welcome_may_come_byte_by_byte() {
     let daemon = Daemon::listen();
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut visitor = daemon.accept();
             visitor.hello();
-            let (ours, theirs) = socket::pair().expect("descriptors");
+            let (mut peer, theirs, file) = visitor.open(CREDIT);
+            peer.deliver(&regular(4, &[1, 2]));
             let welcome = encoded(&ServerFrame::Welcome(welcome(CREDIT)));
-            socket::send_with_fd(&visitor.control, &welcome[..1], theirs.as_fd()).expect("open");
+            let fds = [theirs.as_fd(), file.as_fd()];
+            socket::send_with_fds(&peer.control, &welcome[..1], fds).expect("open");
             for byte in &welcome[1..] {
-                support::write_all(&visitor.control, &[*byte]);
-                thread::yield_now();
-            }
-            for byte in encoded(&regular(4, &[1, 2])) {
-                support::write_all(&ours, &[byte]);
+                support::write_all(&peer.control, &[*byte]);
                 thread::yield_now();
             }
         });
         let client = Client::connect_with(&daemon.options()).expect("complete");
         assert!(matches!(client.recv(), Ok(Event::Regular { ring: r, .. }) if r == ring(4)));
     });
+}
+
+/// Memory without a first event, of another size than was said, or that is none.
+#[test]
+fn memory_that_no_daemon_would_make_is_not_used() {
+    for case in 0..3 {
+        let error = refused(|mut visitor| {
+            visitor.hello();
+            let (mut peer, theirs, mut file) = visitor.open(CREDIT);
+            let mut welcome = welcome(CREDIT);
+            match case {
+                0 => {}
+                1 => welcome.rings.to_client *= 2,
+                _ => file = theirs.try_clone().expect("a descriptor"),
+            }
+            if case > 0 {
+                peer.deliver(&regular(1, &[1, 2]));
+            }
+            let welcome = encoded(&ServerFrame::Welcome(welcome));
+            let fds = [theirs.as_fd(), file.as_fd()];
+            socket::send_with_fds(&peer.control, &welcome, fds).expect("open");
+        });
+        assert!(matches!(error, ConnectError::NotADaemon { .. }), "{case}: {error}");
+    }
 }

@@ -5,11 +5,13 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use evs::{ChangeReason, Closed, Configuration, DisconnectReason, Event, Members};
-use evs_ipc::Explained;
+use evs::{ChangeReason, Closed, Configuration, DisconnectReason, Event, Members, Read};
+use evs_ipc::shm::Bell;
+use evs_ipc::{Explained, socket};
 use evs_model::ConfigurationChange;
 use support::{
-    Daemon, Peer, encoded, members, message, processor, regular, ring, seq_of, write_all,
+    Daemon, MESSAGE_BYTES_MAX, Peer, encoded, is_readable, members, message, processor, regular,
+    ring, seq_of,
 };
 
 fn connected() -> (evs::Client, Peer) {
@@ -18,23 +20,75 @@ fn connected() -> (evs::Client, Peer) {
     (client, peer)
 }
 
+/// D13: whatever its size, nothing is seen of an event before it is whole, and the bell rings.
 #[test]
-fn events_may_come_byte_by_byte() {
-    let (client, peer) = connected();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            for seq in 1..=3 {
-                for byte in encoded(&evs_model::Event::Message(message(seq, "body"))) {
-                    write_all(&peer.events, &[byte]);
-                    thread::yield_now();
-                }
-            }
-        });
-        for seq in 1..=3 {
-            let Ok(Event::Message(received)) = client.recv() else { panic!("a message") };
-            assert_eq!(received, message(seq, "body"));
-        }
-    });
+fn events_are_taken_when_they_are_whole() {
+    let (client, mut peer) = connected();
+    assert_eq!(client.try_recv(), Ok(None));
+    for (seq, bytes) in [(1, 10), (2, MESSAGE_BYTES_MAX)] {
+        let event = message(seq, vec![7; bytes]);
+        let frame = encoded(&evs_model::Event::Message(event.clone()));
+        assert_eq!(peer.channel.producer.push([&frame[..]]), Ok(true));
+        // The daemon stands still between the last byte and the bell.
+        assert_eq!(client.try_recv(), Ok(None));
+        assert!(!is_readable(&client));
+        assert_eq!(peer.channel.producer.bell(), Bell::Ring);
+        socket::ring(&peer.bell).expect("the client is there");
+        assert!(is_readable(&client));
+        assert_eq!(client.try_recv(), Ok(Some(Event::Message(event))));
+        assert!(!is_readable(&client));
+    }
+}
+
+/// A message that is lent lies where it was written, and is the same as a copy.
+#[test]
+fn a_message_that_is_lent_is_the_same_and_aligned() {
+    let (client, mut peer) = connected();
+    let body = |seq| vec![1; usize::try_from(seq).expect("small")];
+    for seq in 1..=20 {
+        peer.deliver(&evs_model::Event::Message(message(seq, body(seq))));
+    }
+    peer.deliver(&regular(2, &[1, 2]));
+    for seq in 1..=20 {
+        let Ok(Read::Message(lent)) = client.read() else { panic!("a message") };
+        let wanted = message(seq, body(seq));
+        assert_eq!((lent.id(), lent.ring(), lent.seq()), (wanted.id, wanted.ring, seq));
+        assert_eq!((lent.sender(), lent.sending_client()), (wanted.id.sender, wanted.id.client));
+        assert_eq!(lent.guarantee(), wanted.guarantee);
+        assert_eq!(lent.body(), &wanted.body[..]);
+        assert!(lent.groups().eq(wanted.groups.iter()));
+        assert_eq!(lent.body().as_ptr() as usize % 16, 0);
+    }
+    assert!(matches!(client.try_read(), Ok(Some(Read::Event(Event::Regular { .. })))));
+    assert!(matches!(client.try_read(), Ok(None)));
+}
+
+/// Its place is taken until it is given back, in whatever order.
+#[test]
+fn messages_that_are_lent_stay_until_they_are_given_back() {
+    let (client, mut peer) = connected();
+    for body in ["one", "two", "three"] {
+        peer.deliver_message(body);
+    }
+    let taken = peer.channel.producer.used().expect("honest");
+    let mut lent: Vec<_> = (0..3)
+        .map(|_| match client.try_read() {
+            Ok(Some(Read::Message(lent))) => lent,
+            other => panic!("no message: {other:?}"),
+        })
+        .collect();
+    let bodies: Vec<_> = lent.iter().map(|lent| lent.body().to_vec()).collect();
+    assert_eq!(bodies, [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]);
+    drop(lent.remove(1));
+    assert_eq!(peer.channel.producer.used(), Ok(taken), "the first is still read");
+    drop(lent.remove(0));
+    let last = peer.channel.producer.used().expect("honest");
+    assert!(last > 0 && last < taken);
+    // A client that is closed keeps what is lent.
+    client.close();
+    assert_eq!(lent[0].body(), b"three");
+    drop(lent);
+    assert_eq!(peer.channel.producer.used(), Ok(0));
 }
 
 #[test]
@@ -58,7 +112,8 @@ fn what_arrived_before_the_daemon_was_killed_is_delivered_first() {
     peer.deliver_message("one");
     peer.deliver_message("two");
     let third = encoded(&evs_model::Event::Message(message(3, "three")));
-    write_all(&peer.events, &third[..third.len() - 1]);
+    // It is killed in the middle of the third: of that nothing is to be seen.
+    peer.write_without_an_end(&third[..third.len() - 1]);
     drop(peer);
     assert_eq!(seq_of(&client.recv().expect("waits")), 1);
     assert_eq!(seq_of(&client.recv().expect("waits")), 2);
@@ -84,8 +139,9 @@ fn the_daemons_reason_ends_the_stream() {
 fn bytes_that_are_no_event_end_the_stream_with_a_reason() {
     let malformed = Ok(Event::Disconnected { reason: DisconnectReason::Malformed });
     for bytes in [&[0, 0, 0, 0, 0][..], &[255; 8], &[2, 0, 0, 0, 99, 0]] {
-        let (client, peer) = connected();
-        write_all(&peer.events, bytes);
+        let (client, mut peer) = connected();
+        assert!(peer.write(bytes));
+        peer.ring();
         assert_eq!(client.recv(), malformed);
         assert_eq!(client.recv(), Err(Closed));
     }
@@ -94,7 +150,7 @@ fn bytes_that_are_no_event_end_the_stream_with_a_reason() {
 #[test]
 fn a_configuration_comes_with_its_reason_and_the_first_with_none() {
     let daemon = Daemon::listen();
-    let (client, peer) = daemon.connect();
+    let (client, mut peer) = daemon.connect();
     assert!(matches!(client.recv(), Ok(Event::Regular { reason: ChangeReason::Begin, .. })));
     let reason = ChangeReason::PathLost(processor(1), processor(3));
     peer.deliver(&Explained { event: &regular(2, &[1, 2]), reason });
@@ -104,7 +160,7 @@ fn a_configuration_comes_with_its_reason_and_the_first_with_none() {
 
 #[test]
 fn the_configuration_is_the_last_one_received() {
-    let (client, peer) = connected();
+    let (client, mut peer) = connected();
     peer.deliver(&evs_model::Event::Configuration(ConfigurationChange::Transitional {
         from: ring(1),
         to: ring(2),

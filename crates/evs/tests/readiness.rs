@@ -6,9 +6,11 @@ mod support;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread;
 
-use evs::{Client, Closed, Event};
+use evs::{Client, Closed, Event, Read};
+use evs_ipc::shm::Bell;
+use evs_ipc::socket;
 use rustix::event::{Timespec, epoll};
-use support::{Daemon, Peer, encoded, is_readable, message, wait_until_readable, write_all};
+use support::{Daemon, Peer, encoded, is_readable, message, wait_until_readable};
 
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 const SOON: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
@@ -83,7 +85,7 @@ fn a_dead_daemon_is_readable_for_ever() {
 
 #[test]
 fn a_daemon_that_said_goodbye_is_readable_for_ever() {
-    let (client, peer) = connected();
+    let (client, mut peer) = connected();
     client.recv().expect("the configuration");
     peer.deliver(&evs_model::Event::Disconnected(evs_model::DisconnectReason::Shutdown));
     assert!(is_readable(&client));
@@ -130,16 +132,66 @@ fn edge_triggered_epoll_loses_no_wakeup() {
     });
 }
 
+/// What arrives after the point that a caller asked for shows to who polls for changes only.
 #[test]
-fn a_part_of_an_event_does_not_stay_readable() {
-    let (client, peer) = connected();
+fn edge_triggered_epoll_reports_what_was_left() {
+    let (client, mut peer) = connected();
+    let epoll = watching(&client, epoll::EventFlags::IN | epoll::EventFlags::ET);
+    client.recv().expect("the configuration");
+    for round in 0..5 {
+        peer.deliver_message("x");
+        assert_eq!(reports(&epoll, &SOON), 1, "round {round}");
+        let arrived = client.arrived();
+        // It comes while the first is dealt with.
+        peer.deliver_message("y");
+        let mut seen = 0;
+        while let Some(event) = client.try_recv_arrived(arrived).expect("open") {
+            seen += u64::from(matches!(event, Event::Message(_)));
+        }
+        assert_eq!(seen, 1);
+        assert_eq!(reports(&epoll, &SOON), 1, "what was left in round {round}");
+        assert!(matches!(client.try_recv(), Ok(Some(Event::Message(_)))));
+        assert_eq!(client.try_recv(), Ok(None));
+        while reports(&epoll, &NOW) > 0 {}
+    }
+}
+
+/// The bell rings once for who sleeps, and never for who is awake: that costs no system call.
+#[test]
+fn the_bell_rings_once_for_a_client_that_sleeps() {
+    let (client, mut peer) = connected();
+    client.recv().expect("the configuration");
+    assert_eq!(client.try_recv(), Ok(None));
+    let mut rings = 0;
+    for _ in 0..100 {
+        assert!(peer.write(&encoded(&evs_model::Event::Message(message(1, "x")))));
+        if peer.channel.producer.bell() == Bell::Ring {
+            rings += 1;
+            socket::ring(&peer.bell).expect("the client is there");
+        }
+    }
+    for _ in 0..50 {
+        assert!(matches!(client.try_recv(), Ok(Some(_))));
+    }
+    assert!(peer.write(&encoded(&evs_model::Event::Message(message(1, "x")))));
+    assert_eq!(peer.channel.producer.bell(), Bell::Quiet);
+    assert_eq!(rings, 1);
+}
+
+/// A message that is read where it lies is no event that waits, once another thread has looked.
+#[test]
+fn what_is_lent_does_not_keep_others_awake() {
+    let (client, mut peer) = connected();
     client.recv().expect("the configuration");
     assert!(!is_readable(&client));
-    let frame = encoded(&evs_model::Event::Message(message(1, "whole")));
-    write_all(&peer.events, &frame[..20]);
-    assert_eq!(client.try_recv(), Ok(None));
+    peer.deliver_message("x");
+    let Ok(Some(Read::Message(lent))) = client.try_read() else { panic!("a message") };
+    assert!(matches!(client.try_read(), Ok(None)));
     assert!(!is_readable(&client));
-    write_all(&peer.events, &frame[20..]);
+    peer.deliver_message("y");
+    assert!(is_readable(&client));
+    drop(lent);
     assert!(is_readable(&client));
     assert!(matches!(client.try_recv(), Ok(Some(Event::Message(_)))));
+    assert!(!is_readable(&client));
 }

@@ -81,7 +81,7 @@ fn between_two_sessions_nothing_is_sent_and_nothing_blocks() {
 #[test]
 fn the_reason_of_the_end_is_the_reason_of_the_gap() {
     let daemon = Daemon::listen();
-    let (client, peer) = joined(&daemon);
+    let (client, mut peer) = joined(&daemon);
     peer.deliver(&evs_model::Event::Disconnected(evs_model::DisconnectReason::TooSlow));
     drop(peer);
     thread::scope(|scope| {

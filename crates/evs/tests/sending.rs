@@ -7,10 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evs::{Client, Closed, Guarantee, RequestError, SendError, Target};
-use evs_ipc::{ClientFrame, Outcome, ServerFrame};
+use evs_ipc::shm::Sleep;
+use evs_ipc::{ClientFrame, Outcome, ReadOutcome, ServerFrame, socket};
 use evs_model::send_cost;
 use support::{
-    CREDIT, Daemon, MESSAGE_BYTES_MAX, MORE_THAN_FITS, PATIENCE, Peer, group, is_readable,
+    CREDIT, CREDITS, Daemon, MESSAGE_BYTES_MAX, MORE_THAN_FITS, PATIENCE, Peer, group, is_readable,
     processor, wait_until_readable,
 };
 
@@ -237,65 +238,91 @@ fn large_messages_arrive_whole_and_one_after_the_other() {
     });
 }
 
-/// D10: who waits for room inside a message reads what the daemon says; it may read no more before
-/// that.
+/// D10: who waits for credit reads what else the daemon says, which may write no more before that.
 #[test]
-fn a_send_that_waits_inside_a_message_reads() {
+fn a_send_that_waits_reads() {
     let daemon = Daemon::listen();
-    let (client, mut peer) = daemon.connect_with(&daemon.options(), 64 << 20);
+    let (client, mut peer) = daemon.connect();
     let body = vec![1; MESSAGE_BYTES_MAX];
-    let reading = thread::spawn(move || {
-        wait_until_readable(&peer.control);
-        peer.say_more_than_fits();
-        (0..MORE_THAN_FITS).map(|_| peer.read_send().2.len()).sum::<usize>()
-    });
-    for _ in 0..MORE_THAN_FITS {
-        client.send(Guarantee::Agreed, &[group("g")], &body).expect("the daemon's side gets on");
-    }
-    assert_eq!(reading.join().expect("no panic"), MORE_THAN_FITS * body.len());
-}
-
-/// D10: the same between two messages, when the socket takes nothing at all of the next one.
-#[test]
-fn a_send_that_waits_between_two_messages_reads() {
-    let daemon = Daemon::listen();
-    let (client, mut peer) = daemon.connect_with(&daemon.options(), 64 << 20);
-    let body = [1; 3000];
     let mut sent = 0;
     while client.try_send(Guarantee::Agreed, &[group("g")], &body).is_ok() {
         sent += 1;
     }
     let reading = thread::spawn(move || {
+        // Credit is given back for what was read.
+        let mut bytes = peer.read_send().2.len();
         peer.say_more_than_fits();
-        (0..=sent).map(|_| peer.read_send().2.len()).sum::<usize>()
+        let mut said = CREDITS as u64;
+        for _ in 1..MORE_THAN_FITS {
+            bytes += peer.read_send().2.len();
+            peer.say(&ServerFrame::Credit { bytes: MESSAGE_BYTES_MAX as u64 - said });
+            said = 0;
+        }
+        bytes
     });
-    client.send(Guarantee::Agreed, &[group("g")], &body).expect("the daemon's side gets on");
-    assert_eq!(reading.join().expect("no panic"), (sent + 1) * body.len());
+    for _ in sent..MORE_THAN_FITS {
+        client.send(Guarantee::Agreed, &[group("g")], &body).expect("the daemon's side gets on");
+    }
+    assert_eq!(reading.join().expect("no panic"), MORE_THAN_FITS * body.len());
 }
 
+/// D17: whatever its size, and wherever the daemon stands still, a message is handed over whole at
+/// once, or refused.
 #[test]
-fn a_daemon_that_dies_inside_a_message_closes_its_send() {
-    let daemon = Daemon::listen();
-    let (client, mut peer) = daemon.connect_with(&daemon.options(), 64 << 20);
-    let body = vec![1; MESSAGE_BYTES_MAX - 1];
-    thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            loop {
-                if let Err(error) = client.try_send(Guarantee::Agreed, &[group("g")], &body)
-                    && error != SendError::QueueFull
-                {
-                    return error;
-                }
-            }
-        });
-        // More than the socket holds: the sender waits inside a message, again and again.
-        for _ in 0..40 {
-            peer.read_send();
-            peer.say(&ServerFrame::Credit { bytes: send_cost(body.len(), 1) as u64 });
+fn no_send_waits_for_a_daemon_that_stands_still() {
+    let (client, peer) = connected();
+    let body = vec![1; MESSAGE_BYTES_MAX];
+    for _ in 0..CREDIT / (1 << 20) - 1 {
+        client.try_send(Guarantee::Agreed, &[group("g")], &body).expect("credit");
+    }
+    let full = client.try_send(Guarantee::Agreed, &[group("g")], &body);
+    assert_eq!(full, Err(SendError::QueueFull));
+    drop(peer);
+    let closed = client.try_send(Guarantee::Agreed, &[group("g")], &body);
+    assert_eq!(closed, Err(SendError::Closed(Closed)));
+}
+
+/// What the daemon has not seen when it takes no more is refused; what was accepted, it finds.
+#[test]
+fn a_message_that_is_accepted_is_there_when_the_daemon_takes_no_more() {
+    let (client, mut peer) = connected();
+    for _ in 0..3 {
+        client.try_send(Guarantee::Agreed, &[group("g")], &BODY).expect("room");
+    }
+    peer.channel.consumer.close();
+    let late = client.try_send(Guarantee::Agreed, &[group("g")], &BODY);
+    assert_eq!(late, Err(SendError::Closed(Closed)));
+    for _ in 0..3 {
+        assert!(matches!(peer.try_read(), Some(ClientFrame::Send { .. })));
+    }
+}
+
+/// A daemon that is awake is not rung for, and one that sleeps once.
+#[test]
+fn the_bell_rings_once_for_a_daemon_that_sleeps() {
+    let (client, mut peer) = connected();
+    client.try_send(Guarantee::Agreed, &[group("g")], &BODY).expect("room");
+    assert!(!is_readable(&peer.bell));
+    peer.read_send();
+    assert_eq!(peer.channel.consumer.sleep(), Sleep::Asleep);
+    for _ in 0..3 {
+        client.try_send(Guarantee::Agreed, &[group("g")], &BODY).expect("room");
+    }
+    assert_eq!(socket::heard(&peer.bell, false).expect("a socket"), ReadOutcome::Bytes(1));
+}
+
+/// A daemon that was awake when it was killed has nobody to say so.
+#[test]
+fn a_dead_daemon_that_was_awake_closes_a_send() {
+    let (client, peer) = connected();
+    drop(peer);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.try_send(Guarantee::Agreed, &[group("g")], b"") {
+            Err(error) => return assert_eq!(error, SendError::Closed(Closed)),
+            Ok(_) => assert!(Instant::now() < deadline, "nobody looks"),
         }
-        drop(peer);
-        assert_eq!(sender.join().expect("no panic"), SendError::Closed(Closed));
-    });
+    }
 }
 
 #[test]

@@ -11,19 +11,23 @@
 
 mod admit;
 mod connection;
+mod encoded;
 mod end;
 mod requests;
+mod rings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::time::Duration;
 
-use evs_ipc::{Explained, ServerFrame};
+use evs_ipc::ServerFrame;
+use evs_ipc::shm::Sleep;
 use evs_model::{ChangeReason, ClientId, DisconnectReason, Event, Instant, Processor};
 use evs_node::Node;
 use mio::{Registry, Token};
 
 use self::connection::{Connection, Phase, Session, Tokens};
+use self::encoded::Encoded;
 use crate::admission::Admission;
 use crate::listener::Listener;
 use crate::log::RateLimit;
@@ -87,7 +91,9 @@ pub struct Clients {
     by_id: BTreeMap<ClientId, usize>,
     /// Slots whose requests are to be read, in turn.
     ready: VecDeque<usize>,
-    /// Slots that have something to write.
+    /// Slots whose clients need not ring: their rings are looked at in each turn.
+    hot: Vec<usize>,
+    /// Slots that have something to write, or to wake for.
     dirty: Vec<usize>,
     /// Empty; its memory is the next `dirty`'s.
     spare: Vec<usize>,
@@ -101,6 +107,8 @@ pub struct Clients {
     session_log: RateLimit,
     /// Why the ring was given up last.
     reason: ChangeReason,
+    /// The event that was encoded last.
+    encoded: Encoded,
     stats: ClientsStats,
 }
 
@@ -161,6 +169,7 @@ pub struct ClientStatus<'a> {
 struct Slot {
     connection: Option<Connection>,
     is_ready: bool,
+    is_hot: bool,
     is_dirty: bool,
 }
 
@@ -175,6 +184,7 @@ impl Clients {
             free: Vec::new(),
             by_id: BTreeMap::new(),
             ready: VecDeque::new(),
+            hot: Vec::new(),
             dirty: Vec::new(),
             spare: Vec::new(),
             deadlines: BTreeSet::new(),
@@ -184,6 +194,7 @@ impl Clients {
             slow_log: RateLimit::new(LOG_EVERY),
             session_log: RateLimit::of(SESSION_LINES, SESSION_LINES_EVERY),
             reason: ChangeReason::Begin,
+            encoded: Encoded::new(),
             stats: ClientsStats {
                 accepted: 0,
                 refused_access: 0,
@@ -214,7 +225,7 @@ impl Clients {
     }
 
     /// A socket of a client is ready.
-    pub fn handle_event(&mut self, registry: &Registry, event: &mio::event::Event) {
+    pub fn handle_event(&mut self, event: &mio::event::Event) {
         let offset = event.token().0.saturating_sub(self.terms.first_token.0);
         let slot = offset / 2;
         let Some(connection) = self.slots.get_mut(slot).and_then(|s| s.connection.as_mut()) else {
@@ -226,14 +237,18 @@ impl Clients {
             if readable {
                 self.mark_ready(slot);
             }
+            self.mark_dirty(slot);
         } else {
-            match &mut connection.phase {
-                Phase::Session(session) => session.events.note_ready(registry),
-                Phase::Ending { events: Some(events), .. } => events.note_ready(registry),
-                Phase::Hello { .. } | Phase::Ending { events: None, .. } => {}
+            match &connection.phase {
+                Phase::Session(session) => {
+                    session.events.hear();
+                    self.mark_hot(slot);
+                }
+                // It does not ring any more, so it is gone.
+                Phase::Ending { events: Some(events), .. } if events.hear() => self.remove(slot),
+                Phase::Hello { .. } | Phase::Ending { .. } => {}
             }
         }
-        self.mark_dirty(slot);
     }
 
     /// Whether requests wait for their turn, or something is to be written.
@@ -242,8 +257,30 @@ impl Clients {
         !self.ready.is_empty() || !self.dirty.is_empty()
     }
 
+    /// To be called before the poll waits: from now on clients ring for what they send. Returns
+    /// whether one has sent something in the meantime; then there is work.
+    pub fn rest(&mut self) -> bool {
+        let mut i = 0;
+        while i < self.hot.len() {
+            let slot = self.hot[i];
+            if self.session(slot).is_some_and(|session| session.requests.sleep() == Sleep::Awake) {
+                i += 1;
+            } else {
+                self.slots[slot].is_hot = false;
+                self.hot.swap_remove(i);
+            }
+        }
+        !self.hot.is_empty()
+    }
+
     /// Reads requests, fairly, within the budget of one turn.
     pub fn take_turn(&mut self, now: Instant, node: &mut Node) {
+        for i in 0..self.hot.len() {
+            let slot = self.hot[i];
+            if self.session(slot).is_some_and(|session| session.requests.has_next()) {
+                self.mark_ready(slot);
+            }
+        }
         let mut budget = COST_PER_TURN;
         for _ in 0..self.ready.len() {
             if budget == 0 {
@@ -261,7 +298,7 @@ impl Clients {
     }
 
     /// Takes no more requests, but reads all that have arrived, before the daemon leaves: what a
-    /// client has sent is sent. Nothing more can arrive, so what the sockets hold bounds it.
+    /// client has sent is sent. Nothing more can arrive, so what sockets and rings hold bounds it.
     pub fn take_last(&mut self, now: Instant, node: &mut Node) {
         for slot in 0..self.slots.len() {
             if let Some(connection) = &mut self.slots[slot].connection {
@@ -293,23 +330,25 @@ impl Clients {
         self.reason = reason;
     }
 
-    /// Queues an event for a client. A configuration goes with its reason, but for the first,
+    /// Writes an event for a client. A configuration goes with its reason, but for the first,
     /// which is no change.
     pub fn deliver(&mut self, now: Instant, node: &mut Node, client: ClientId, event: &Event) {
-        let reason = self.reason;
         let Some(&slot) = self.by_id.get(&client) else { return };
+        let mut encoded = std::mem::take(&mut self.encoded);
         let Some(session) = self.session(slot) else { return };
         let first = session.events_count == 0;
-        let pushed = if first {
-            session.events.push(event)
-        } else {
-            session.events.push(&Explained { event, reason })
-        };
-        session.events_count += u64::from(pushed);
-        self.mark_dirty(slot);
-        if !pushed {
-            self.stats.too_slow += 1;
-            self.end(now, node, slot, DisconnectReason::TooSlow);
+        let (head, tail) = encoded.encode(event, if first { None } else { Some(self.reason) });
+        let Some(session) = self.session(slot) else { return };
+        let pushed = session.events.push(head, tail);
+        session.events_count += u64::from(pushed == Ok(true));
+        self.encoded = encoded;
+        match pushed {
+            Ok(true) => self.mark_dirty(slot),
+            Ok(false) => {
+                self.stats.too_slow += 1;
+                self.end(now, node, slot, DisconnectReason::TooSlow);
+            }
+            Err(broken) => self.punish(now, node, slot, &broken.into()),
         }
     }
 
@@ -432,12 +471,18 @@ impl Clients {
 
     const fn tokens(&self, slot: usize) -> Tokens {
         let first = self.terms.first_token.0 + 2 * slot;
-        Tokens { control: Token(first), events: Token(first + 1) }
+        Tokens { control: Token(first), bell: Token(first + 1) }
     }
 
     fn mark_ready(&mut self, slot: usize) {
         if !std::mem::replace(&mut self.slots[slot].is_ready, true) {
             self.ready.push_back(slot);
+        }
+    }
+
+    fn mark_hot(&mut self, slot: usize) {
+        if !std::mem::replace(&mut self.slots[slot].is_hot, true) {
+            self.hot.push(slot);
         }
     }
 

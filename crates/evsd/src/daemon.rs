@@ -183,10 +183,12 @@ impl<'a> Daemon<'a> {
     }
 
     /// How long the poll may wait.
-    fn wait(&self) -> Option<Duration> {
+    fn wait(&mut self) -> Option<Duration> {
         let busy = self.node.has_work()
             || self.clients.has_work()
-            || (self.accept_ready && matches!(self.phase, Phase::Serving(_)));
+            || (self.accept_ready && matches!(self.phase, Phase::Serving(_)))
+            // Last: whoever does not sleep need not be rung for.
+            || self.clients.rest();
         if busy {
             return Some(Duration::ZERO);
         }
@@ -218,7 +220,7 @@ impl<'a> Daemon<'a> {
                 SIGNALS => signalled = true,
                 LISTENER => self.accept_ready = true,
                 token if token < CLIENTS => self.node.handle_ready(event),
-                _ => self.clients.handle_event(self.poll.registry(), event),
+                _ => self.clients.handle_event(event),
             }
         }
         self.node.handle_io(now);

@@ -76,7 +76,7 @@ pub(crate) fn raise_descriptor_limit(clients_max: u32) {
     }
 }
 
-/// The control socket, the event socket, and the client's end of the latter for a moment.
-const DESCRIPTORS_PER_CLIENT: u64 = 3;
+/// The control socket, the bell, the shared memory, and the client's end of the bell for a moment.
+const DESCRIPTORS_PER_CLIENT: u64 = 4;
 /// Everything else: connections without a session, network sockets, the log, the poll.
 const DESCRIPTORS_BESIDES: u64 = 512;

@@ -1,8 +1,9 @@
 //! Calling back into C.
 
 use std::ffi::{c_uint, c_void};
+use std::ptr;
 
-use evs::{DisconnectReason, Event, Message};
+use evs::{DisconnectReason, Event, Lent};
 
 use crate::abi::{self, Handle};
 use crate::lists::Lists;
@@ -19,9 +20,9 @@ pub(crate) enum Callbacks {
 
 /// What a callback is to be told.
 #[derive(Debug)]
-pub(crate) enum Told {
-    /// A message.
-    Message(Message),
+pub(crate) enum Told<'a> {
+    /// A message, where the daemon has put it.
+    Message(Lent<'a>),
     /// A configuration, as the original tells it.
     Lists(Lists),
     /// A configuration, as it is.
@@ -33,8 +34,6 @@ pub(crate) enum Told {
 pub(crate) struct Caller {
     callbacks: Callbacks,
     handle: Handle,
-    /// Memory for messages that do not lie as C wants them.
-    aligned: Vec<Unit>,
 }
 
 /// As wide and as aligned as anything that C programs put into messages.
@@ -42,10 +41,10 @@ type Unit = u128;
 
 impl Caller {
     pub(crate) const fn new(callbacks: Callbacks, handle: Handle) -> Self {
-        Self { callbacks, handle, aligned: Vec::new() }
+        Self { callbacks, handle }
     }
 
-    pub(crate) fn tell(&mut self, told: &Told) {
+    pub(crate) fn tell(&self, told: &Told<'_>) {
         match (self.callbacks, told) {
             (Callbacks::Plain(callbacks), Told::Message(message)) => {
                 self.deliver(callbacks, message);
@@ -72,14 +71,14 @@ impl Caller {
         }
     }
 
-    fn deliver(&mut self, callbacks: abi::Callbacks, message: &Message) {
+    fn deliver(&self, callbacks: abi::Callbacks, message: &Lent<'_>) {
         let Some(deliver) = callbacks.deliver else { return };
-        let body = self.align(&message.body);
+        let body = message.body();
         // SAFETY: the program gave this function for this purpose; `body` points to as many bytes
         // as the number after it says, and they stay where they are during the call.
         #[allow(unsafe_code)]
         unsafe {
-            deliver(self.handle, message.id.sender.node.get(), body, message.body.len());
+            deliver(self.handle, message.sender().node.get(), place(body), body.len());
         }
     }
 
@@ -103,19 +102,19 @@ impl Caller {
         }
     }
 
-    fn typed_message(&mut self, callbacks: TypedCallbacks, message: &Message) {
+    fn typed_message(&self, callbacks: TypedCallbacks, message: &Lent<'_>) {
         let Some(callback) = callbacks.message else { return };
         let told = typed::Message {
-            body: self.align(&message.body),
-            size: message.body.len(),
-            sender: message.id.sender.into(),
-            client: message.id.client.0,
-            number: message.id.number,
-            ring: message.ring.into(),
-            seq: message.seq,
-            guarantee: message.guarantee as c_uint,
-            groups: message.groups.as_bytes().as_ptr().cast(),
-            group_count: message.groups.len(),
+            body: place(message.body()),
+            size: message.body().len(),
+            sender: message.sender().into(),
+            client: message.sending_client().0,
+            number: message.id().number,
+            ring: message.ring().into(),
+            seq: message.seq(),
+            guarantee: message.guarantee() as c_uint,
+            groups: message.group_keys().as_ptr().cast(),
+            group_count: message.groups().len(),
         };
         // SAFETY: the program gave this function for this purpose; `told` and what it points to,
         // in the lengths that it says, stay where they are during the call. A group is 32 bytes
@@ -158,65 +157,16 @@ impl Caller {
             Event::Message(_) | Event::Gap { .. } | Event::Disconnected { .. } | _ => {}
         }
     }
-
-    /// The message where a struct can be laid over it. Programs do that; but in the stream one
-    /// message begins where the one before it ends.
-    fn align(&mut self, body: &[u8]) -> *const c_void {
-        if !body.is_empty() && body.as_ptr().cast::<Unit>().is_aligned() {
-            return body.as_ptr().cast();
-        }
-        self.aligned.clear();
-        self.aligned.reserve(body.len().div_ceil(size_of::<Unit>()).max(1));
-        let place: *mut u8 = self.aligned.as_mut_ptr().cast();
-        // SAFETY: the reserved memory holds at least `body.len()` bytes, nothing is known of them,
-        // and they do not overlap with the body.
-        #[allow(unsafe_code)]
-        unsafe {
-            place.copy_from_nonoverlapping(body.as_ptr(), body.len());
-        }
-        place.cast()
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use evs::{Bytes, ClientId, Groups, Guarantee, MessageId, NodeId, Processor, RingId};
-
-    use super::*;
-
-    fn message(node: u32, body: Bytes) -> Message {
-        let sender = Processor::new(NodeId::new(node).expect("not zero"), 7);
-        Message {
-            id: MessageId { sender, client: ClientId(1), number: 1 },
-            groups: Groups::new(&[]).expect("none"),
-            guarantee: Guarantee::Agreed,
-            ring: RingId { seq: 1, rep: sender },
-            seq: 1,
-            body,
-        }
-    }
-
-    /// Counts what is right about a message: its bytes, where it lies.
-    // SAFETY: called with a valid message only.
-    #[allow(unsafe_code)]
-    unsafe extern "C" fn check(_: Handle, node: u32, message: *const c_void, bytes: usize) {
-        assert!(message.cast::<Unit>().is_aligned());
-        // SAFETY: the caller says that the message has so many bytes.
-        let body = unsafe { std::slice::from_raw_parts(message.cast::<u8>(), bytes) };
-        assert!(body.iter().zip(node..).all(|(byte, want)| u32::from(*byte) == want));
-    }
-
-    #[test]
-    fn a_message_is_aligned_wherever_it_comes_from() {
-        let bytes: Vec<u8> = (0..100).collect();
-        let callbacks = abi::Callbacks { deliver: Some(check), confchg: None };
-        let mut caller = Caller::new(Callbacks::Plain(callbacks), 1);
-        let bytes = Bytes::from(bytes);
-        for start in 1..17 {
-            for end in start..bytes.len() {
-                let node = u32::try_from(start).expect("small");
-                caller.tell(&Told::Message(message(node, bytes.slice(start..end))));
-            }
-        }
+/// The message where a struct can be laid over it: programs do that. It lies so in the ring; of an
+/// empty one only the address is looked at.
+fn place(body: &[u8]) -> *const c_void {
+    let aligned = body.as_ptr().cast::<Unit>().is_aligned();
+    assert!(aligned || body.is_empty(), "a body begins 64 bytes and its groups after its frame");
+    if body.is_empty() {
+        ptr::NonNull::<Unit>::dangling().as_ptr().cast()
+    } else {
+        body.as_ptr().cast()
     }
 }

@@ -12,8 +12,7 @@ use crate::status::Status;
 pub(crate) enum Mode {
     /// Waits until one callback has run.
     One,
-    /// Runs what has arrived at the time of the call; of an event that has begun to arrive, it
-    /// fetches the rest.
+    /// Runs what has arrived at the time of the call.
     All,
     /// Runs callbacks until the handle is finalized or the session is over.
     Blocking,
@@ -37,17 +36,19 @@ impl Mode {
 /// [`Status::InShutdown`] instead if it was over before the call, by an orderly stop of the daemon.
 pub(crate) fn dispatch(instance: &Instance, handle: Handle, mode: Mode) -> Result<(), Status> {
     let arrived = (mode == Mode::All).then(|| instance.client.arrived());
-    let mut caller = Caller::new(instance.callbacks, handle);
+    let caller = Caller::new(instance.callbacks, handle);
     let mut waited = false;
+    // What is being told keeps its place in the ring until its callback has returned.
+    let mut last = None;
     loop {
-        match instance.next(arrived) {
-            Next::Tell(told) => caller.tell(&told),
+        match instance.next(last.take(), arrived) {
+            Next::Tell(told) => {
+                caller.tell(&told);
+                last = Some(told);
+            }
+            Next::Nothing if arrived.is_some() => return Ok(()),
             Next::Nothing => {
-                match arrived {
-                    Some(arrived) if instance.wait_for_rest(arrived) => {}
-                    Some(_) => return Ok(()),
-                    None => instance.wait(),
-                }
+                instance.wait();
                 waited = true;
                 continue;
             }

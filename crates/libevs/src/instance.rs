@@ -4,19 +4,13 @@ use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
-use evs::{Arrived, Client, ConnectOptions, DisconnectReason, Event};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use evs::{Arrived, Client, ConnectOptions, DisconnectReason, Event, Read};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::deliver::{Callbacks, Told};
 use crate::lists::Split;
 use crate::status::Status;
-
-/// How long the daemon may stand still in the middle of an event before a dispatch that is not to
-/// wait for events leaves it.
-const REST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A session. Any thread may use it; it lives until the last one is out of it.
 #[derive(Debug)]
@@ -39,9 +33,9 @@ struct Stream {
 
 /// What there is to do.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum Next<'a> {
     /// A callback to run.
-    Tell(Told),
+    Tell(Told<'a>),
     /// The session has ended, and that is to be told.
     End(DisconnectReason),
     /// Nothing has arrived.
@@ -75,24 +69,25 @@ impl Instance {
         self.context.store(context, Ordering::Release);
     }
 
-    /// The next thing to do, without waiting; of what has arrived until then, if that is said.
+    /// The next thing to do, without waiting; of what has arrived until then, if that is said. What
+    /// was done last is done with: a message's place is free again.
     ///
     /// The lock makes one step of taking an event and of what follows from its place in the stream.
     /// It is free again before the callback runs.
-    pub(crate) fn next(&self, arrived: Option<Arrived>) -> Next {
+    pub(crate) fn next<'a>(&'a self, last: Option<Told<'a>>, arrived: Option<Arrived>) -> Next<'a> {
+        let mut last = match last {
+            Some(Told::Message(message)) => Some(message),
+            Some(Told::Lists(_) | Told::Typed(_)) | None => None,
+        };
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let received = match arrived {
-                Some(arrived) => self.client.try_recv_arrived(arrived),
-                None => self.client.try_recv(),
-            };
-            match received {
-                Ok(Some(Event::Message(message))) => return Next::Tell(Told::Message(message)),
-                Ok(Some(Event::Disconnected { reason })) => {
+            match self.client.read_next(last.take(), arrived) {
+                Ok(Some(Read::Message(message))) => return Next::Tell(Told::Message(message)),
+                Ok(Some(Read::Event(Event::Disconnected { reason }))) => {
                     stream.end = Some(reason);
                     return Next::End(reason);
                 }
-                Ok(Some(event)) => {
+                Ok(Some(Read::Event(event))) => {
                     if matches!(self.callbacks, Callbacks::Typed(_)) {
                         return Next::Tell(Told::Typed(event));
                     }
@@ -111,24 +106,6 @@ impl Instance {
         let mut fds = [PollFd::from_borrowed_fd(self.client.as_fd(), PollFlags::IN)];
         // A signal's handler has run; the caller looks whether there is anything and comes back.
         let _ = poll(&mut fds, None);
-    }
-
-    /// Waits for more of an event that had begun to arrive at that point. Returns whether there may
-    /// be more: there is none if nothing was begun, or if the daemon stands still.
-    pub(crate) fn wait_for_rest(&self, arrived: Arrived) -> bool {
-        if !self.client.is_inside_event(arrived) {
-            return false;
-        }
-        let deadline = Instant::now() + REST_PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let left = Timespec::try_from(left).expect("a second fits");
-            let mut fds = [PollFd::from_borrowed_fd(self.client.as_fd(), PollFlags::IN)];
-            match poll(&mut fds, Some(&left)) {
-                Err(Errno::INTR) => {}
-                ready => return ready.is_ok_and(|ready| ready > 0),
-            }
-        }
     }
 
     /// Why the session ended, once that has been taken.

@@ -12,10 +12,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use evs::{
     Bytes, Client, ClientId, ConnectOptions, Group, Groups, Guarantee, Members, Message, MessageId,
     NodeId, Processor, RingId,
 };
+use evs_ipc::shm::{Bell, Channel, Sizes, Sleep};
 use evs_ipc::{
     ClientFrame, CreditLedger, EncodeFrame, FrameReader, Hello, Outcome, PROTOCOL_VERSION,
     ReadOutcome, ServerFrame, Welcome, client_frame_bytes_max, socket,
@@ -29,11 +31,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub(crate) const CREDIT: u64 = 4 << 20;
 
-/// So many messages of the largest size are much more than a socket holds.
+/// What may wait for the client.
+pub(crate) const EVENT_BYTES_MAX: u64 = 64 << 20;
+
+/// So many messages of the largest size are much more than the credit.
 pub(crate) const MORE_THAN_FITS: usize = 32;
 
 /// Pieces of credit of one byte each, many more than a socket holds.
-const CREDITS: usize = 100_000;
+pub(crate) const CREDITS: usize = 100_000;
 
 /// A listening socket in a directory of its own.
 pub(crate) struct Daemon {
@@ -116,27 +121,70 @@ impl Visitor {
     /// The usual: Hello, first event, Welcome.
     pub(crate) fn welcome(mut self, credit: u64) -> Peer {
         self.hello();
-        let (ours, theirs) = socket::pair().expect("descriptors");
+        let (mut peer, theirs, file) = self.open(credit);
+        peer.deliver(&regular(1, &[1, 2, 3]));
         let welcome = encoded(&ServerFrame::Welcome(welcome(credit)));
-        write_all(&ours, &encoded(&regular(1, &[1, 2, 3])));
-        let sent = socket::send_with_fd(&self.control, &welcome, theirs.as_fd());
+        let fds = [theirs.as_fd(), file.as_fd()];
+        let sent = socket::send_with_fds(&peer.control, &welcome, fds);
         assert_eq!(sent.expect("connected"), Some(welcome.len()));
-        Peer { control: self.control, events: ours, reader: self.reader, delivered: 0 }
+        peer
+    }
+
+    /// The session, before the Welcome: with the client's end of the bell and the memory.
+    pub(crate) fn open(self, credit: u64) -> (Peer, OwnedFd, OwnedFd) {
+        let (bell, theirs) = socket::pair().expect("descriptors");
+        let (channel, file) = Channel::create(welcome(credit).rings).expect("memory");
+        let peer = Peer {
+            control: self.control,
+            bell,
+            channel,
+            reader: self.reader,
+            copies: BytesMut::new(),
+            delivered: 0,
+        };
+        (peer, theirs, file)
     }
 }
 
 /// The daemon's side of a session.
 pub(crate) struct Peer {
     pub(crate) control: OwnedFd,
-    pub(crate) events: OwnedFd,
+    pub(crate) bell: OwnedFd,
+    pub(crate) channel: Channel,
     pub(crate) reader: FrameReader,
+    copies: BytesMut,
     delivered: u64,
 }
 
 impl Peer {
-    /// The next frame of the client; `None` when it is gone.
+    /// The next frame of the client, message or request; `None` when it is gone.
     pub(crate) fn read(&mut self) -> Option<ClientFrame> {
-        read(&self.control, &mut self.reader)
+        loop {
+            if let Some(frame) = self.try_read() {
+                return Some(frame);
+            }
+            if let Some(frame) = self.reader.next_frame().expect("well-formed") {
+                return Some(ClientFrame::decode(frame).expect("well-formed"));
+            }
+            match self.reader.read_from(&self.control).expect("a socket") {
+                ReadOutcome::Bytes(_) => {}
+                ReadOutcome::Blocked => {
+                    if self.channel.consumer.sleep() == Sleep::Asleep {
+                        wait_for_either(&self.control, &self.bell);
+                        socket::heard(&self.bell, false).expect("a socket");
+                    }
+                }
+                // What it wrote into the ring before that comes first.
+                ReadOutcome::Closed => return self.try_read(),
+            }
+        }
+    }
+
+    /// The next message, if there is one.
+    pub(crate) fn try_read(&mut self) -> Option<ClientFrame> {
+        let limit = client_frame_bytes_max(MESSAGE_BYTES_MAX);
+        let frame = self.channel.consumer.copy_next(&mut self.copies, limit).expect("honest");
+        frame.map(|frame| ClientFrame::decode(frame).expect("well-formed"))
     }
 
     pub(crate) fn read_send(&mut self) -> (Guarantee, Groups, Bytes) {
@@ -173,8 +221,34 @@ impl Peer {
         write_all(&self.control, &all[fits..]);
     }
 
-    pub(crate) fn deliver(&self, event: &impl EncodeFrame) {
-        write_all(&self.events, &encoded(event));
+    /// Writes an event and wakes the client, unless that is gone. Returns whether there was room.
+    pub(crate) fn try_deliver(&mut self, event: &impl EncodeFrame) -> bool {
+        let delivered = self.write(&encoded(event));
+        self.ring();
+        delivered
+    }
+
+    pub(crate) fn deliver(&mut self, event: &impl EncodeFrame) {
+        assert!(self.try_deliver(event), "there is room");
+    }
+
+    /// Writes an event, or what is none, and wakes nobody.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> bool {
+        self.channel.producer.push([bytes]).expect("an honest client")
+    }
+
+    /// Writes a part of an event, as a daemon that is killed meanwhile.
+    pub(crate) fn write_without_an_end(&mut self, part: &[u8]) {
+        let head = self.channel.producer.written();
+        assert!(self.write(part));
+        self.channel.producer.forge_head(head);
+    }
+
+    /// Wakes the client if it sleeps.
+    pub(crate) fn ring(&self) {
+        if self.channel.producer.bell() == Bell::Ring {
+            let _ = socket::ring(&self.bell);
+        }
     }
 
     /// Delivers a message with the next sequence number.
@@ -225,6 +299,13 @@ pub(crate) fn wait_until_readable(fd: impl AsFd) {
     wait_for(fd, PollFlags::IN);
 }
 
+fn wait_for_either(one: impl AsFd, other: impl AsFd) {
+    let timeout = Timespec { tv_sec: 20, tv_nsec: 0 };
+    let mut fds = [PollFd::new(&one, PollFlags::IN), PollFd::new(&other, PollFlags::IN)];
+    let ready = poll(&mut fds, Some(&timeout)).expect("descriptors");
+    assert!(ready > 0, "nothing happens");
+}
+
 fn wait_for(fd: impl AsFd, flags: PollFlags) {
     let deadline = Instant::now() + PATIENCE;
     let timeout = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -262,6 +343,10 @@ pub(crate) fn welcome(credit: u64) -> Welcome {
         message_bytes_max: u32::try_from(MESSAGE_BYTES_MAX).expect("small"),
         joined_groups_max: 4096,
         credit,
+        rings: Sizes::for_bytes(
+            credit.max(send_cost(MESSAGE_BYTES_MAX, Groups::MAX) as u64),
+            EVENT_BYTES_MAX,
+        ),
     }
 }
 
@@ -307,8 +392,8 @@ pub(crate) fn echo(mut peer: Peer, credit: u64) {
                 number += 1;
                 let id = MessageId { sender: processor(1), client: ClientId(7), number };
                 let message = Message { id, groups, guarantee, ring: ring(1), seq: number, body };
-                if !try_write_all(&peer.events, &encoded(&Event::Message(message))) {
-                    return;
+                while !peer.try_deliver(&Event::Message(message.clone())) {
+                    thread::yield_now();
                 }
                 ledger.free(cost);
                 if let Some(bytes) = ledger.due() {

@@ -3,19 +3,19 @@
 use std::os::fd::OwnedFd;
 
 use evs_ipc::{
-    CreditLedger, HELLO_FRAME_BYTES_MAX, Hello, PROTOCOL_VERSION, Refusal, ServerFrame, Welcome,
-    client_frame_bytes_max, socket,
+    CreditLedger, HELLO_FRAME_BYTES_MAX, Hello, PROTOCOL_VERSION, QUESTION_BYTES_MAX, Refusal,
+    ServerFrame, Welcome, client_frame_bytes_max, socket,
 };
 use evs_model::{Groups, Instant, send_cost};
 use evs_node::Node;
 use evs_service::ConnectError;
 use mio::Registry;
 
-use super::connection::{Connection, EventStream, Phase, Session};
-use super::{Clients, HELLO_WITHIN};
+use super::connection::{Connection, Phase, Session};
+use super::{Clients, HELLO_WITHIN, rings};
 
-/// What the kernel may hold for a client that is about to read.
-const EVENT_SOCKET_BYTES: usize = 1 << 20;
+/// Longest frame of a question, the length field included.
+const QUESTION_FRAME_BYTES_MAX: usize = QUESTION_BYTES_MAX + 64;
 
 impl Clients {
     pub(super) fn admit(&mut self, now: Instant, control: OwnedFd, registry: &Registry) {
@@ -50,16 +50,15 @@ impl Clients {
         if hello.version != PROTOCOL_VERSION {
             return self.refuse(now, slot, Refusal::Version);
         }
-        let (ours, theirs) = match socket::pair() {
-            Ok(pair) => pair,
+        let (events, requests, theirs, rings) = match rings::open(&self.terms) {
+            Ok(opened) => opened,
             Err(error) => {
                 if let Some(suppressed) = self.refused_log.admit(now) {
-                    tracing::warn!(%error, suppressed, "no event socket for a client");
+                    tracing::warn!(%error, suppressed, "no shared memory for a client");
                 }
                 return self.refuse(now, slot, Refusal::TooManyClients);
             }
         };
-        socket::grow_send_buffer(&ours, EVENT_SOCKET_BYTES);
         let client = match node.connect(now) {
             Ok(client) => client,
             Err(ConnectError::Leaving) => return self.refuse(now, slot, Refusal::Leaving),
@@ -82,16 +81,19 @@ impl Clients {
             message_bytes_max: terms.message_bytes_max,
             joined_groups_max: terms.groups_per_client_max,
             credit,
+            rings,
         };
         let session = Session {
             client,
-            events: EventStream::new(ours, terms.client_event_bytes_max as usize),
+            events,
+            requests,
             credit: CreditLedger::new(credit, cost_max),
             welcome: Some((welcome, theirs)),
             sent: 0,
             events_count: 0,
         };
-        let frame_bytes_max = client_frame_bytes_max(terms.message_bytes_max as usize);
+        // Messages go another way; the longest request names as many groups as one may.
+        let frame_bytes_max = client_frame_bytes_max(0).max(QUESTION_FRAME_BYTES_MAX);
         self.forget_deadline(slot);
         let Some(connection) = &mut self.slots[slot].connection else { return };
         connection.set_frame_bytes_max(frame_bytes_max);
@@ -103,6 +105,7 @@ impl Clients {
             let (name, pid, uid) = (&connection.name, connection.peer.pid, connection.peer.uid);
             tracing::info!(%client, name, pid, uid, suppressed, "client connected");
         }
+        self.mark_hot(slot);
     }
 
     pub(super) fn refuse(&mut self, now: Instant, slot: usize, reason: Refusal) {

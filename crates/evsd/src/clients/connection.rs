@@ -1,17 +1,19 @@
-//! One client's connection: its two sockets, its queues, and how far its session has come.
+//! One client's connection: its socket, its rings, its replies, and how far its session has come.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
+use evs_ipc::shm::Broken;
 use evs_ipc::socket::{self, PeerCredentials};
 use evs_ipc::{
-    ClientFrame, CreditLedger, DecodeError, EncodeFrame, Flush, FrameReader, MESSAGE_BYTES_CEILING,
-    OutQueue, QueueFull, ReadOutcome, SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome,
-    event_frame_bytes_max,
+    ClientFrame, CreditLedger, DecodeError, EncodeFrame as _, Flush, FrameReader, OutQueue,
+    QueueFull, ReadOutcome, SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome,
 };
-use evs_model::{ClientId, DisconnectReason, Event, Instant};
+use evs_model::{ClientId, Instant};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+
+use super::rings::{Events, Requests};
 
 /// One connected client.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(super) struct Connection {
     paused: bool,
     /// It can write no more requests.
     shut: bool,
+    /// It has closed its socket.
+    gone: bool,
 }
 
 /// How far a session has come.
@@ -42,18 +46,19 @@ pub(super) enum Phase {
     Hello { until: Instant },
     /// The client is a client of the service.
     Session(Box<Session>),
-    /// The last words are being written, until this time at most. A client that was never taken
-    /// on has no events.
-    Ending { until: Instant, events: Option<EventStream> },
+    /// The last words are being written or read, until this time at most. A client that was never
+    /// taken on has no events.
+    Ending { until: Instant, events: Option<Events> },
 }
 
 /// A client of the service.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) client: ClientId,
-    pub(super) events: EventStream,
+    pub(super) events: Events,
+    pub(super) requests: Requests,
     pub(super) credit: CreditLedger,
-    /// Not yet welcomed: what to say and the client's end of the event socket.
+    /// Not yet welcomed: what to say and the client's end of the bell.
     pub(super) welcome: Option<(Welcome, OwnedFd)>,
     /// Messages taken.
     pub(super) sent: u64,
@@ -61,16 +66,7 @@ pub(super) struct Session {
     pub(super) events_count: u64,
 }
 
-/// The event socket with what waits for it.
-#[derive(Debug)]
-pub(super) struct EventStream {
-    socket: OwnedFd,
-    queue: OutQueue,
-    bytes_max: usize,
-    blocked: bool,
-}
-
-/// What a read of the control socket brought.
+/// What a look at a client's ring and socket brought.
 pub(super) enum Input {
     /// A frame.
     Frame(ClientFrame),
@@ -111,12 +107,16 @@ impl Connection {
             deaf: false,
             paused: false,
             shut: false,
+            gone: false,
         }
     }
 
     /// Takes no more requests: what the client has written can still be read, and its next write
-    /// fails. So nothing that it was told is accepted is lost.
+    /// fails, to the socket and into the ring. So nothing that it was told is accepted is lost.
     pub(super) fn shut(&mut self) {
+        if let Phase::Session(session) = &mut self.phase {
+            session.requests.close();
+        }
         // Where it fails, the client is gone, and the next read says so.
         let _ = rustix::net::shutdown(&self.control, rustix::net::Shutdown::Read);
         self.shut = true;
@@ -147,28 +147,51 @@ impl Connection {
         self.replies_blocked &= !writable;
     }
 
-    /// The next frame. A client that does not take its replies gets no more of its requests read,
-    /// until it does; or until its socket is shut, for what it has sent is sent.
+    /// The next frame: messages from the ring, requests from the socket, each after the messages
+    /// that were sent before it. A client that does not take its replies gets no more of its
+    /// requests read, until it does; or until its socket is shut, for what it has sent is sent.
     pub(super) fn next(&mut self) -> Result<Input, Fault> {
+        self.paused = self.must_pause();
+        let holds = match &self.phase {
+            Phase::Session(session) => session.requests.holds(),
+            Phase::Hello { .. } | Phase::Ending { .. } => false,
+        };
+        let request = if self.paused || holds { None } else { self.next_request()? };
+        let Phase::Session(session) = &mut self.phase else {
+            return Ok(match request {
+                Some(frame) => Input::Frame(frame),
+                None if self.gone => Input::Gone,
+                None => Input::Nothing,
+            });
+        };
+        if let Some(frame) = request {
+            session.requests.hold(frame)?;
+        }
+        if session.welcome.is_some() {
+            return Ok(Input::Nothing);
+        }
+        Ok(match session.requests.next(!self.paused)? {
+            Some(frame) => Input::Frame(frame),
+            None if self.gone => Input::Gone,
+            None => Input::Nothing,
+        })
+    }
+
+    /// The next frame on the socket.
+    fn next_request(&mut self) -> Result<Option<ClientFrame>, Fault> {
         loop {
-            self.paused = self.must_pause();
-            if self.paused {
-                return Ok(Input::Nothing);
-            }
             if let Some(frame) = self.reader.next_frame()? {
-                return Ok(Input::Frame(ClientFrame::decode(frame)?));
+                return Ok(Some(ClientFrame::decode(frame)?));
             }
-            if !self.readable {
-                return Ok(Input::Nothing);
+            if !self.readable || self.gone {
+                return Ok(None);
             }
             match self.reader.read_from(&self.control)? {
                 ReadOutcome::Bytes(_) => {}
                 ReadOutcome::Blocked => self.readable = false,
-                ReadOutcome::Closed if self.shut => {
-                    self.readable = false;
-                    return Ok(Input::Nothing);
-                }
-                ReadOutcome::Closed => return Ok(Input::Gone),
+                ReadOutcome::Closed if self.shut => self.readable = false,
+                // What it wrote into the ring before that is still to be taken.
+                ReadOutcome::Closed => self.gone = true,
             }
         }
     }
@@ -199,23 +222,28 @@ impl Connection {
         }
     }
 
-    /// Writes what the sockets take: events first, then the welcome, then replies. Returns whether
-    /// requests that were left unread can be read now.
+    /// Rings for events, then writes the welcome and replies as far as the socket takes them.
+    /// Returns whether requests that were left unread can be read now.
     pub(super) fn flush(&mut self, registry: &Registry, tokens: Tokens) -> io::Result<bool> {
         match &mut self.phase {
             Phase::Session(session) => {
-                session.events.flush(registry, tokens.events)?;
-                // The first event is in the socket before the client learns of it.
+                session.events.ring()?;
+                // The first event is in the ring before the client learns of it.
                 if let Some((welcome, theirs)) =
                     session.welcome.take_if(|_| session.events_count > 0)
                 {
-                    send_welcome(&self.control, &mut self.replies, welcome, &theirs)?;
+                    session.events.register(registry, tokens.bell)?;
+                    let file = session.events.file();
+                    send_welcome(&self.control, &mut self.replies, welcome, &theirs, file)?;
                 }
             }
-            Phase::Ending { events: Some(events), .. } => events.flush(registry, tokens.events)?,
-            Phase::Hello { .. } | Phase::Ending { events: None, .. } => {}
+            Phase::Hello { .. } | Phase::Ending { .. } => {}
         }
         self.flush_replies(registry, tokens.control);
+        if matches!(self.phase, Phase::Ending { events: Some(_), .. }) && self.has_said_all() {
+            // Whoever waits for a reply learns at once that there will be none.
+            self.hang_up();
+        }
         Ok(self.paused && !self.must_pause())
     }
 
@@ -239,22 +267,16 @@ impl Connection {
         }
     }
 
-    /// Whether everything that was to be said has been written.
+    /// Whether everything that was to be said has been written. Events always have.
     pub(super) fn has_said_all(&self) -> bool {
-        let replies = self.replies.is_empty() || self.deaf;
-        match &self.phase {
-            Phase::Session(session) => replies && session.events.queue.is_empty(),
-            Phase::Ending { events, .. } => {
-                replies && events.as_ref().is_none_or(|events| events.queue.is_empty())
-            }
-            Phase::Hello { .. } => replies,
-        }
+        self.replies.is_empty() || self.deaf
     }
 
-    /// Whether the connection can be closed: what a client was sent stays readable. One that was
-    /// refused is left to close first, so that it finds the answer and not a broken socket.
+    /// Whether the connection can be closed: the client has read all. One that was refused is left
+    /// to close first, so that it finds the answer and not a broken socket.
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Ending { events: Some(_), .. }) && self.has_said_all()
+        let Phase::Ending { events: Some(events), .. } = &self.phase else { return false };
+        self.has_said_all() && events.bytes() == 0
     }
 
     /// When the client has run out of time, in the phases that have a limit.
@@ -282,6 +304,16 @@ impl Connection {
         Waste::Nothing
     }
 
+    /// The connection is over, whether the client has read all or not: the memory that it may keep
+    /// is given back.
+    pub(super) fn withdraw(self) {
+        match &self.phase {
+            Phase::Session(session) => session.events.withdraw(),
+            Phase::Ending { events: Some(events), .. } => events.withdraw(),
+            Phase::Hello { .. } | Phase::Ending { events: None, .. } => {}
+        }
+    }
+
     /// Bytes of events and replies that are kept for it.
     pub(super) fn bytes_left(&self) -> usize {
         let events = match &self.phase {
@@ -293,56 +325,11 @@ impl Connection {
     }
 }
 
-impl EventStream {
-    pub(super) const fn new(socket: OwnedFd, bytes_max: usize) -> Self {
-        let queue = OutQueue::new(bytes_max + event_frame_bytes_max(MESSAGE_BYTES_CEILING));
-        Self { socket, queue, bytes_max, blocked: false }
-    }
-
-    /// Queues an event. Returns `false`, and queues nothing, if the client is too slow: the bytes
-    /// that wait have reached the limit. The last event may go beyond it, because the size of a
-    /// message is its sender's affair, which may sit at a node with other limits.
-    #[must_use]
-    pub(super) fn push(&mut self, event: &impl EncodeFrame) -> bool {
-        self.queue.bytes() < self.bytes_max && self.queue.push(event).is_ok()
-    }
-
-    /// Queues the last event; there is always room for it.
-    pub(super) fn push_last(&mut self, reason: DisconnectReason) {
-        self.queue.push_last(&Event::Disconnected(reason));
-    }
-
-    /// Bytes that wait.
-    pub(super) const fn bytes(&self) -> usize {
-        self.queue.bytes()
-    }
-
-    /// The socket may have become writable; the poll need not watch it any more.
-    pub(super) fn note_ready(&mut self, registry: &Registry) {
-        if std::mem::take(&mut self.blocked) {
-            let _ = registry.deregister(&mut SourceFd(&self.socket.as_raw_fd()));
-        }
-    }
-
-    fn flush(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        if self.blocked {
-            return Ok(());
-        }
-        if self.queue.write_to(&self.socket)? == Flush::Blocked {
-            // Watched only while it is full: a client that keeps up costs no wake-ups.
-            let source = self.socket.as_raw_fd();
-            registry.register(&mut SourceFd(&source), token, Interest::WRITABLE)?;
-            self.blocked = true;
-        }
-        Ok(())
-    }
-}
-
 /// The poll's tokens of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tokens {
     pub(super) control: Token,
-    pub(super) events: Token,
+    pub(super) bell: Token,
 }
 
 /// What a client did wrong, or what went wrong with it: the session ends.
@@ -358,6 +345,10 @@ pub(super) enum Fault {
     Overdrawn(#[from] evs_ipc::Overdrawn),
     #[error("{0}")]
     Refused(evs_service::SendError),
+    #[error("shared memory: {0}")]
+    Ring(#[from] Broken),
+    #[error("a message on the socket, or a request in the ring")]
+    Misplaced,
     #[error("its replies are not read: {0}")]
     Replies(QueueFull),
     #[error("its socket fails: {0}")]
@@ -368,15 +359,16 @@ fn send_welcome(
     control: &OwnedFd,
     replies: &mut OutQueue,
     welcome: Welcome,
-    theirs: &OwnedFd,
+    bell: &OwnedFd,
+    file: &OwnedFd,
 ) -> io::Result<()> {
     use std::os::fd::AsFd as _;
 
     let mut bytes = Vec::new();
     ServerFrame::Welcome(welcome).encode(&mut bytes);
     // Nothing was written to this socket before, so it has room for a beginning at least.
-    let written =
-        socket::send_with_fd(control, &bytes, theirs.as_fd())?.ok_or(io::ErrorKind::WouldBlock)?;
+    let written = socket::send_with_fds(control, &bytes, [bell.as_fd(), file.as_fd()])?
+        .ok_or(io::ErrorKind::WouldBlock)?;
     replies.push_rest(&bytes[written..]);
     Ok(())
 }

@@ -67,7 +67,7 @@ impl Clients {
         }
         self.deadlines.insert((until, slot));
         if welcome.is_some() {
-            // It holds no event socket to be told on.
+            // It has no memory to be told in.
             return self.remove(slot);
         }
         events.push_last(reason);
@@ -76,8 +76,8 @@ impl Clients {
         self.mark_ready(slot);
     }
 
-    /// A client to which no event can be written: it has closed its sockets, but what it sent
-    /// before may still lie in one of them.
+    /// A client that cannot be woken: it has closed its sockets, but what it sent before may still
+    /// wait.
     pub(super) fn drop_unreachable(
         &mut self,
         now: Instant,
@@ -90,7 +90,7 @@ impl Clients {
     }
 
     /// Takes all that a client has sent, before its session ends: it was told that this is
-    /// accepted. It can write no more, so what its socket holds bounds it.
+    /// accepted. It can write no more, so what its socket and its ring hold bounds it.
     fn take_accepted(&mut self, now: Instant, node: &mut Node, slot: usize) {
         if self.session(slot).is_some()
             && let Some(connection) = &mut self.slots[slot].connection
@@ -158,7 +158,8 @@ impl Clients {
 
     pub(super) fn remove(&mut self, slot: usize) {
         self.forget_deadline(slot);
-        if self.slots[slot].connection.take().is_some() {
+        if let Some(connection) = self.slots[slot].connection.take() {
+            connection.withdraw();
             self.free.push(slot);
         }
     }

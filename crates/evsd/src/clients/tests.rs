@@ -5,10 +5,12 @@ mod stand;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use evs_ipc::shm::Sleep;
 use evs_ipc::{ClientFrame, EncodeFrame as _, Hello, STATUS_BYTES_MAX};
 use evs_model::{DisconnectReason, Groups};
 
-use super::ENDING_QUEUES;
+use super::connection::Input;
+use super::{ENDING_QUEUES, LINGER};
 use stand::{Caller, Stand, large_event, send};
 
 /// The daemon stops, and looks at what its clients say before it writes the last event: the socket
@@ -31,6 +33,9 @@ fn a_client_is_told_of_the_stop_though_its_socket_was_looked_at_before() {
 fn what_a_client_had_sent_is_sent_though_an_event_cannot_be_written_to_it() {
     let (mut stand, mut witness, mut client) = with_witness();
     client.say_three();
+    client.raw.event().expect("the first event");
+    let (channel, _) = client.raw.channel().expect("welcomed");
+    assert_eq!(channel.consumer.sleep(), Sleep::Asleep);
     stand.clients.deliver(stand.now, &mut stand.node, client.id(), &large_event());
     drop(client);
     stand.flush();
@@ -44,7 +49,6 @@ fn what_a_client_had_sent_is_sent_though_it_is_too_slow() {
     let (mut stand, mut witness, mut client) = with_witness();
     client.say_three();
     stand.overfeed(&client);
-    // Its events are not even written yet.
     assert!(client.try_say(&send(&[4])).is_err(), "it can still send");
     assert!(
         client.raw.reply().expect("no frame").is_none(),
@@ -127,7 +131,6 @@ fn what_waits_for_disconnected_clients_is_bounded_in_bytes() {
     let mut gone: Vec<_> = (0..10)
         .map(|_| {
             let client = stand.connect();
-            stand.fill_events(&client);
             stand.overfeed(&client);
             stand.now = stand.now + Duration::from_millis(1);
             client
@@ -139,6 +142,113 @@ fn what_waits_for_disconnected_clients_is_bounded_in_bytes() {
     assert!((most / 2..=most).contains(&waits), "{waits} bytes wait");
     assert_eq!(stand.last_words(&mut gone[9]), Some(DisconnectReason::TooSlow), "the last to go");
     assert_eq!(stand.last_words(&mut gone[0]), None, "the first to go");
+}
+
+/// A message is taken before a request that was made after it, and a request before a message.
+#[test]
+fn a_request_has_its_place_among_the_messages_of_its_client() {
+    let mut stand = Stand::new();
+    let mut client = stand.connect();
+    client.say(&send(&[1]));
+    client.say(&ClientFrame::Join { request: 7, groups: Groups::default() });
+    client.say(&send(&[2]));
+    assert!(stand.look());
+    let slot = stand.clients.by_id[&client.id()];
+    let connection = stand.clients.slots[slot].connection.as_mut().expect("a session");
+    let kinds: Vec<_> = std::iter::from_fn(|| match connection.next().expect("honest") {
+        Input::Frame(ClientFrame::Send { body, .. }) => Some(body[0]),
+        Input::Frame(ClientFrame::Join { request, .. }) => u8::try_from(request).ok(),
+        Input::Frame(_) | Input::Nothing | Input::Gone => None,
+    })
+    .collect();
+    // The second message was there as well when the request was read.
+    assert_eq!(kinds, [1, 2, 7]);
+}
+
+/// A client that goes on sending does not keep its own requests waiting.
+#[test]
+fn a_request_is_handled_though_messages_keep_coming() {
+    let mut stand = Stand::new();
+    let mut client = stand.connect();
+    client.say(&send(&[1]));
+    client.say(&ClientFrame::Join { request: 7, groups: Groups::default() });
+    assert!(stand.look());
+    let slot = stand.clients.by_id[&client.id()];
+    for round in 0..3 {
+        let connection = stand.clients.slots[slot].connection.as_mut().expect("a session");
+        if let Input::Frame(ClientFrame::Join { .. }) = connection.next().expect("honest") {
+            assert!(round > 0, "before the message");
+            return;
+        }
+        client.say(&send(&[2]));
+    }
+    panic!("the request waits");
+}
+
+/// Nothing is asked of the system for messages of a client while the daemon does not rest.
+#[test]
+fn a_client_need_not_ring_while_the_daemon_is_awake() {
+    let (mut stand, mut witness, mut client) = with_witness();
+    assert!(!stand.clients.rest(), "nothing was sent");
+    client.say(&send(&[1]));
+    assert!(stand.look(), "it rang");
+    stand.clients.take_turn(stand.now, &mut stand.node);
+    for number in 2..=3 {
+        client.say(&send(&[number]));
+    }
+    let (channel, _) = client.raw.channel().expect("welcomed");
+    assert!(!channel.producer.is_other_asleep());
+    assert!(stand.clients.rest(), "what came meanwhile is work");
+    assert_eq!(stand.bodies(&mut witness, 3), THREE);
+}
+
+/// Who breaks the ring is disconnected, with a reason, and nobody else is disturbed.
+#[test]
+fn a_client_that_scribbles_is_disconnected_and_hurts_itself_only() {
+    for case in 0..5 {
+        let (mut stand, mut witness, mut client) = with_witness();
+        let (channel, _) = client.raw.channel().expect("welcomed");
+        match case {
+            0 => channel.producer.forge(13, 0),
+            1 => channel.producer.forge(1 << 40, u64::MAX),
+            2 => {
+                channel.consumer.forge(1 << 40, 0);
+                stand.clients.deliver(stand.now, &mut stand.node, client.id(), &large_event());
+            }
+            3 => {
+                let _ = client.raw.send_through_ring(&[200, 0, 0, 0, 4, 1]);
+            }
+            _ => {
+                let mut join = Vec::new();
+                ClientFrame::Join { request: 0, groups: Groups::default() }.encode(&mut join);
+                client.raw.send_through_ring(&join).expect("there is room");
+            }
+        }
+        stand.until_gone(&client);
+        assert_eq!(stand.clients.stats().protocol_errors, 1, "case {case}");
+        if case != 2 {
+            let last = stand.last_words(&mut client);
+            assert_eq!(last, Some(DisconnectReason::ProtocolError), "case {case}");
+        }
+        witness.say_three();
+        assert_eq!(stand.bodies(&mut witness, 3), THREE, "case {case}");
+    }
+}
+
+/// What a client that was disconnected has not read can be read for a while, and is then given
+/// back, even if the client keeps the memory.
+#[test]
+fn what_is_not_read_in_time_is_given_back() {
+    let mut stand = Stand::new();
+    let mut clients = [stand.connect(), stand.connect()];
+    for client in &clients {
+        stand.overfeed(client);
+    }
+    stand.turn();
+    assert_eq!(stand.last_words(&mut clients[0]), Some(DisconnectReason::TooSlow));
+    stand.now = stand.now + LINGER;
+    stand.clients.handle_timeout(stand.now);
+    assert_eq!(stand.last_words(&mut clients[1]), None);
 }
 
 /// A client that has joined the group, and one whose messages to the group matter.

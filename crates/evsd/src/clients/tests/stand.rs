@@ -109,7 +109,8 @@ impl Stand {
     /// A turn of the daemon's loop. Where nothing is to be done, it is the time of the ring's next
     /// deadline.
     pub(super) fn turn(&mut self) {
-        let idle = !self.look() && !self.node.has_work() && !self.clients.has_work();
+        let busy = self.look() || self.node.has_work() || self.clients.has_work();
+        let idle = !busy && !self.clients.rest();
         if idle && let Some(due) = self.node.poll_timeout() {
             self.now = self.now.max(due);
         }
@@ -130,7 +131,7 @@ impl Stand {
             if event.token() < CLIENTS {
                 self.node.handle_ready(event);
             } else {
-                self.clients.handle_event(self.poll.registry(), event);
+                self.clients.handle_event(event);
             }
         }
         !events.is_empty()
@@ -145,6 +146,12 @@ impl Stand {
             self.turn();
         }
         panic!("{what}: not in {TURNS_MAX} turns");
+    }
+
+    /// Takes turns until a session has ended.
+    pub(super) fn until_gone(&mut self, caller: &Caller) {
+        let id = caller.id();
+        self.until("an end", |stand| !stand.clients.by_id.contains_key(&id));
     }
 
     fn dispatch(&mut self) {
@@ -173,19 +180,6 @@ impl Stand {
         while self.clients.by_id.contains_key(&caller.id()) {
             self.clients.deliver(self.now, &mut self.node, caller.id(), &event);
         }
-    }
-
-    /// Delivers events to a client until its socket holds no more of them.
-    pub(super) fn fill_events(&mut self, caller: &Caller) {
-        let event = large_event();
-        for _ in 0..TURNS_MAX {
-            self.clients.deliver(self.now, &mut self.node, caller.id(), &event);
-            self.flush();
-            if !self.connection(caller).has_said_all() {
-                return;
-            }
-        }
-        panic!("its socket is never full");
     }
 
     /// Has a client ask for reports that it does not read, until its requests are left unread and
