@@ -26,6 +26,7 @@ pub(crate) fn ci(only: Option<&str>) -> ExitCode {
         Step::new("docs", docs),
         Step::new("tests", tests),
         Step::new("doc tests", doc_tests),
+        Step::new("loom", loom),
         Step::new("simulation", || sim(&["--runs", SEEDS_CI])),
         Step::new("mutations", || mutate::run(&mutate::Options::quick())),
         Step::new("c library", abi),
@@ -60,6 +61,14 @@ pub(crate) fn sim<S: AsRef<str>>(args: &[S]) -> Result<u64> {
     command.args(["--bin", "evs-sim", "--"]).args(args.iter().map(AsRef::as_ref));
     cargo::run(&mut command)?;
     Ok(1)
+}
+
+/// The rings in shared memory, in all orders. In a directory of its own, for everything is compiled
+/// with another flag.
+pub(crate) fn loom() -> Result<u64> {
+    let mut command = cargo(["test", "--locked", "--release", "--package", "evs-ipc", "--lib"]);
+    command.arg("--target-dir").arg(cargo::target_dir()?.join("loom"));
+    cargo::run_tests(command.arg("loom_tests").env("RUSTFLAGS", "--cfg loom"))
 }
 
 /// The C interface, from C: symbols, layout, each call and each error, on real daemons.

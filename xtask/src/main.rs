@@ -54,6 +54,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Builds everything and installs it below a directory.
     Install(install::Options),
+    /// Runs the rings between daemon and clients in all orders that two threads can have.
+    Loom,
     /// Looks for every deliberate defect with the simulation; fails if one survives.
     Mutate(mutate::Options),
     /// Runs the tests in network namespaces, as root.
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Install(options) => install::run(&options),
         Task::Mutate(options) => mutate::run(&options).map(drop),
+        Task::Loom => ci::loom().map(drop),
         Task::Netns => ci::netns().map(drop),
         Task::Quick => return ci::quick(),
         Task::Sim { args } => ci::sim(&args).map(drop),

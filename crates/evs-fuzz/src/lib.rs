@@ -15,6 +15,7 @@
 //! | `body` | packet bodies to the service's unpacking |
 //! | `ring` | packets, time, verdicts and submissions to a living `totem::Ring` |
 //! | `service` | the same, and clients, to a living `evs_service::Service` |
+//! | `shm` | what a client may write into the memory that it shares, to the daemon's side of it |
 
 #![forbid(unsafe_code)]
 
@@ -34,6 +35,7 @@ mod ring;
 mod seeds;
 mod seen;
 mod service;
+mod shm;
 mod stored;
 pub mod trace;
 mod world;
@@ -56,7 +58,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     body::TARGET,
     config::TARGET,
     datagram::TARGET,
@@ -64,6 +66,7 @@ pub const TARGETS: [Target; 8] = [
     packet::TARGET,
     ring::TARGET,
     service::TARGET,
+    shm::TARGET,
     stored::TARGET,
 ];
 

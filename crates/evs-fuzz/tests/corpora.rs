@@ -91,6 +91,11 @@ fn a_service_keeps_its_promises_whatever_peers_say() {
 }
 
 #[test]
+fn a_client_that_scribbles_does_its_daemon_no_harm() {
+    replay("shm");
+}
+
+#[test]
 fn corpora_are_small() {
     for target in &TARGETS {
         let corpus = corpus(target);
