@@ -140,6 +140,17 @@ fn lengths_that_cannot_be_are_broken() {
 }
 
 #[test]
+fn a_frame_at_the_limit_is_taken_and_one_byte_more_is_broken() {
+    let (mut daemon, mut client) = pair();
+    let mut memory = BytesMut::new();
+    assert_eq!(client.producer.push([&frame(LIMIT - 4, 1)[..]]), Ok(true));
+    assert!(matches!(daemon.consumer.copy_next(&mut memory, LIMIT), Ok(Some(_))));
+    assert_eq!(client.producer.push([&frame(LIMIT - 3, 1)[..]]), Ok(true));
+    let read = daemon.consumer.copy_next(&mut memory, LIMIT);
+    assert!(matches!(read, Err(Broken::Length { .. })), "{read:?}");
+}
+
+#[test]
 fn tails_that_cannot_be_are_broken() {
     for tail in [1, 16, 1 << 40, 1 << 63] {
         let (mut daemon, client) = pair();
