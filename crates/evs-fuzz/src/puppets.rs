@@ -255,10 +255,13 @@ impl Puppets {
             aru: origins.seq,
             aru_by: None,
             fcc: 0,
-            fcc_bytes: 0,
-            backlog: 0,
+            light: 0,
+            busy: 0,
+            window: 0,
+            again: 0,
             idle: 0,
             originator: ring.rep.node,
+            lone: false,
             complete: 0,
             rtr: RtrList::default(),
         }
@@ -292,8 +295,11 @@ impl Puppets {
         token.originator = member(input.u8());
         let mut count = |old: u32| u32::try_from(input.near(old.into())).unwrap_or(u32::MAX);
         token.fcc = count(token.fcc);
-        token.fcc_bytes = count(token.fcc_bytes);
-        token.backlog = count(token.backlog);
+        token.light = count(token.light);
+        token.busy = count(token.busy);
+        // No input of their own: what inputs of the corpora mean stays the same.
+        (token.window, token.again) = (token.fcc.rotate_left(7), token.light.rotate_left(7));
+        token.lone = token.busy % 4 == 1;
         token.idle = count(token.idle);
         token.complete = match input.u8() {
             0 => u128::MAX,

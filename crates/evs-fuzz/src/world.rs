@@ -381,7 +381,7 @@ impl<S: Subject> World<S> {
             token.idle = token.idle.saturating_add(u32::try_from(hops).expect("few"));
         }
         if style & 64 != 0 {
-            (token.fcc, token.backlog) = (100, 100);
+            (token.fcc, token.busy) = (100 << 10, 100);
         }
     }
 

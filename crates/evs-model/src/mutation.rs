@@ -219,8 +219,21 @@ defects! {
         LeavesAtOnce,
         /// A wake request is not repeated (`docs/protocol.md` §5, P12).
         WakeNotRepeated,
+        /// An idle token is parked once it went round, before all know that everything is safe
+        /// (`docs/protocol.md` §5).
+        ParkedTooSoon,
+        /// Who parks the token does not say so (`docs/protocol.md` §5).
+        ParkedUntold,
+        /// A lone sender keeps the token until somebody asks for it (`docs/protocol.md` §5).
+        KeptForEver,
         /// A member that gets no data stalls the ring, and nobody minds (P9).
         DeafUnnoticed,
+        /// Whoever is first takes all of the window (`docs/protocol.md` §4).
+        SharesIgnored,
+        /// The window stays as large as it is, whatever is lost (`docs/protocol.md` §4).
+        WindowNeverShrinks,
+        /// The window stays as it was in the beginning (`docs/protocol.md` §4).
+        WindowNeverGrows,
     }
     "LIVE-3" {
         /// A working ring is left for a better partition at once, before all paths that heal are
@@ -251,6 +264,8 @@ defects! {
         GivenUpOneByOne,
     }
     "LIVE-6" {
+        /// A parked token is not released until somebody asks for it (`docs/protocol.md` §5).
+        ParkedForEver,
         /// Data that was lost is not sent again.
         DataNotRepeated,
         /// A token that was lost is not sent again.

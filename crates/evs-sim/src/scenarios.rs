@@ -50,5 +50,12 @@ scenarios! {
     a_path_that_large_packets_do_not_pass_is_left_alone notices SmallHellosSuffice;
     a_path_that_comes_and_goes_is_used_ever_more_seldom notices NoHoldDown;
     who_gets_no_data_does_not_stop_the_others notices DeafUnnoticed;
+    a_window_is_shared_by_all_who_fill_it notices SharesIgnored;
+    a_window_that_overflows_receivers_shrinks notices WindowNeverShrinks;
+    a_window_from_which_nothing_is_lost_grows notices WindowNeverGrows;
+    a_safe_message_takes_two_rotations_at_the_most notices ParkedTooSoon;
+    an_idle_ring_is_quiet notices ParkedUntold;
+    a_parked_token_is_not_a_lost_one notices ParkedForEver;
+    what_a_lone_sender_sent_last_is_repaired notices KeptForEver;
     the_tail_of_a_burst_is_repaired_without_further_traffic notices TailNotRequested;
 }

@@ -137,6 +137,47 @@ impl Script {
         matches!(sent, crate::world::Sent::Accepted(_))
     }
 
+    /// Fills the queue of the same client with messages of this size.
+    pub fn flood(&mut self, id: u32, guarantee: Guarantee, bytes: usize) -> &mut Self {
+        while self.try_send(id, guarantee, bytes) {}
+        self
+    }
+
+    /// The bytes that each of these nodes originates while their clients send without end, each
+    /// messages of its size, for so many milliseconds.
+    pub fn saturate(&mut self, senders: &[(u32, usize)], ms: Nanos) -> Vec<u64> {
+        let sent = |script: &Self| {
+            let ring = |id| script.world.service(id).map(evs_service::Service::ring);
+            let bytes = senders.iter().map(|(id, _)| ring(*id).map(|r| r.stats().originated_bytes));
+            bytes.map(Option::unwrap_or_default).collect::<Vec<u64>>()
+        };
+        let before = sent(self);
+        for _ in 0..ms {
+            for (id, bytes) in senders {
+                self.flood(*id, Guarantee::Agreed, *bytes);
+            }
+            self.run_for(1);
+        }
+        sent(self).iter().zip(before).map(|(sent, before)| sent - before).collect()
+    }
+
+    /// How long it takes, in nanoseconds, until these nodes have delivered a message that a client
+    /// of this node sends now.
+    ///
+    /// # Panics
+    /// If it takes a second.
+    #[track_caller]
+    pub fn latency(&mut self, id: u32, guarantee: Guarantee, at: &[u32]) -> Nanos {
+        let count = |script: &Self| at.iter().map(|id| script.delivered(*id)).collect::<Vec<_>>();
+        let (begin, before) = (self.world.now(), count(self));
+        self.send(id, guarantee, 1);
+        while count(self).iter().zip(&before).any(|(now, before)| now == before) {
+            let happened = self.world.step(begin + 1_000 * MS);
+            assert!(happened, "it is not delivered within a second");
+        }
+        self.world.now() - begin
+    }
+
     /// The client of this node, in group `g`; `None` if the node takes none now.
     fn client(&mut self, id: u32) -> Option<Session> {
         let known = self.clients.get(&id).copied().filter(|session| self.world.is_alive(*session));

@@ -39,6 +39,11 @@ impl Backlog {
         self.waiting.push_back(submission);
     }
 
+    /// How many bytes the next body has.
+    pub(crate) fn next_bytes(&self) -> Option<usize> {
+        self.waiting.front().map(|submission| submission.body.len())
+    }
+
     /// The next in the order submitted.
     pub(crate) fn pop(&mut self) -> Option<Submission> {
         let submission = self.waiting.pop_front()?;

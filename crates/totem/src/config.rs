@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::wire::PIECE_OVERHEAD;
+use crate::wire::{MCAST_OVERHEAD, PIECE_OVERHEAD};
 
 /// Largest packet that is accepted from a peer, in bytes: what one UDP datagram can carry.
 pub const PACKET_BYTES_CAP: usize = 65_000;
@@ -35,11 +35,13 @@ pub struct Config {
     /// Largest encoded packet that this processor sends, in bytes: what the path carries without
     /// fragments. [`PACKET_BYTES_MIN`] to [`PACKET_BYTES_CAP`]; default 1,400.
     pub packet_bytes_max: usize,
-    /// Most packets sent on the ring in one rotation. 16 to [`WINDOW_PACKETS_CAP`]; default 256.
+    /// Most packets sent on the ring in one rotation, whatever their size. 16 to
+    /// [`WINDOW_PACKETS_CAP`]; default 2,048.
     pub window_packets: u32,
-    /// Most bytes sent on the ring in one rotation. 64 KiB to [`WINDOW_BYTES_CAP`]; default 2 MiB.
+    /// Most bytes sent on the ring in one rotation. A sixteenth of it may be sent in the beginning,
+    /// and more while nothing is lost. 64 KiB to [`WINDOW_BYTES_CAP`]; default 2 MiB.
     pub window_bytes: u32,
-    /// Most packets that wait to be sequenced (`backlog_packets_max`). 1 to 65,536; default 256.
+    /// Most packets that wait to be sequenced (`backlog_packets_max`). 1 to 65,536; default 1,024.
     pub backlog_packets_max: usize,
     /// Most body bytes that wait to be sequenced (`backlog_bytes_max`). 64 KiB to 256 MiB; default
     /// 4 MiB.
@@ -74,9 +76,9 @@ impl Default for Config {
         Self {
             detection: Duration::from_secs(1),
             packet_bytes_max: 1_400,
-            window_packets: 256,
+            window_packets: 2_048,
             window_bytes: 2 << 20,
-            backlog_packets_max: 256,
+            backlog_packets_max: 1_024,
             backlog_bytes_max: 4 << 20,
             accelerated_packets: 32,
             origins: Origins::default(),
@@ -172,6 +174,19 @@ impl Terms {
         config.validate().is_ok()
     }
 
+    /// The window that a token tells of, within its bounds: a sixteenth of the largest at the
+    /// least, with which every ring begins.
+    pub(crate) fn window(&self, told: u32) -> u32 {
+        told.clamp(self.window_bytes / 16, self.window_bytes)
+    }
+
+    /// What a packet with a body of this size takes of the window, in bytes: small ones count as
+    /// if `window_packets` of them filled the largest one, since they take as many slots.
+    pub(crate) fn cost(&self, body: usize) -> u32 {
+        let bytes = u32::try_from(body + MCAST_OVERHEAD).expect("bodies are bounded");
+        bytes.max(self.window_bytes / self.window_packets)
+    }
+
     /// How long the token of a ring that is being formed may be out of sight.
     pub(crate) fn token_loss(&self) -> Duration {
         self.detection
@@ -197,6 +212,17 @@ impl Terms {
     /// How long an idle token is parked: a token loss must still mean something (§5).
     pub(crate) fn token_park(&self) -> Duration {
         self.detection / 4
+    }
+
+    /// How long a lone sender keeps the token at the most (§5).
+    pub(crate) fn token_keep(&self) -> Duration {
+        self.detection / 50
+    }
+
+    /// What follows its predecessor at this distance is part of a stream, which is better packed
+    /// than sent at once.
+    pub(crate) fn stream(&self) -> Duration {
+        self.detection / 50_000
     }
 
     /// How often a wake request is repeated until the token is seen.

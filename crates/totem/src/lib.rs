@@ -44,7 +44,9 @@
 //! | to find | read |
 //! | --- | --- |
 //! | the table of states and packets, the legal transitions | `ring.rs` |
-//! | the token's visit, the parked token | `operational.rs`, with `flow.rs` |
+//! | the token's visit | `operational.rs`, with `flow.rs` |
+//! | the parked token | `operational/parked.rs` |
+//! | how large the window is | `pace.rs` |
 //! | what is held, what is delivered when | `window.rs`, `order.rs` |
 //! | joins and consensus; which sets form rings | `gather.rs`, `graph.rs` |
 //! | the commit token | `commit.rs`, with `attempt.rs` |
@@ -72,6 +74,7 @@ mod old;
 mod operational;
 mod order;
 mod output;
+mod pace;
 mod pieces;
 mod recovery;
 mod resend;

@@ -9,7 +9,9 @@
 
 mod growth;
 mod holding;
+mod kept;
 mod late;
+mod parked;
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -23,12 +25,13 @@ use crate::missing::{Arrival, Missing};
 use crate::old::OldRing;
 use crate::order::Order;
 use crate::output::{Cause, Timer};
+use crate::pace::Pace;
 use crate::resend::Resend;
 use crate::resent::Resent;
 use crate::ring::Next;
 use crate::stall::Stall;
 use crate::stats::Discard;
-use crate::wire::{Join, Mcast, MergeDetect, Packet, Parked, Token, Wake};
+use crate::wire::{Join, Mcast, MergeDetect, Packet, Token};
 use growth::{Growth, Sight};
 use holding::{Holding, Rotation, TokenMark};
 
@@ -54,6 +57,7 @@ pub(crate) struct Operational {
     missing: Missing,
     stall: Stall,
     resent: Resent,
+    pace: Pace,
 }
 
 impl Operational {
@@ -83,6 +87,7 @@ impl Operational {
             missing: Missing::new(cx.now, cx.config.origins.seq),
             stall: Stall::default(),
             resent: Resent::default(),
+            pace: Pace::default(),
         };
         for seq in state.order.window.held_after(0).collect::<Vec<_>>() {
             state.order.deliver_unordered(cx, seq);
@@ -110,7 +115,11 @@ impl Operational {
             self.stall.copied(seq);
         }
         // Nobody can have reserved a number while the token is here.
-        if matches!(&self.holding, Holding::Parked { token, .. } if seq > token.seq) {
+        let token = match &self.holding {
+            Holding::Parked { token, .. } | Holding::Kept { token, .. } => Some(token),
+            Holding::Sent { .. } | Holding::Away { .. } => None,
+        };
+        if token.is_some_and(|token| seq > token.seq) {
             return cx.ignore(Discard::OutOfWindow);
         }
         let taken = self.order.receive(mcast);
@@ -128,6 +137,10 @@ impl Operational {
         }
         self.order.deliver_unordered(cx, seq);
         self.order.deliver(cx);
+        if self.order.window.aru() < seq {
+            // It can be requested only when the token comes, which may rest.
+            self.ask(cx);
+        }
         Next::Stay
     }
 
@@ -157,41 +170,6 @@ impl Operational {
             self.park(cx, token);
         } else {
             self.visit(cx, token);
-        }
-        Next::Stay
-    }
-
-    /// A packet waits: the token is used if it is here, and asked for if it is parked elsewhere.
-    pub(crate) fn on_submit(&mut self, cx: &mut Context) {
-        match &mut self.holding {
-            Holding::Parked { .. } => self.release(cx),
-            Holding::Sent { token, .. } | Holding::Away { token } => {
-                if token.wake_at == Instant::NEVER {
-                    token.ask(cx, self.order.ring, self.terms.wake());
-                }
-            }
-        }
-    }
-
-    pub(crate) fn on_wake(&mut self, cx: &mut Context, wake: Wake) -> Next {
-        if wake.ring != self.order.ring {
-            cx.discard(Discard::ForeignRing);
-            return Next::Stay;
-        }
-        match &mut self.holding {
-            Holding::Parked { .. } => self.release(cx),
-            Holding::Sent { token, .. } | Holding::Away { token } => token.woken = true,
-        }
-        Next::Stay
-    }
-
-    pub(crate) fn on_parked(&mut self, cx: &mut Context, parked: Parked) -> Next {
-        if parked.ring != self.order.ring {
-            cx.discard(Discard::ForeignRing);
-        } else if self.mark().is_some_and(|mark| parked.token_seq >= mark.token_seq) {
-            self.token_arrived();
-            self.sight_at = cx.now;
-            self.rotation.visit_at = None;
         }
         Next::Stay
     }
@@ -284,6 +262,12 @@ impl Operational {
             }
             Holding::Parked { release_at, .. } if cx.now >= *release_at => self.release(cx),
             Holding::Parked { .. } => {}
+            Holding::Kept { kept, .. } => {
+                let kept = *kept;
+                if cx.now >= self.kept_until(&kept) {
+                    self.let_go(cx);
+                }
+            }
             Holding::Sent { .. } | Holding::Away { .. } if cx.now >= loss_at => {
                 return Next::Gather(Cause::TokenLost);
             }
@@ -314,6 +298,7 @@ impl Operational {
         let growth = self.growth.as_ref().map_or(Instant::NEVER, |growth| growth.at);
         let token = match &self.holding {
             Holding::Parked { release_at, .. } => (*release_at, Timer::TokenPark),
+            Holding::Kept { kept, .. } => (self.kept_until(kept), Timer::TokenPark),
             Holding::Sent { resend, token } => [
                 (resend.at, Timer::TokenRetransmit),
                 (token.wake_at, Timer::Wake),
@@ -331,14 +316,6 @@ impl Operational {
         if growth < earlier.0 { (growth, Timer::Settle) } else { earlier }
     }
 
-    /// Whether a packet that is submitted now is sent at once, or fetches the token.
-    pub(crate) fn idle(&self) -> bool {
-        match &self.holding {
-            Holding::Parked { .. } => true,
-            Holding::Sent { token, .. } | Holding::Away { token } => token.parker.is_some(),
-        }
-    }
-
     /// Whether every member is known to have received everything that was sequenced.
     pub(crate) fn stable(&self) -> bool {
         self.order.safe == self.order.window.high_seq()
@@ -348,11 +325,26 @@ impl Operational {
 
     fn visit(&mut self, cx: &mut Context, mut token: Token) {
         cx.stats.tokens += 1;
+        if self.order.members.rep() == Some(cx.me) {
+            self.pace.adapt(&mut token, &self.terms);
+        }
+        cx.stats.window_bytes = self.terms.window(token.window);
         flow::withdraw(&mut token, self.contribution);
         self.watch(cx, &token);
         self.retransmit(cx, &mut token);
         let announced = token.seq;
-        let late = self.originate(cx, &mut token);
+        let late = self.originate(cx, &mut token, Contribution::default());
+        if self.contribution.packets > 0 {
+            token.lone = self.is_lone(&token, announced);
+        }
+        if self.may_keep(cx, &token, announced) {
+            self.keep(cx, token, announced);
+        } else {
+            self.end_visit(cx, token, announced, late);
+        }
+    }
+
+    fn end_visit(&mut self, cx: &mut Context, mut token: Token, announced: u64, late: Vec<Mcast>) {
         self.update_aru(cx, &mut token);
         self.request_missing(cx, &mut token);
         self.previous_seq = token.seq;
@@ -384,65 +376,67 @@ impl Operational {
     fn retransmit(&mut self, cx: &mut Context, token: &mut Token) {
         let window = &self.order.window;
         let budget = self.terms.window_packets;
+        let mut again = 0_u32;
         self.resent.serve(&mut token.rtr, self.order.ring, budget, |seq| {
             let Some(mcast) = window.get(seq).filter(|_| !defect!(DataNotRepeated)) else {
                 return false;
             };
             cx.stats.retransmits += 1;
+            again = again.saturating_add(self.terms.cost(mcast.body.len()));
             self.stall.copied(seq);
             cx.transmit_all(Packet::Mcast(Mcast { again: true, ..mcast.clone() }));
             true
         });
+        token.again = token.again.saturating_add(again);
     }
 
     /// Gives sequence numbers to what waits, as far as the quota allows. What a number stands for
     /// is fixed here. The last ones are returned, to be sent once the token has been passed on
-    /// (§4): not so if everything that waits fits before.
-    fn originate(&mut self, cx: &mut Context, token: &mut Token) -> Vec<Mcast> {
-        let backlog = u32::try_from(cx.backlog.len()).unwrap_or(u32::MAX);
-        let mut quota = flow::quota(token, backlog, &self.terms);
+    /// (§4): not so if everything that waits fits before. `sent` is what was sent at this visit
+    /// before; it is not in the token's counts.
+    fn originate(
+        &mut self,
+        cx: &mut Context,
+        token: &mut Token,
+        mut sent: Contribution,
+    ) -> Vec<Mcast> {
+        let mut quota = flow::quota(token, &self.terms);
         let slots = self.order.window.last_slot() - token.seq;
         quota.packets = quota.packets.min(u32::try_from(slots).unwrap_or(u32::MAX));
-        let all_fits = quota.packets == backlog;
-        let early = if all_fits {
-            quota.packets
-        } else {
-            quota.packets.saturating_sub(cx.config.accelerated_packets)
-        };
-        let mut late = Vec::new();
-        let mut sent = Contribution::default();
-        while sent.packets < quota.packets && sent.bytes < quota.bytes {
-            let Some(submission) = cx.backlog.pop() else { break };
+        let mut mcasts = Vec::new();
+        while let Some(cost) = cx.backlog.next_bytes().map(|bytes| self.terms.cost(bytes))
+            && quota.allows(sent, cost)
+            && let Some(submission) = cx.backlog.pop()
+        {
             token.seq += 1;
             sent.packets += 1;
-            sent.bytes += u32::try_from(submission.body.len()).expect("bodies are bounded");
-            let mcast = Mcast {
+            sent.cost = sent.cost.saturating_add(cost);
+            cx.stats.originated_bytes += submission.body.len() as u64;
+            mcasts.push(Mcast {
                 ring: self.order.ring,
                 seq: token.seq,
                 sender: cx.me.node,
                 guarantee: submission.guarantee,
                 again: false,
                 body: submission.body,
-            };
-            let not_held = defect!(ReservedNotHeld) && sent.packets > early;
-            if !not_held {
-                self.order.receive(mcast.clone()).expect("the quota is within the slots");
-            }
-            if sent.packets <= early {
-                cx.transmit_all(Packet::Mcast(mcast));
-            } else {
-                late.push(mcast);
-            }
+            });
         }
-        cx.sequenced += u64::from(sent.packets);
-        cx.stats.originated += u64::from(sent.packets);
-        cx.stats.originated_bytes += u64::from(sent.bytes);
-        if sent.packets > 0 {
+        sent.busy = !cx.backlog.is_empty();
+        let accelerated = if sent.busy { cx.config.accelerated_packets as usize } else { 0 };
+        let early = mcasts.len().saturating_sub(accelerated);
+        let held = if defect!(ReservedNotHeld) { early } else { mcasts.len() };
+        for mcast in &mcasts[..held] {
+            self.order.receive(mcast.clone()).expect("the quota is within the slots");
+        }
+        cx.sequenced += mcasts.len() as u64;
+        cx.stats.originated += mcasts.len() as u64;
+        if !mcasts.is_empty() {
             token.originator = cx.me.node;
         }
-        sent.backlog = u32::try_from(cx.backlog.len()).unwrap_or(u32::MAX);
         flow::contribute(token, sent);
         self.contribution = sent;
+        let late = mcasts.split_off(early);
+        mcasts.into_iter().for_each(|mcast| cx.transmit_all(Packet::Mcast(mcast)));
         if defect!(FilledLater) { late::filled_later(&late) } else { late }
     }
 
@@ -473,15 +467,6 @@ impl Operational {
         self.missing.announce(cx.now, token.seq);
     }
 
-    /// Counts the visits at which there was nothing to do for anybody.
-    fn count_idle(&self, cx: &Context, token: &mut Token) {
-        let quiet = self.contribution.packets == 0
-            && cx.backlog.is_empty()
-            && token.rtr.is_empty()
-            && token.aru == token.seq;
-        token.idle = if quiet { token.idle.saturating_add(1) } else { 0 };
-    }
-
     fn forward(&mut self, cx: &mut Context, mut token: Token) {
         token.token_seq += 1;
         token.rtr.fit(cx.config.packet_bytes_max);
@@ -499,7 +484,7 @@ impl Operational {
             _ => self.next,
         };
         let mut mark = TokenMark::away(&token);
-        mark.parker = self.parker(&token);
+        mark.parker = self.parker(cx, &token);
         let (_, longest) = self.terms.token_retransmit_bounds();
         let every = self.rotation.token_retransmit(&self.terms);
         let packet = Packet::Token(token.into());
@@ -510,66 +495,24 @@ impl Operational {
     /// Delivers what this visit allows, own unordered messages among it, and drops what every
     /// member has received.
     fn deliver(&mut self, cx: &mut Context, announced: u64) {
-        if self.contribution.packets > 0 {
-            for seq in announced + 1..=announced + u64::from(self.contribution.packets) {
-                self.order.deliver_unordered(cx, seq);
-            }
-        }
-        self.order.deliver(cx);
+        let sent = u64::from(self.contribution.packets);
+        self.deliver_sent(cx, announced, announced + sent);
         let safe = if defect!(ReleasedEarly) { self.arus[1] } else { self.order.safe };
         self.order.window.release(safe.min(self.order.high_delivered));
         self.resent.release(self.order.window.released());
     }
 
-    // ── the parked token ────────────────────────────────────────────────────────────────────
-
-    /// Who parks this token: its last originator, once it went round idle for a rotation.
-    fn parker(&self, token: &Token) -> Option<Processor> {
-        let idle = token.idle as usize >= self.order.members.len();
-        idle.then(|| self.order.members.find(token.originator)).flatten()
-    }
-
-    fn may_park(&self, cx: &Context, token: &Token) -> bool {
-        let woken = self.mark().is_some_and(|mark| mark.woken);
-        token.originator == cx.me.node
-            && token.idle as usize >= 2 * self.order.members.len()
-            && cx.backlog.is_empty()
-            && !woken
-            && self.stable()
-    }
-
-    fn park(&mut self, cx: &mut Context, token: Token) {
-        self.tell_parked(cx, token.token_seq);
-        let release_at = cx.now + self.terms.token_park();
-        self.holding = Holding::Parked { token, release_at };
-        self.rotation.visit_at = None;
-    }
-
-    fn tell_parked(&self, cx: &mut Context, token_seq: u64) {
-        cx.transmit_all(Packet::Parked(Parked { ring: self.order.ring, token_seq }));
-    }
-
-    /// The parked token resumes its way with the visit that was delayed.
-    fn release(&mut self, cx: &mut Context) {
-        let away = Holding::Away { token: TokenMark::nowhere() };
-        if let Holding::Parked { token, .. } = core::mem::replace(&mut self.holding, away) {
-            self.sight_at = cx.now;
-            self.visit(cx, token);
+    /// Delivers what was sent under these numbers, and what is next in order.
+    fn deliver_sent(&mut self, cx: &mut Context, before: u64, last: u64) {
+        for seq in before + 1..=last {
+            self.order.deliver_unordered(cx, seq);
         }
-    }
-
-    /// The predecessor sends the token again as long as it does not know that it arrived.
-    fn on_duplicate_token(&mut self, cx: &mut Context, token: &Token) {
-        cx.discard(Discard::Duplicate);
-        let parked = matches!(self.holding, Holding::Parked { .. });
-        if parked && token.token_seq == self.token_seq && self.next != cx.me {
-            self.tell_parked(cx, token.token_seq);
-        }
+        self.order.deliver(cx);
     }
 
     pub(crate) fn check(&self) {
         self.order.check();
-        if let Holding::Parked { token, .. } = &self.holding {
+        if let Holding::Parked { token, .. } | Holding::Kept { token, .. } = &self.holding {
             assert!(token.seq >= self.order.window.high_seq());
         }
     }

@@ -77,6 +77,11 @@ impl Order {
         }
     }
 
+    /// Whether all that is received without a gap is delivered: nothing safe waits.
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.high_delivered == self.window.aru()
+    }
+
     /// Delivers the next number in order, which is held.
     pub(crate) fn deliver_next(&mut self, cx: &mut Context) {
         self.high_delivered += 1;

@@ -125,6 +125,8 @@ pub struct Stats {
     pub gathers: u64,
     /// The smoothed time of one rotation, in nanoseconds; 0 if none was measured.
     pub rotation_ns: u64,
+    /// How much the ring sends in a rotation at present, in bytes; 0 if there was none.
+    pub window_bytes: u32,
     discards: [u64; Discard::ALL.len()],
     arms: [[u64; PacketKind::ALL.len()]; StateKind::ALL.len()],
 }

@@ -262,3 +262,128 @@ pub(super) fn who_gets_no_data_does_not_stop_the_others() {
     assert!([1, 2, 4].iter().all(|id| script.delivered(*id) == 10), "one stops all");
     script.finish();
 }
+
+/// LIVE-2: each of n senders without end gets half of an n-th at least, whatever the size of its
+/// messages and whoever was first.
+pub(super) fn a_window_is_shared_by_all_who_fill_it() {
+    let sizes = [8_000, 200, 1_400, 64_000];
+    let mut senders = vec![(1, sizes[0])];
+    let options = Options {
+        window_packets: 2_048,
+        window_bytes: 64 << 10,
+        client_send_bytes_max: 256 << 10,
+        ..Options::fair(1, 4)
+    };
+    let mut script = Script::warm(options);
+    for id in 2..=4 {
+        script.saturate(&senders, 20);
+        senders.push((id, sizes[id as usize - 1]));
+    }
+    script.saturate(&senders, 5);
+    let sent = script.saturate(&senders, 30);
+    let all: u64 = sent.iter().sum();
+    assert!(sent.iter().all(|sent| sent * 8 >= all), "unfair shares: {sent:?}");
+    script.finish();
+}
+
+/// LIVE-2: receive buffers hold 64 datagrams, and a window up to 1,024 packets.
+pub(super) fn a_window_that_overflows_receivers_shrinks() {
+    let options = Options {
+        inbox_max: 64,
+        window_packets: 1_024,
+        client_send_bytes_max: 1 << 20,
+        ..Options::fair(1, 3)
+    };
+    let mut script = Script::warm(options);
+    for id in 1..=3 {
+        script.world().effort(id, 20_000);
+    }
+    let senders = [(1, 1_200), (2, 1_200), (3, 1_200)];
+    script.saturate(&senders, 100);
+    let count = |script: &mut Script| {
+        let stats = |id| script.world_seen().service(id).map(|service| service.ring().stats());
+        let counts = (1..=3).filter_map(stats).map(|stats| (stats.originated, stats.retransmits));
+        counts.fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1))
+    };
+    let before = count(&mut script);
+    script.saturate(&senders, 200);
+    let after = count(&mut script);
+    let (sent, again) = (after.0 - before.0, after.1 - before.1);
+    assert!(sent > 1_000 && again * 10 <= sent, "{again} of {sent} are sent again");
+    script.finish();
+}
+
+/// LIVE-2: nothing is lost, so the window grows to the largest.
+pub(super) fn a_window_from_which_nothing_is_lost_grows() {
+    let options = Options { client_send_bytes_max: 1 << 20, ..Options::fair(1, 3) };
+    let mut script = Script::warm(options);
+    let senders = [(1, 1_200), (2, 1_200), (3, 1_200)];
+    script.saturate(&senders, 30);
+    let before = script.saturate(&senders, 10).iter().sum::<u64>();
+    // A window of 256 packets in each rotation, of which there are two in a millisecond.
+    assert!(before >= 10 * 2 * 200 * 1_200, "{before} bytes in 10 ms");
+    script.finish();
+}
+
+/// LIVE-2: a safe message is delivered by all within two rotations of the token, wherever it was
+/// parked.
+pub(super) fn a_safe_message_takes_two_rotations_at_the_most() {
+    for nodes in [2, 3, 5, 8] {
+        let mut script = World::script(nodes);
+        let all: Vec<u32> = (1..=nodes).collect();
+        for (from, last) in all.iter().flat_map(|from| all.iter().map(move |last| (*from, *last))) {
+            script.send(last, Agreed, 1).run_for(100);
+            let took = script.latency(from, Safe, &all);
+            // A hop takes 100 to 150 microseconds, the way to the token one and a rotation more.
+            let asked = if from == last { 0 } else { u64::from(nodes) };
+            let hops = 2 * u64::from(nodes) + asked + 1;
+            assert!(took <= hops * 150_000, "{took} ns from {from}, parked at {last} of {nodes}");
+            script.run_for(20);
+        }
+        script.finish();
+    }
+}
+
+/// LIVE-2: an idle ring sends little. The token goes round once in a quarter of the target, and
+/// word of its being parked goes out once.
+pub(super) fn an_idle_ring_is_quiet() {
+    for nodes in [2, 3, 8, 16] {
+        let mut script = World::script(nodes);
+        script.send(1, Agreed, 1).run_for(500);
+        let kinds = [PacketKind::Token, PacketKind::Parked, PacketKind::Wake, PacketKind::Mcast];
+        let count = |script: &mut Script| {
+            let traffic = script.world().traffic();
+            kinds.iter().map(|kind| traffic.datagrams(Kind::Ring(*kind))).sum::<u64>()
+        };
+        let before = count(&mut script);
+        script.run_for(100 * 200);
+        let sent = count(&mut script) - before;
+        let most = 100 * 4 * (u64::from(nodes) + 1);
+        assert!(sent <= most, "{sent} packets in 100 detection targets, {nodes} nodes");
+        script.finish();
+    }
+}
+
+/// LIVE-6: nobody sends for long.
+pub(super) fn a_parked_token_is_not_a_lost_one() {
+    let mut script = World::script(3);
+    script.send(2, Agreed, 1).run_for(100);
+    let before = script.configurations(1);
+    script.run_for(20 * 200);
+    assert_eq!(script.configurations(1), before, "an idle ring is no fault");
+    script.finish();
+}
+
+/// LIVE-2: a lone sender keeps the token for moments only, so what was lost on the way is missed.
+pub(super) fn what_a_lone_sender_sent_last_is_repaired() {
+    let mut script = World::script(3);
+    script.send(1, Agreed, 1).run_for(100);
+    for _ in 0..10 {
+        script.latency(1, Agreed, &[1, 2, 3]);
+        script.aim(at(PacketKind::Mcast).from(1).to(3).lost());
+        let before = script.delivered(3);
+        script.send(1, Agreed, 1).run_for(20);
+        assert_eq!(script.delivered(3), before + 1, "the last message is not requested");
+    }
+    script.finish();
+}

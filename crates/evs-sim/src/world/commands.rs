@@ -93,6 +93,7 @@ impl World {
                 detection,
                 packet_bytes_max: options.packet_bytes_max,
                 window_packets: options.window_packets,
+                window_bytes: options.window_bytes,
                 backlog_packets_max: options.backlog_packets_max,
                 accelerated_packets: options.accelerated_packets,
                 origins: totem::Origins {
@@ -420,7 +421,9 @@ impl World {
             + self.network.weather.jitter
             + options.reading_delay
             + options.timer_delay;
-        let window = u64::from(options.window_packets) / nodes;
+        // Where something is lost a window is a sixteenth of the largest.
+        let packets = options.window_bytes as usize / options.packet_bytes_max;
+        let window = u64::from(options.window_packets).min(packets as u64) / 16 / nodes;
         let visit = window.min(options.backlog_packets_max as u64).max(1);
         let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
         let owed = machines.map(|machine| machine.owed_packets).max().unwrap_or(0);

@@ -43,7 +43,8 @@ const CONDITIONS: &[Condition] = conditions! {
     "disks are slow": disk_delay;
     "clients may send little ahead": client_send_bytes_max;
     "clients may read little behind": client_event_bytes_max;
-    "windows are of another size": window_packets, accelerated_packets, backlog_packets_max;
+    "windows are of another size":
+        window_packets, window_bytes, accelerated_packets, backlog_packets_max;
     "packets are of another size": packet_bytes_max;
     "datagrams are sealed": sealed;
 };

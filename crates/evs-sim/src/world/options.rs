@@ -43,6 +43,8 @@ pub struct Options {
     pub packet_bytes_max: usize,
     /// Most packets in one rotation.
     pub window_packets: u32,
+    /// Most bytes in one rotation.
+    pub window_bytes: u32,
     /// Packets sent after the token was passed on.
     pub accelerated_packets: u32,
     /// Most packets in the backlog.
@@ -119,6 +121,7 @@ impl Options {
             detection: Duration::from_millis(200),
             packet_bytes_max: 1_400,
             window_packets: 256,
+            window_bytes: 2 << 20,
             accelerated_packets: 32,
             backlog_packets_max: 256,
             client_send_bytes_max: 4 << 20,
@@ -166,7 +169,7 @@ impl Options {
             sealed: chance(rng, 150_000),
             detection: Duration::from_nanos(detection),
             packet_bytes_max: Self::draw_packet_bytes(rng, nodes.unwrap_or(drawn)),
-            window_packets: [16, 32, 256, 256][rng.usize(0..4)],
+            window_packets: [16, 32, 256, 2_048][rng.usize(0..4)],
             accelerated_packets: [0, 4, 32, 32][rng.usize(0..4)],
             backlog_packets_max: [4, 32, 256, 256][rng.usize(0..4)],
             client_send_bytes_max: [4 << 10, 64 << 10, 4 << 20][rng.usize(0..3)],
@@ -184,8 +187,13 @@ impl Options {
             origins: Origins::draw(rng),
             ambush_ppm: [0, 0, 20_000, 200_000][rng.usize(0..4)],
             disk_delay: [0, 0, 20 * MS][rng.usize(0..3)],
-            // From a stream of its own, so that no other draw depends on it.
+            // From streams of their own, so that no other draw depends on them.
             refusals: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0,
+            window_bytes: if seed.wrapping_mul(0xd1b5_4a32_d192_ed03) >> 62 == 0 {
+                64 << 10
+            } else {
+                2 << 20
+            },
             ..Self::fair(seed, 1)
         }
     }

@@ -21,6 +21,24 @@ pub(super) enum Holding {
     Away { token: TokenMark },
     /// Parked here.
     Parked { token: Token, release_at: Instant },
+    /// Kept here at the end of a visit.
+    Kept { token: Token, kept: Kept },
+}
+
+/// Since when the token is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    /// The highest number on the token when it came.
+    pub(super) announced: u64,
+    pub(super) sent_at: Instant,
+    pub(super) end_at: Instant,
+}
+
+impl Holding {
+    /// While the token is worked with.
+    pub(super) const fn nowhere() -> Self {
+        Self::Away { token: TokenMark::nowhere() }
+    }
 }
 
 /// What is remembered of a token that was passed on.
@@ -28,7 +46,7 @@ pub(super) enum Holding {
 pub(super) struct TokenMark {
     pub(super) token_seq: u64,
     pub(super) seq: u64,
-    /// Who parks it, if it is so idle that it will be parked.
+    /// Who may be asked for it: another one, with whom it may rest.
     pub(super) parker: Option<Processor>,
     /// When to ask the parker for it again.
     pub(super) wake_at: Instant,
@@ -57,7 +75,7 @@ impl Operational {
     pub(super) fn mark(&self) -> Option<&TokenMark> {
         match &self.holding {
             Holding::Sent { token, .. } | Holding::Away { token } => Some(token),
-            Holding::Parked { .. } => None,
+            Holding::Parked { .. } | Holding::Kept { .. } => None,
         }
     }
 
@@ -68,12 +86,12 @@ impl Operational {
 
     /// What is known of the token, for whoever asks why the ring was given up.
     pub(crate) fn token_sight(&self, now: Instant) -> TokenSight {
-        let parked = matches!(self.holding, Holding::Parked { .. });
+        let here = matches!(self.holding, Holding::Parked { .. } | Holding::Kept { .. });
         TokenSight {
             ring: self.order.ring,
             token_seq: self.token_seq,
             silence: now.since(self.sight_at),
-            passed_to: (!parked).then_some(self.next),
+            passed_to: (!here).then_some(self.next),
             arrived: matches!(self.holding, Holding::Away { .. }),
         }
     }
@@ -90,13 +108,13 @@ impl TokenMark {
         }
     }
 
-    pub(super) const fn nowhere() -> Self {
+    const fn nowhere() -> Self {
         Self { token_seq: 0, seq: 0, parker: None, wake_at: Instant::NEVER, woken: false }
     }
 
     /// Asks the parker for the token, and again later.
     pub(super) fn ask(&mut self, cx: &mut Context, ring: RingId, every: Duration) {
-        if let Some(parker) = self.parker.filter(|parker| *parker != cx.me) {
+        if let Some(parker) = self.parker {
             cx.transmit(parker, Packet::Wake(Wake { ring }));
             self.wake_at = if defect!(WakeNotRepeated) { Instant::NEVER } else { cx.now + every };
         }
@@ -119,6 +137,11 @@ impl Rotation {
             self.quick = if self.quick.is_zero() { sample } else { sample.min(self.quick * 9 / 8) };
             cx.stats.rotation_ns = u64::try_from(self.smoothed.as_nanos()).unwrap_or(u64::MAX);
         }
+    }
+
+    /// The quickest of late; none as long as none was measured.
+    pub(super) const fn quick(&self) -> Duration {
+        self.quick
     }
 
     /// How long the token may be out of sight before the ring is given up: longer where rotations

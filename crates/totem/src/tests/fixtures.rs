@@ -148,9 +148,10 @@ impl Solo {
         token
     }
 
-    /// A token that knows of nothing.
+    /// A token that knows of nothing, with the largest window.
     pub(super) fn token(&self, token_seq: u64) -> Token {
-        Token { token_seq, ..Token::first(self.ring_id(), &Origins::default()) }
+        let window = config().window_bytes;
+        Token { token_seq, window, ..Token::first(self.ring_id(), &Origins::default()) }
     }
 
     pub(super) fn mcast(&self, sender: u32, seq: u64, guarantee: Guarantee) -> Mcast {

@@ -3,6 +3,7 @@
 mod commit;
 pub(crate) mod fixtures;
 mod gather;
+mod kept;
 mod operational;
 mod origins;
 mod pieces;

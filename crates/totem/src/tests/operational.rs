@@ -207,7 +207,7 @@ fn the_window_limits_what_one_visit_sends() {
     for i in 0..20 {
         solo.submit(&alloc::format!("{i}"), Agreed);
     }
-    solo.receive_token(Token { fcc: 10, ..solo.token(4) });
+    solo.receive_token(Token { fcc: 10 * config().terms().cost(0), ..solo.token(4) });
     assert_eq!(solo.ring.backlog(), 14);
 }
 

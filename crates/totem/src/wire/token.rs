@@ -10,7 +10,7 @@ use crate::config::{Origins, RTR_MAX, WINDOW_PACKETS_CAP};
 use crate::window;
 
 /// Bytes of an encoded token without its requests, and of each range of these.
-const TOKEN_OVERHEAD: usize = 87;
+const TOKEN_OVERHEAD: usize = 96;
 const RTR_BYTES: usize = 36;
 
 /// The right to send, and what the ring knows.
@@ -26,16 +26,22 @@ pub struct Token {
     pub aru: u64,
     /// The member that lowered `aru` last, and alone may raise it.
     pub aru_by: Option<NodeId>,
-    /// Packets sent in the last rotation (flow control count).
+    /// What was sent in the last rotation, in bytes (flow control count).
     pub fcc: u32,
-    /// Body bytes sent in the last rotation.
-    pub fcc_bytes: u32,
-    /// Packets that waited at the members when the token left them.
-    pub backlog: u32,
+    /// The part of it that those sent who had nothing left waiting.
+    pub light: u32,
+    /// How many members had something left waiting.
+    pub busy: u32,
+    /// How much may be sent in a rotation, in bytes; brought into its bounds by every reader.
+    pub window: u32,
+    /// What was sent again since the representative set the window, in bytes.
+    pub again: u32,
     /// Visits in a row at which nothing was sent, missing or waiting.
     pub idle: u32,
     /// The member that sent something last; it parks the idle token (`docs/protocol.md` §5).
     pub originator: NodeId,
+    /// Nobody but the originator sends: it may keep the token for a moment (`docs/protocol.md` §5).
+    pub lone: bool,
     /// In recovery: the members, by their place in the ring, that hold everything they must.
     pub complete: u128,
     /// What members miss (retransmission request list).
@@ -57,10 +63,13 @@ impl Token {
             aru: origins.seq,
             aru_by: None,
             fcc: 0,
-            fcc_bytes: 0,
-            backlog: 0,
+            light: 0,
+            busy: 0,
+            window: 0,
+            again: 0,
             idle: 0,
             originator: ring.rep.node,
+            lone: false,
             complete: 0,
             rtr: RtrList::default(),
         }
@@ -74,10 +83,13 @@ impl Token {
             aru: reader.u64()?,
             aru_by: reader.optional_node()?,
             fcc: reader.u32()?,
-            fcc_bytes: reader.u32()?,
-            backlog: reader.u32()?,
+            light: reader.u32()?,
+            busy: reader.u32()?,
+            window: reader.u32()?,
+            again: reader.u32()?,
             idle: reader.u32()?,
             originator: reader.node()?,
+            lone: reader.boolean("lone")?,
             complete: u128::from(reader.u64()?) | (u128::from(reader.u64()?) << 64),
             rtr: RtrList::decode(reader)?,
         };
@@ -95,10 +107,13 @@ impl Token {
         out.extend_from_slice(&self.aru.to_le_bytes());
         put_node(out, self.aru_by);
         out.extend_from_slice(&self.fcc.to_le_bytes());
-        out.extend_from_slice(&self.fcc_bytes.to_le_bytes());
-        out.extend_from_slice(&self.backlog.to_le_bytes());
+        out.extend_from_slice(&self.light.to_le_bytes());
+        out.extend_from_slice(&self.busy.to_le_bytes());
+        out.extend_from_slice(&self.window.to_le_bytes());
+        out.extend_from_slice(&self.again.to_le_bytes());
         out.extend_from_slice(&self.idle.to_le_bytes());
         put_node(out, Some(self.originator));
+        out.push(u8::from(self.lone));
         out.extend_from_slice(&self.complete.to_le_bytes());
         self.rtr.encode(out);
     }
