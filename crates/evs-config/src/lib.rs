@@ -58,6 +58,8 @@ pub struct Cluster {
     pub detection: Duration,
     /// The largest message that a client may send, in bytes.
     pub message_bytes_max: u32,
+    /// How much is sent at the most in one rotation of the token, in bytes.
+    pub window_bytes_max: u32,
     /// Whether packets are sealed.
     pub seal: Seal,
     /// The links, 1 to 8; each has an address of every node.
@@ -254,6 +256,7 @@ fn cluster(document: &Document<'_>, mut section: Section<'_>) -> Cluster {
     let name = section.text_required("name", "name = \"demo\"");
     let detection = section.number_or("detection_ms", 50..=60_000, 500);
     let message = section.number_or("message_bytes_max", 1024..=16 << 20, 1 << 20);
+    let window = section.number_or("window_bytes_max", 64 << 10..=64 << 20, 2 << 20);
     let mtu = section.number_or("mtu_bytes", 1280..=65_535, 1500);
     let seal = section.text_or("seal", "aead");
     let words = Words::read(&mut section);
@@ -264,6 +267,7 @@ fn cluster(document: &Document<'_>, mut section: Section<'_>) -> Cluster {
         name: name.map_or_else(String::new, |name| self::name(document, name)),
         detection: Duration::from_millis(detection.value),
         message_bytes_max: narrow(message.value),
+        window_bytes_max: narrow(window.value),
         seal: choice(document, &seal, &[("aead", Seal::Aead), ("none", Seal::None)]),
         links: links::links(document, nodes, links, (&mtu, &words)),
     }

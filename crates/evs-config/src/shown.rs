@@ -82,6 +82,7 @@ impl Config {
             ("name".to_owned(), Value::from(cluster.name.as_str())),
             ("detection_ms".to_owned(), Value::from(detection)),
             ("message_bytes_max".to_owned(), Value::from(cluster.message_bytes_max)),
+            ("window_bytes_max".to_owned(), Value::from(cluster.window_bytes_max)),
             ("seal".to_owned(), Value::from(seal)),
         ]);
         let nodes = cluster.nodes().keys().map(|node| {

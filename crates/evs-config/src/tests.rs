@@ -293,6 +293,10 @@ fn a_limit_is_taken_at_its_ends_and_refused_beyond() {
         &least_but("seal", "detection_ms = 10\nseal"),
         "4: cluster.detection_ms: is 10, out of its range 50 to 60000",
     );
+    assert_mistake(
+        &least_but("seal", "window_bytes_max = 65535\nseal"),
+        "4: cluster.window_bytes_max: is 65535, out of its range 65536 to 67108864",
+    );
 }
 
 #[test]

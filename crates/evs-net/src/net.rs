@@ -46,10 +46,10 @@ pub struct NetConfig {
 }
 
 impl NetConfig {
-    /// With the default limits: 4 MiB of send queue, 8 MiB of kernel buffers.
+    /// With the default limits: 4 MiB of send queue, 4 MiB of kernel buffers.
     #[must_use]
     pub const fn new(endpoint: EndpointConfig, links: Vec<Link>, seed: u64) -> Self {
-        Self { endpoint, links, seed, send_queue_bytes_max: 4 << 20, socket_buffer_bytes: 8 << 20 }
+        Self { endpoint, links, seed, send_queue_bytes_max: 4 << 20, socket_buffer_bytes: 4 << 20 }
     }
 }
 
@@ -150,6 +150,13 @@ impl Net {
         self.ports.get(link.place())?.sockets.as_ref().map(Sockets::local)
     }
 
+    /// What the kernel gave of the receive buffer that a link's sockets asked for, and how much
+    /// they asked for, in bytes: if it gave less.
+    #[must_use]
+    pub fn short_buffer(&self, link: LinkId) -> Option<(usize, usize)> {
+        self.ports.get(link.place())?.short_buffer()
+    }
+
     /// Why sockets are not open, with the link whose they are.
     pub fn open_errors(&self) -> impl Iterator<Item = (LinkId, &str)> {
         let errors = self.ports.iter().enumerate();
@@ -218,7 +225,8 @@ impl Net {
     }
 
     /// Sends what is queued, in order, until a socket is busy: then the rest waits for the next
-    /// call, which is due when the socket is writable.
+    /// call, which is due when the socket is writable. What is for one peer leaves ahead of what
+    /// waits then: the token never waits behind queued data.
     pub fn flush(&mut self) {
         self.ports.iter_mut().for_each(Port::flush);
     }
@@ -391,7 +399,8 @@ impl Net {
         let len = payload.len().min(PAYLOAD_BYTES_MAX) + SEAL_OVERHEAD;
         let (endpoint, port) = (&mut self.endpoint, &mut self.ports[ticket.link().place()]);
         // A payload that cannot be sealed is counted by the endpoint.
-        if port.queue.push(to, len, |bytes| endpoint.seal(ticket, payload, bytes)).is_none() {
+        let queue = port.queue_for(to);
+        if queue.push(to, len, |bytes| endpoint.seal(ticket, payload, bytes)).is_none() {
             port.stats.queue_full += 1;
         }
     }

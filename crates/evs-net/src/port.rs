@@ -18,7 +18,9 @@ pub(crate) struct Port {
     pub(crate) peers: Vec<PeerAddress>,
     pub(crate) sockets: Option<Sockets>,
     pub(crate) last_error: Option<String>,
-    pub(crate) queue: SendQueue,
+    queue: SendQueue,
+    /// What goes to one peer while a socket is busy: the token never waits behind queued data.
+    urgent: SendQueue,
     pub(crate) stats: NetStats,
     socket_buffer_bytes: usize,
     blocked: bool,
@@ -47,6 +49,7 @@ impl Port {
             sockets: None,
             last_error: None,
             queue: SendQueue::new(queue_bytes_max),
+            urgent: SendQueue::new(queue_bytes_max),
             stats: NetStats::default(),
             socket_buffer_bytes,
             blocked: false,
@@ -70,8 +73,29 @@ impl Port {
         true
     }
 
+    /// The receive buffer in force and that asked for, if it is smaller. The kernel counts what a
+    /// datagram takes in its memory, and doubles all sizes for that.
+    pub(crate) fn short_buffer(&self) -> Option<(usize, usize)> {
+        let given = self.sockets.as_ref()?.sender().buffers().0 / 2;
+        (given < self.socket_buffer_bytes).then_some((given, self.socket_buffer_bytes))
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn block(&mut self) {
+        self.blocked = true;
+    }
+
     pub(crate) const fn is_blocked(&self) -> bool {
         self.blocked
+    }
+
+    /// Where a datagram is queued: behind the others, but ahead of those that wait for a busy
+    /// socket if it is for one peer.
+    pub(crate) const fn queue_for(&mut self, to: To) -> &mut SendQueue {
+        match to {
+            To::Address(_) if self.blocked => &mut self.urgent,
+            To::Address(_) | To::Heard | To::Everybody => &mut self.queue,
+        }
     }
 
     /// Queues a datagram that is sealed already.
@@ -80,7 +104,7 @@ impl Port {
             bytes.extend_from_slice(datagram);
             Ok::<_, std::convert::Infallible>(())
         };
-        if self.queue.push(to, datagram.len(), write).is_none() {
+        if self.queue_for(to).push(to, datagram.len(), write).is_none() {
             self.stats.queue_full += 1;
         }
     }
@@ -104,11 +128,12 @@ impl Port {
         peers.filter(|p| hosts.contains(&p.address.ip())).map(|p| p.node).collect()
     }
 
-    /// Sends what is queued, in order, until the socket is busy.
+    /// Sends what is queued, in order, until the socket is busy; first what must not wait.
     pub(crate) fn flush(&mut self) {
         let Some(sockets) = &self.sockets else {
-            self.stats.no_socket += self.queue.len() as u64;
+            self.stats.no_socket += (self.queue.len() + self.urgent.len()) as u64;
             self.queue.clear();
+            self.urgent.clear();
             self.blocked = false;
             return;
         };
@@ -118,9 +143,10 @@ impl Port {
             segment: datagram_bytes_max(self.link.mtu, self.link.is_ipv6()),
         };
         let (stats, reported) = (&mut self.stats, &mut self.reported);
-        let all = self.queue.flush(&targets, limits, |to, bytes, run| {
-            send_run(stats, reported, sockets, to, bytes, run)
-        });
+        let mut send =
+            |to, bytes: &[u8], run: &Run| send_run(stats, reported, sockets, to, bytes, run);
+        let all = self.urgent.flush(&targets, limits, &mut send)
+            && self.queue.flush(&targets, limits, &mut send);
         self.blocked = !all;
         self.stats.blocked += u64::from(!all);
         self.stats.segments_max = sockets.sender().segments_max();

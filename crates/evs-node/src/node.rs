@@ -165,7 +165,10 @@ impl Node {
             packet_bytes_max: config.service.totem.packet_bytes_max,
             links: config.links.iter().map(Link::terms).collect(),
         };
-        let net = Net::open(NetConfig::new(endpoint, config.links, random_u64()), now)?;
+        let mut net = NetConfig::new(endpoint, config.links, random_u64());
+        // What follows the token of one rotation may come with what precedes that of the next.
+        net.socket_buffer_bytes = 2 * config.service.totem.window_bytes as usize;
+        let net = Net::open(net, now)?;
         let store = config.state_dir.as_deref().map_or_else(|| Ok(Store::none()), Store::open)?;
         let service = Service::new(config.service, me, store.stored(), random_u64(), now);
         Ok(Self {

@@ -225,7 +225,7 @@ fn ring<'a>(sources: &Sources<'a>) -> &'a totem::Stats {
     sources.node.service().ring().stats()
 }
 
-static METRICS: [Metric; 25] = [
+static METRICS: [Metric; 26] = [
     gauge("evs_ring_operational", "Whether messages are ordered now: 1 or 0", |s| {
         f64::from(s.node.service().ring().state() == totem::StateKind::Operational)
     }),
@@ -242,6 +242,14 @@ static METRICS: [Metric; 25] = [
     gauge("evs_backlog_packets", "Packets that wait for the token", |s| {
         count(s.node.service().ring().backlog() as u64)
     }),
+    in_unit(
+        Of::Bytes,
+        gauge(
+            "evs_window",
+            "Bytes that all may send in one rotation of the token at present",
+            |s| f64::from(ring(s).window_bytes),
+        ),
+    ),
     gauge("evs_clients_connected", "Clients with a session", |s| count(s.clients.len() as u64)),
     counter("evs_configurations", "Regular configurations installed", |s| count(ring(s).installs)),
     counter("evs_gathers", "Times that an agreement on members was begun", |s| {

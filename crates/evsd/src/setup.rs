@@ -15,6 +15,7 @@ pub fn node_config(config: &Config) -> evs_node::Config {
         totem: totem::Config {
             detection: config.cluster.detection,
             packet_bytes_max: packet_bytes.min(totem::PACKET_BYTES_CAP),
+            window_bytes: config.cluster.window_bytes_max,
             ..totem::Config::default()
         },
         // One more: the daemons' own conversation (`control.rs`).

@@ -412,3 +412,36 @@ fn an_interface_that_is_not_there_is_named() {
     let (_, error) = net.open_errors().next().expect("not there");
     assert!(error.contains("nosuch0"), "{error}");
 }
+
+/// More than the kernel gives anybody: the operator is to be told what it gave.
+#[test]
+fn a_receive_buffer_that_the_kernel_does_not_give_is_told() {
+    let mut config = net_config("127.0.0.1:0", 2, 1, Transport::Unicast);
+    let now = Instant::from_nanos(1_000_000_000);
+    config.socket_buffer_bytes = 64 << 10;
+    let net = Net::open(config.clone(), now).expect("valid");
+    assert_eq!(net.short_buffer(LinkId::FIRST), None);
+    config.socket_buffer_bytes = 3 << 29;
+    let net = Net::open(config, now).expect("valid");
+    let (given, wanted) = net.short_buffer(LinkId::FIRST).expect("not so much");
+    assert!(given < wanted && wanted == 3 << 29, "{given} of {wanted}");
+}
+
+#[test]
+fn what_is_for_one_peer_does_not_wait_behind_what_waits_for_a_busy_socket() {
+    let mut loopback = Loopback::formed("127.0.0.1:0", 2, &Transport::Unicast);
+    let net = &mut loopback.nets[0];
+    net.send_all(b"data");
+    net.ports[0].block();
+    net.send_all(b"more data");
+    net.send_to(node(2), b"the token");
+    net.send_to(node(2), b"a request");
+    loopback.run_until(|l| l.packets[1].len() == 4);
+    let order: Vec<&[u8]> = loopback.packets[1].iter().map(|(_, packet)| &packet[..]).collect();
+    assert_eq!(order, [b"the token".as_slice(), b"a request", b"data", b"more data"]);
+    // While nothing waits, everything leaves in order.
+    loopback.nets[0].send_all(b"data");
+    loopback.nets[0].send_to(node(2), b"the token");
+    loopback.run_until(|l| l.packets[1].len() == 6);
+    assert_eq!(loopback.packets[1][4].1, b"data".as_slice());
+}

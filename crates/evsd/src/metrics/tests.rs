@@ -19,7 +19,7 @@ fn the_text_has_names_types_units_and_labels() {
         "# UNIT evs_token_rotation_seconds seconds",
         "evs_token_rotation_seconds 3.0",
         "# TYPE evs_originated_bytes counter",
-        "evs_originated_bytes_total 11.0",
+        "evs_originated_bytes_total 12.0",
         "evs_packets_discarded_total{layer=\"net\",reason=\"stranger\"} 3",
         "evs_peer_heard{node=\"2\"} 1",
         "evs_peer_round_trip_seconds{node=\"2\"} 0.00025",
