@@ -43,10 +43,6 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// The exit code where another node runs with this node's id.
 pub const EXIT_DUPLICATE_NODE: u8 = 3;
 
-const SHORT_BUFFER: &str = "the kernel gives a smaller receive buffer than a full window may \
-    need, so packets may be dropped under load: raise the sysctl net.core.rmem_max to what is \
-    wanted, give evsd the capability CAP_NET_ADMIN, or lower cluster.window_bytes_max";
-
 const SIGNALS: Token = Token(0);
 const LISTENER: Token = Token(1);
 /// The node has the tokens from here to [`CLIENTS`].
@@ -284,7 +280,9 @@ impl<'a> Daemon<'a> {
                 Output::Network { link, result: Ok(address) } => {
                     tracing::info!(%link, %address, "network in use");
                     if let Some((given, wanted)) = self.node.net().short_buffer(link) {
-                        tracing::warn!(%link, given, wanted, "{SHORT_BUFFER}");
+                        tracing::warn!(
+                            %link, given, wanted, "the kernel gives a small receive buffer"
+                        );
                     }
                 }
                 Output::Network { link, result: Err(error) } => {
