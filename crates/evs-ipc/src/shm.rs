@@ -2,7 +2,7 @@
 //! direction, in a file without a name.
 //!
 //! The daemon makes the file, which cannot change its size from then on, and passes it on with the
-//! Welcome. It believes nothing of what stands there: see [`ring`]. A client believes the daemon
+//! Welcome. It believes nothing of what stands there: see `ring.rs`. A client believes the daemon
 //! so far that what was written for it stays as it is until it is released.
 
 #[cfg(not(loom))]
