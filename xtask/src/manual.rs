@@ -192,7 +192,7 @@ mod tests {
             assert!(is_refused(min - 1) && is_refused(max + 1), "{key}: {min} to {max}");
             ranges += 1;
         }
-        assert_eq!(ranges, 10);
+        assert_eq!(ranges, 11);
     }
 
     /// The page and the example file show the same values.
