@@ -132,8 +132,8 @@ impl Translation<'_> {
             }
             let _ = write!(out, "\n[[cluster.nodes]]\nid = {}\n", node.id);
             let _ = match &addresses[..] {
-                [address] => writeln!(out, "address = {address:?}"),
-                several => writeln!(out, "addresses = {several:?}"),
+                [address] => writeln!(out, "address = {}", quoted(address)),
+                several => writeln!(out, "addresses = {}", toml::Value::from(several.to_vec())),
             };
         }
         for link in links.iter().filter(|_| links.len() > 1) {
@@ -155,7 +155,7 @@ impl Translation<'_> {
             self.note(totem.line, "totem.cluster_name", what);
         }
         let name = name.map_or("corosync", |entry| &entry.value);
-        let _ = writeln!(out, "name = {name:?}");
+        let _ = writeln!(out, "name = {}", quoted(name));
     }
 
     fn detection(&mut self, totem: &Section, out: &mut String) {
@@ -268,10 +268,10 @@ impl Translation<'_> {
         for (place, link) in links.iter().enumerate() {
             let said = node.addresses.get(place).map_or("", |address| address);
             let name = if said.is_empty() { "no address" } else { said };
-            let known = said.parse().ok().or_else(|| (self.circumstances.resolve)(said));
+            let known: Option<IpAddr> =
+                said.parse().ok().or_else(|| (self.circumstances.resolve)(said));
             addresses.push(match (known, &link.port) {
-                (Some(IpAddr::V4(ip)), port) => format!("{ip}:{port}"),
-                (Some(IpAddr::V6(ip)), port) => format!("[{ip}]:{port}"),
+                (Some(ip), port) => with_port(&ip.to_string(), port),
                 (None, port) => {
                     self.to_fill_in += 1;
                     let setting = format!("node {}, ring{place}_addr", node.id);
@@ -346,10 +346,26 @@ impl Translation<'_> {
     }
 }
 
+/// A text as TOML writes it, whatever is in it.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// An address with its port; what is no address stays as it is said, for the check to name.
+fn with_port(address: &str, port: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+        Ok(IpAddr::V4(_)) | Err(_) => format!("{address}:{port}"),
+    }
+}
+
 fn transport(link: &Link, out: &mut String) {
     if let Some((group, hops)) = &link.multicast {
         let _ = writeln!(out, "transport = \"multicast\"");
-        let _ = writeln!(out, "multicast_address = \"{group}:{}\"", link.port);
+        let group = quoted(&with_port(group, &link.port));
+        let _ = writeln!(out, "multicast_address = {group}");
+        // A number stays one; the check names anything else.
+        let hops = hops.parse::<u8>().map_or_else(|_| quoted(hops), |hops| hops.to_string());
         let _ = writeln!(out, "multicast_hops = {hops}");
     }
 }

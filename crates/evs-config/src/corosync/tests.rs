@@ -196,6 +196,26 @@ fn what_is_no_such_file_is_named_with_its_line() {
     assert!(error(&" ".repeat(TEXT_BYTES_MAX + 1)).contains("longer than 1 MiB"));
 }
 
+/// Whatever a text holds, what comes out is TOML, and says the same.
+#[test]
+fn texts_are_taken_over_as_they_are() {
+    for name in ["a \"b\" \\ c", "caf\u{301}e", "\u{200b}"] {
+        let text = KNET.replace("cluster_name: prod", &format!("cluster_name: {name}"));
+        let import = import_for(&text, None);
+        assert_eq!(checked(&import).cluster.name, name);
+    }
+    let odd = MULTICAST.replace("ttl: 4", "ttl: 1 # \"x").replace("239.255.1.1", "a\"b");
+    let mistakes = Config::parse(&import_for(&odd, Some(1)).text).expect_err("it is odd");
+    assert!(mistakes.iter().all(|mistake| !mistake.key.is_empty()), "it is TOML: {mistakes:?}");
+}
+
+#[test]
+fn a_multicast_address_of_ipv6_has_brackets() {
+    let text = MULTICAST.replace("239.255.1.1", "ff05::1");
+    let text = import_for(&text, Some(1)).text;
+    assert!(text.contains("multicast_address = \"[ff05::1]:5406\"\n"), "{text}");
+}
+
 /// Every key of the manual of Corosync 3.1 is either taken over or told about.
 #[test]
 fn every_documented_setting_has_its_remark() {
