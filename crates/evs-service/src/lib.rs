@@ -70,6 +70,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod groups;
+mod memory;
 mod pack;
 mod reassembly;
 mod sending;

@@ -24,14 +24,12 @@ use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use evs_model::{ClientId, Group, Groups, Guarantee, defect};
 
 use crate::config::MESSAGE_BYTES_CAP;
+use crate::memory::with_room;
 
 /// Bytes of a record before the content of a whole message.
 pub(crate) const WHOLE_OVERHEAD: usize = 23;
 /// Bytes of a record before a piece of a message.
 pub(crate) const FRAGMENT_OVERHEAD: usize = WHOLE_OVERHEAD + 8;
-
-/// Bytes of memory in which packet bodies are made.
-const MEMORY_BYTES: usize = 64 << 10;
 
 const GUARANTEE_BITS: u8 = 0b011;
 const FRAGMENT_BIT: u8 = 0b100;
@@ -99,12 +97,8 @@ pub(crate) struct Packer {
 
 impl Packer {
     /// `memory` is what [`finish`](Self::finish) gave back the last time, or empty.
-    pub(crate) fn new(mut memory: BytesMut, max: usize) -> Self {
-        assert!(memory.is_empty(), "what was made in it is taken out");
-        if memory.capacity() < max && !memory.try_reclaim(max) {
-            memory = BytesMut::with_capacity(max.max(MEMORY_BYTES));
-        }
-        Self { out: memory, max }
+    pub(crate) fn new(memory: BytesMut, max: usize) -> Self {
+        Self { out: with_room(memory, max), max }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -17,13 +17,11 @@ use bytes::{Bytes, BytesMut};
 use evs_model::{ClientId, Guarantee, Processor};
 
 use crate::config::UNORDERED_PARTIALS_MAX;
+use crate::memory::with_room;
 use crate::pack::Head;
 
 /// Bytes reserved at once for a message that begins; what is longer grows.
 const RESERVE_MAX: usize = 256 << 10;
-/// Bytes reserved at least: the room of many small messages, one behind the other, which is used
-/// again when they are delivered.
-const RESERVE_MIN: usize = 64 << 10;
 
 /// What is incomplete, by sender. Senders are members of the configuration, so they are bounded.
 #[derive(Debug, Default)]
@@ -57,13 +55,8 @@ struct Ordered {
 
 impl Ordered {
     /// A message that begins, in this memory.
-    fn new(head: Head, mut memory: BytesMut) -> Self {
-        let bytes = (head.total as usize).min(RESERVE_MAX);
-        memory.clear();
-        if memory.capacity() < bytes && !memory.try_reclaim(bytes) {
-            memory = BytesMut::with_capacity(bytes.max(RESERVE_MIN));
-        }
-        Self { head, content: memory }
+    fn new(head: Head, memory: BytesMut) -> Self {
+        Self { head, content: with_room(memory, (head.total as usize).min(RESERVE_MAX)) }
     }
 
     /// The content, and the memory for the next message; that of a very long one is given back.

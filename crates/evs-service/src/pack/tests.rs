@@ -195,5 +195,5 @@ fn the_memory_of_bodies_is_used_again_when_nobody_holds_them() {
         (body, memory) = packer.finish();
         places.insert(body.as_ptr());
     }
-    assert!(places.len() <= MEMORY_BYTES / 1000, "{} places", places.len());
+    assert!(places.len() <= crate::memory::BLOCK_BYTES / 1000, "{} places", places.len());
 }
