@@ -69,6 +69,11 @@ pub enum Command {
     /// log, system. It holds no key.
     Record(RecordArgs),
 
+    /// Has the daemon read its configuration file again. What it changes is in force when this
+    /// returns; if anything in it cannot be, nothing has changed, and this says why. For root and
+    /// the daemon's own user.
+    Reload(Daemon),
+
     /// Sends one message to groups.
     Send(SendArgs),
 

@@ -26,6 +26,7 @@ mod listen;
 mod members;
 mod output;
 mod record;
+mod reload;
 mod report;
 mod send;
 mod session;
@@ -61,6 +62,7 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Listen(listen) => listen::run(listen, &mut output),
         Command::Members(members) => members::run(members, &mut output),
         Command::Record(record) => record::run(record, &mut output),
+        Command::Reload(daemon) => reload::run(daemon, &mut output),
         Command::Send(send) => send::run(send, &mut output),
         Command::Status(daemon) => status::run(daemon, &mut output),
         Command::Top(top) => top::run(top, &mut output),

@@ -11,7 +11,7 @@ use evs_net::{
     EndpointConfig, Link, LinkId, Net, NetConfig, NetConfigError, NetEvent, PeerEvent, SealMode,
     random_u64,
 };
-use evs_service::{ConnectError, RequestError, SendError, Service};
+use evs_service::{ClientLimits, ConnectError, RequestError, SendError, Service};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use totem::{Cause, Destination, Packet, StateKind};
@@ -360,6 +360,17 @@ impl Node {
         body: Bytes,
     ) -> Result<MessageId, SendError> {
         self.service.send(now, client, guarantee, groups, body)
+    }
+
+    /// As [`Service::set_client_limits`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_client_limits(
+        &mut self,
+        limits: ClientLimits,
+    ) -> Result<(), evs_service::ConfigError> {
+        self.service.set_client_limits(limits)
     }
 
     /// As [`Service::leave`]; ends with [`Output::Left`].

@@ -354,6 +354,8 @@ pub enum Question {
     Groups,
     /// Leave the cluster in order and stop, as at SIGTERM. For root and the daemon's own user.
     Leave,
+    /// Read the configuration file again, as at SIGHUP. For root and the daemon's own user.
+    Reload,
 }
 
 /// What the daemon answers.
@@ -387,6 +389,9 @@ pub struct Answer {
     /// What was asked for is being done.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub accepted: bool,
+    /// The settings that a reload has changed, by their full names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Vec<String>>,
 }
 
 /// Most groups in an answer.

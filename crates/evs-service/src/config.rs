@@ -44,6 +44,17 @@ pub struct Config {
     pub origins: Origins,
 }
 
+/// The settings that can change while the service runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ClientLimits {
+    /// As [`Config::clients_max`]. Clients that are there stay.
+    pub clients_max: usize,
+    /// As [`Config::groups_per_client_max`]. Groups that were joined stay joined.
+    pub groups_per_client_max: usize,
+    /// As [`Config::client_send_bytes_max`]. It only grows: clients go on by what they were told.
+    pub client_send_bytes_max: usize,
+}
+
 /// Where the counters begin. All are 0 but in simulations of what happens where a counter nears
 /// the end of its type, which no processor lives to see.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

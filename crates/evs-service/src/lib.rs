@@ -80,8 +80,8 @@ mod stats;
 mod turns;
 
 pub use config::{
-    CLIENT_SEND_BYTES_CAP, CLIENTS_CAP, Config, ConfigError, DRAIN_MAX, GROUPS_PER_CLIENT_CAP,
-    MESSAGE_BYTES_CAP, Origins,
+    CLIENT_SEND_BYTES_CAP, CLIENTS_CAP, ClientLimits, Config, ConfigError, DRAIN_MAX,
+    GROUPS_PER_CLIENT_CAP, MESSAGE_BYTES_CAP, Origins,
 };
 pub use error::{ConnectError, RequestError, SendError};
 pub use service::{Output, Service};

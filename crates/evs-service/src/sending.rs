@@ -115,6 +115,11 @@ impl Sending {
         }
     }
 
+    /// Bounds each queue anew, by no less than before.
+    pub(crate) fn set_client_bytes_max(&mut self, client_bytes_max: usize) {
+        self.client_bytes_max = self.client_bytes_max.max(client_bytes_max);
+    }
+
     /// How many clients have a queue.
     pub(crate) fn clients(&self) -> usize {
         self.outboxes.len()

@@ -16,7 +16,7 @@ use crate::pack::{Head, Record, Records};
 use crate::reassembly::Reassembly;
 use crate::sending::Sending;
 use crate::sessions::Sessions;
-use crate::{Config, ConnectError, RequestError, SendError, Stats};
+use crate::{ClientLimits, Config, ConfigError, ConnectError, RequestError, SendError, Stats};
 
 /// Effects, to be executed in this order.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -79,6 +79,8 @@ pub struct Service {
     stats: Stats,
     /// Scratch space of `deliver`, kept for its memory.
     recipients: Vec<ClientId>,
+    /// The highest that `clients_max` has been.
+    clients_most: usize,
 }
 
 /// How far the orderly leave is.
@@ -119,11 +121,33 @@ impl Service {
             outputs: VecDeque::new(),
             stats: Stats::default(),
             recipients: Vec::new(),
+            clients_most: config.clients_max,
             config,
             ring,
         };
         service.finish(now);
         service
+    }
+
+    /// Sets the limits of clients anew.
+    ///
+    /// # Errors
+    /// The first one that is out of range; nothing has changed.
+    pub fn set_client_limits(&mut self, limits: ClientLimits) -> Result<(), ConfigError> {
+        let config = Config {
+            clients_max: limits.clients_max,
+            groups_per_client_max: limits.groups_per_client_max,
+            client_send_bytes_max: limits
+                .client_send_bytes_max
+                .max(self.config.client_send_bytes_max),
+            ..self.config.clone()
+        };
+        config.validate()?;
+        self.sessions.set_groups_max(config.groups_per_client_max);
+        self.sending.set_client_bytes_max(config.client_send_bytes_max);
+        self.clients_most = self.clients_most.max(config.clients_max);
+        self.config = config;
+        Ok(())
     }
 
     /// A packet from an authenticated peer.
@@ -316,7 +340,7 @@ impl Service {
         self.ring.check();
         self.sending.check();
         assert!(self.sessions.len() <= self.sending.clients(), "every session has a send queue");
-        assert!(self.sending.clients() <= self.config.clients_max, "clients are bounded");
+        assert!(self.sending.clients() <= self.clients_most, "clients are bounded");
         assert!(!self.rouses(), "nothing waits while the ring is idle");
     }
 

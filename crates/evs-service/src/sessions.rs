@@ -32,6 +32,11 @@ impl Sessions {
         }
     }
 
+    /// Bounds the groups of each client anew; those that are joined stay joined.
+    pub(crate) const fn set_groups_max(&mut self, groups_max: usize) {
+        self.groups_max = groups_max;
+    }
+
     /// How many are open.
     pub(crate) fn len(&self) -> usize {
         self.sessions.len()

@@ -34,6 +34,12 @@ impl Admission {
         }
     }
 
+    /// The same rule with other users and groups of the configuration. Asks no database.
+    #[must_use]
+    pub fn allowing(self, allow_uids: &[u32], allow_gids: &[u32]) -> Self {
+        Self { allow_uids: allow_uids.to_vec(), allow_gids: allow_gids.to_vec(), ..self }
+    }
+
     /// Whether this peer may have a session.
     #[must_use]
     pub fn admits(&self, peer: &PeerCredentials) -> bool {

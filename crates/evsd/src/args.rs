@@ -7,6 +7,8 @@ use clap::Parser;
 use crate::config;
 
 /// Runs one node of a group-communication cluster, in the foreground, until SIGTERM or SIGINT.
+///
+/// At SIGHUP it reads its configuration file again; evsd.toml(5) says what can change then.
 #[derive(Debug, Parser)]
 #[command(name = "evsd", version, after_help = EXIT_CODES)]
 pub struct Args {

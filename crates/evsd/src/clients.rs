@@ -207,6 +207,11 @@ impl Clients {
         }
     }
 
+    /// What clients that connect from now on may use, and who may connect.
+    pub fn set_terms(&mut self, terms: Terms, admission: Admission) {
+        (self.terms, self.admission) = (terms, admission);
+    }
+
     /// Takes connections from the listener. Returns whether there may be more.
     ///
     /// # Errors

@@ -5,14 +5,18 @@
 //! Not responsible for: the ring (`evs-node` and below), a client's session (`clients.rs`).
 //!
 //! Architecture invariant: nothing on this thread waits for a file, a name server, a log or a
-//! client. (The one file that it touches is the socket's own, once at the start and at the end.)
+//! client. (The one file that it touches is the socket's own: at the start, at the end, and when
+//! its mode changes.)
+
+mod operate;
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use evs_model::Instant;
+use evs_model::{Instant, Processor};
 use evs_node::{Clock, Node, Output};
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -21,6 +25,7 @@ use signal_hook_mio::v1_0::Signals;
 use crate::admission::Admission;
 use crate::clients::{Clients, Terms};
 use crate::config::{Config, Seal};
+use crate::files::Files;
 use crate::flight::Flight;
 use crate::listener::{Claim, Listener};
 use crate::log::{Log, RateLimit};
@@ -30,6 +35,7 @@ use crate::metrics::{Metrics, Sources};
 use crate::questions::Act;
 use crate::watch::{Pulse, Watch};
 use crate::{questions, setup, status};
+use operate::Operation;
 
 /// How long an orderly stop may take in the ring; its service gives up sending after 2 s.
 pub const LEAVE_WITHIN: Duration = Duration::from_millis(2500);
@@ -45,21 +51,23 @@ pub const EXIT_DUPLICATE_NODE: u8 = 3;
 
 const SIGNALS: Token = Token(0);
 const LISTENER: Token = Token(1);
-/// The node has the tokens from here to [`CLIENTS`].
+/// The node has the tokens from here to [`FILES`].
 const NODE: Token = Token(2);
+const FILES: Token = Token(63);
 const CLIENTS: Token = Token(64);
 
 /// Most events taken from the poll at once.
 const EVENTS_MAX: usize = 1024;
 
-/// Runs until a signal, or until the node cannot go on.
+/// Runs until a signal, or until the node cannot go on. `file` is where the configuration came
+/// from.
 ///
 /// # Errors
 /// The node cannot be started. Later nothing is an error: it is logged, and the exit code says it.
-pub fn run(config: &Config, log: &Log) -> anyhow::Result<ExitCode> {
+pub fn run(config: Config, file: &Path, log: &Log) -> anyhow::Result<ExitCode> {
     // First of all, so that no signal is lost or ends the process without order.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals cannot be handled")?;
-    let mut daemon = Daemon::start(config, log, signals)?;
+    let mut daemon = Daemon::start(config, file, log, signals)?;
     let mut events = Events::with_capacity(EVENTS_MAX);
     loop {
         let wait = daemon.wait();
@@ -76,7 +84,8 @@ pub fn run(config: &Config, log: &Log) -> anyhow::Result<ExitCode> {
 }
 
 struct Daemon<'a> {
-    config: &'a Config,
+    config: Config,
+    file: PathBuf,
     log: &'a Log,
     clock: Clock,
     poll: Poll,
@@ -96,6 +105,10 @@ struct Daemon<'a> {
     pulse: Pulse,
     metrics: Option<Metrics>,
     manager: Manager,
+    files: Files,
+    operation: Option<Operation>,
+    /// SIGHUP came while something was under way.
+    reload_again: bool,
 }
 
 /// How far the daemon is.
@@ -122,13 +135,18 @@ impl Phase {
 }
 
 impl<'a> Daemon<'a> {
-    fn start(config: &'a Config, log: &'a Log, mut signals: Signals) -> anyhow::Result<Self> {
+    fn start(
+        config: Config,
+        file: &Path,
+        log: &'a Log,
+        mut signals: Signals,
+    ) -> anyhow::Result<Self> {
         let claim = Claim::take(&config.local.socket)?;
         setup::raise_descriptor_limit(config.local.limits.clients_max);
         let poll = Poll::new().context("the poll cannot be created")?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let clock = Clock::start();
-        let node = Node::start(setup::node_config(config), &clock, poll.registry(), NODE)
+        let node = Node::start(setup::node_config(&config), &clock, poll.registry(), NODE)
             .context("the node cannot be started")?;
         let flight = Flight::start(
             node.me(),
@@ -137,14 +155,6 @@ impl<'a> Daemon<'a> {
             clock.now(),
         );
         let admission = Admission::new(&config.local.allow_uids, &config.local.allow_gids);
-        let terms = Terms {
-            processor: node.me(),
-            message_bytes_max: config.cluster.message_bytes_max,
-            groups_per_client_max: config.local.limits.groups_per_client_max,
-            client_send_bytes_max: config.local.limits.client_send_bytes_max,
-            client_event_bytes_max: config.local.limits.client_event_bytes_max,
-            first_token: CLIENTS,
-        };
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             cluster = config.cluster.name,
@@ -158,13 +168,15 @@ impl<'a> Daemon<'a> {
             tracing::warn!("{}", status::CLEAR_TEXT);
         }
         Ok(Self {
-            config,
             log,
             clock,
+            files: Files::start(poll.registry(), FILES).context("a thread cannot be started")?,
+            operation: None,
+            reload_again: false,
             poll,
             signals,
+            clients: Clients::new(terms(&config, node.me()), admission.clone()),
             node,
-            clients: Clients::new(terms, admission.clone()),
             admission,
             claim,
             phase: Phase::Forming,
@@ -179,6 +191,8 @@ impl<'a> Daemon<'a> {
                 .metrics
                 .map(|at| Metrics::start(at, &config.cluster.name, clock.now())),
             manager: Manager::start(clock.now()),
+            file: file.to_owned(),
+            config,
         })
     }
 
@@ -219,6 +233,7 @@ impl<'a> Daemon<'a> {
             match event.token() {
                 SIGNALS => signalled = true,
                 LISTENER => self.accept_ready = true,
+                FILES => {}
                 token if token < CLIENTS => self.node.handle_ready(event),
                 _ => self.clients.handle_event(event),
             }
@@ -234,6 +249,7 @@ impl<'a> Daemon<'a> {
         self.clients.take_turn(now, &mut self.node);
         self.dispatch(now);
         self.answer(now);
+        self.take_files(now);
         self.clients.handle_timeout(now);
         self.watch.handle_timeout(now, &self.node);
         let (phase, node) = (self.phase.name(), &self.node);
@@ -296,6 +312,18 @@ impl<'a> Daemon<'a> {
     }
 }
 
+/// What clients are told that they may use.
+fn terms(config: &Config, processor: Processor) -> Terms {
+    Terms {
+        processor,
+        message_bytes_max: config.cluster.message_bytes_max,
+        groups_per_client_max: config.local.limits.groups_per_client_max,
+        client_send_bytes_max: config.local.limits.client_send_bytes_max,
+        client_event_bytes_max: config.local.limits.client_event_bytes_max,
+        first_token: CLIENTS,
+    }
+}
+
 /// Coming and going of clients.
 impl Daemon<'_> {
     /// Lets clients in once the first regular configuration exists (a client that connects earlier
@@ -337,10 +365,14 @@ impl Daemon<'_> {
             let (json, act) = match &question.text {
                 None => (self.status(now), Act::None),
                 Some(text) => {
-                    let about = (self.config, &self.node);
+                    let about = (&self.config, &self.node);
                     questions::answer(now, &self.membership, about, question.uid, text)
                 }
             };
+            if act == Act::Reload {
+                self.reload_for(now, question);
+                continue;
+            }
             self.clients.answer(now, &mut self.node, &question, json);
             if act == Act::Leave && matches!(self.phase, Phase::Forming | Phase::Serving(_)) {
                 tracing::info!(uid = question.uid, "asked to leave by a client");
@@ -352,7 +384,7 @@ impl Daemon<'_> {
     fn status(&self, now: Instant) -> String {
         status::report(&status::Sources {
             now,
-            config: self.config,
+            config: &self.config,
             node: &self.node,
             clients: &self.clients,
             phase: self.phase.name(),
@@ -370,7 +402,7 @@ impl Daemon<'_> {
         let pending: Vec<_> = self.signals.pending().collect();
         for signal in pending {
             if signal == SIGHUP {
-                tracing::info!("SIGHUP is ignored: the configuration is read at the start only");
+                self.reload_by_signal();
                 continue;
             }
             match self.phase {

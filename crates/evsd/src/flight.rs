@@ -274,7 +274,7 @@ impl Flight {
                 None => answer.error = Some(self.not_kept(which)),
             },
             // These are about something else.
-            Question::Config | Question::Groups | Question::Leave => {}
+            Question::Config | Question::Groups | Question::Leave | Question::Reload => {}
         }
         answer
     }

@@ -8,6 +8,7 @@
 //! | to find | read |
 //! | --- | --- |
 //! | the loop, the orderly stop | `daemon.rs` |
+//! | what an operator has done at run time | `daemon/operate.rs`, `files.rs` |
 //! | a client's life | `clients.rs`, `clients/connection.rs` |
 //! | why a configuration came about | `flight.rs`, with `evs-report` |
 //! | every key of the configuration | `evs-config`, with `evsd.toml` and `man/` beside it |
@@ -19,6 +20,7 @@ pub mod args;
 pub mod clients;
 mod control;
 pub mod daemon;
+mod files;
 pub mod flight;
 pub mod listener;
 pub mod log;

@@ -115,6 +115,14 @@ impl Listener {
         &mut self.listener
     }
 
+    /// Sets the mode of the file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))
+    }
+
     /// The next client that connected, if there is one. Its socket does not block.
     ///
     /// # Errors

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use evs_model::Instant;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
 
 use crate::config::LogFormat;
 
@@ -25,6 +27,7 @@ pub const LOG_LINES_MAX: usize = 16_384;
 #[derive(Debug)]
 pub struct Log {
     lost: ErrorCounter,
+    filter: reload::Handle<EnvFilter, Registry>,
     _guard: WorkerGuard,
 }
 
@@ -40,16 +43,23 @@ impl Log {
             .thread_name("evs-log")
             .finish(std::io::stderr());
         let lost = writer.error_counter();
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::try_new(filter)?)
-            .with_writer(writer)
-            .with_ansi(false);
-        let started = match format {
-            LogFormat::Text => builder.try_init(),
-            LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+        let layer = fmt::layer().with_writer(writer).with_ansi(false);
+        let layer = match format {
+            LogFormat::Text => layer.boxed(),
+            LogFormat::Json => layer.json().flatten_event(true).boxed(),
         };
+        let started = tracing_subscriber::registry().with(filter).with(layer).try_init();
         started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))?;
-        Ok(Self { lost, _guard: guard })
+        Ok(Self { lost, filter: handle, _guard: guard })
+    }
+
+    /// Logs what this filter lets through, from now on.
+    ///
+    /// # Errors
+    /// A filter that is none; nothing has changed.
+    pub fn set_filter(&self, filter: &str) -> anyhow::Result<()> {
+        Ok(self.filter.reload(EnvFilter::try_new(filter)?)?)
     }
 
     /// How many lines were dropped because the queue was full.

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     log::abort_on_panic();
-    match daemon::run(&config, &log) {
+    match daemon::run(config, &args.config, &log) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "evsd cannot run");

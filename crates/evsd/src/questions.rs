@@ -16,6 +16,8 @@ pub(crate) enum Act {
     None,
     /// Leave in order and stop.
     Leave,
+    /// Read the configuration again; the answer comes later.
+    Reload,
 }
 
 /// Answers a question of a user. One that makes no sense is answered with what would be right.
@@ -35,6 +37,8 @@ pub(crate) fn answer(
             (Answer { accepted: true, ..empty() }, Act::Leave)
         }
         Ok(Question::Leave) => (forbidden("leave"), Act::None),
+        Ok(Question::Reload) if is_operator(uid) => (empty(), Act::Reload),
+        Ok(Question::Reload) => (forbidden("reload"), Act::None),
         Ok(question @ (Question::Changes { .. } | Question::Change { .. })) => {
             (membership.flight().answer(now, &question), Act::None)
         }
@@ -43,9 +47,13 @@ pub(crate) fn answer(
             (Answer { error: Some(error), ..empty() }, Act::None)
         }
     };
+    (json(&answer), act)
+}
+
+pub(crate) fn json(answer: &Answer) -> String {
     // Nothing in it can fail to be written: keys are texts and numbers are whole.
-    let json = serde_json::to_string(&answer);
-    (json.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")), act)
+    let json = serde_json::to_string(answer);
+    json.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 
 /// Who may have the daemon do something: root, and the user that it runs as.
@@ -75,6 +83,6 @@ fn groups(node: &Node) -> Answer {
     Answer { groups: Some(groups), groups_joined: Some(count), ..empty() }
 }
 
-fn empty() -> Answer {
+pub(crate) fn empty() -> Answer {
     Answer { schema: SCHEMA, ..Answer::default() }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use evs_model::{ClientId, ConfigurationChange, Event, Guarantee, Members, MessageId};
 
 use super::net::{Net, content, group, groups, members, p};
-use crate::{Config, ConnectError, RequestError, SendError, Service};
+use crate::{ClientLimits, Config, ConnectError, RequestError, SendError, Service};
 
 #[test]
 fn before_the_first_configuration_nobody_can_connect() {
@@ -159,4 +159,27 @@ fn groups_of_a_client_are_bounded_and_the_refusal_names_the_limit() {
     let client = net.client(1, &["a"]);
     let refused = net.input(1, |service, now| service.join(now, client, &[group("b")]));
     assert_eq!(refused, Err(RequestError::TooManyGroups { max: 1 }));
+}
+
+#[test]
+fn limits_of_clients_change_for_those_that_come_and_nobody_is_cut_off() {
+    let mut net = Net::formed(&[1]);
+    let clients: Vec<_> = (0..3).map(|_| net.client(1, &["a", "b"])).collect();
+    let service = &mut net.nodes.get_mut(&1).expect("there").service;
+    let limits =
+        ClientLimits { clients_max: 2, groups_per_client_max: 1, client_send_bytes_max: 4 << 10 };
+    let wrong = ClientLimits { clients_max: 0, ..limits };
+    assert!(service.set_client_limits(wrong).is_err());
+    assert_eq!(service.config().clients_max, 1_024, "nothing has changed");
+    assert_eq!(service.set_client_limits(limits), Ok(()));
+    assert_eq!(service.config().client_send_bytes_max, 4 << 20, "they were told so much");
+    service.check();
+    let connect = |net: &mut Net| net.input(1, Service::connect);
+    assert_eq!(connect(&mut net), Err(ConnectError::TooManyClients { max: 2 }));
+    let join = |net: &mut Net, name| {
+        let (client, groups) = (clients[0], [group(name)]);
+        net.input(1, |service, now| service.join(now, client, &groups))
+    };
+    assert_eq!(join(&mut net, "a"), Ok(()), "it is in that group");
+    assert_eq!(join(&mut net, "c"), Err(RequestError::TooManyGroups { max: 1 }));
 }

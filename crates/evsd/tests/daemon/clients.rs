@@ -216,7 +216,7 @@ fn clients_that_come_and_go_do_not_fill_the_log() {
         client(&cluster, 1);
     }
     cluster.signal(1, Signal::HUP).expect("it runs");
-    until_logged(&cluster, 1, &["SIGHUP is ignored"]);
+    until_logged(&cluster, 1, &["configuration read again"]);
     let log = cluster.log(1);
     let is_about_clients =
         |line: &&str| ["client connected", "client left"].iter().any(|what| line.contains(what));
@@ -288,7 +288,11 @@ fn messages_of_a_client_that_closed_at_once_are_sent() {
 }
 
 /// Runs a client as a user that is neither root nor the daemon's.
-fn try_as(cluster: &Cluster, uid: u32, gid: u32) -> Option<i32> {
+pub(crate) fn try_as(cluster: &Cluster, uid: u32, gid: u32) -> Option<i32> {
+    try_call_as(cluster, "try", uid, gid)
+}
+
+pub(crate) fn try_call_as(cluster: &Cluster, call: &str, uid: u32, gid: u32) -> Option<i32> {
     assert!(rustix::process::geteuid().is_root(), "run as root: the test changes its user");
     // The other user may not be allowed to read the build directory.
     let binary = cluster.dir().join("client");
@@ -297,12 +301,12 @@ fn try_as(cluster: &Cluster, uid: u32, gid: u32) -> Option<i32> {
         let everybody = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&binary, everybody).expect("opened");
     }
-    let mut command: Command = victim::command(&binary, "try", &cluster.socket(1));
+    let mut command: Command = victim::command(&binary, call, &cluster.socket(1));
     command.uid(uid).gid(gid).current_dir("/");
     command.status().expect("it runs").code()
 }
 
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 #[test]
 fn a_user_who_is_not_allowed_is_kept_out_by_the_sockets_mode() {

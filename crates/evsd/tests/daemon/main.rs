@@ -7,6 +7,7 @@ mod cluster;
 mod command_line;
 mod manager;
 mod metrics;
+mod reload;
 mod stop;
 mod victim;
 mod why;

@@ -119,7 +119,7 @@ fn sigterm_before_the_first_configuration_stops_the_daemon() {
 fn sighup_changes_nothing() {
     let mut cluster = formed(setup(1));
     cluster.signal(1, Signal::HUP).expect("sent");
-    until_logged(&cluster, 1, &["SIGHUP is ignored"]);
+    until_logged(&cluster, 1, &["configuration read again"]);
     assert_eq!(cluster.stop(1).expect("it ends").code(), Some(0));
 }
 

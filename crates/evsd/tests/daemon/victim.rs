@@ -19,8 +19,11 @@ pub(crate) const CONNECTED: i32 = 10;
 /// What a `try` victim exits with that was refused for want of access.
 pub(crate) const NO_ACCESS: i32 = 11;
 
-/// A command that makes a call again and again; with `try` it connects once, with `panic` it
-/// panics like a daemon.
+/// What a `reload` victim exits with whom the daemon does not obey.
+pub(crate) const FORBIDDEN: i32 = 13;
+
+/// A command that makes a call again and again; with `try` it connects once, with
+/// `reload` it asks for one, with `panic` it panics like a daemon.
 pub(crate) fn command(binary: &Path, call: &str, socket: &Path) -> Command {
     let mut command = Command::new(binary);
     command
@@ -61,6 +64,10 @@ fn a_victim_makes_its_call() {
         std::process::exit(code);
     }
     let client = connect().expect("connected");
+    if call == "reload" {
+        let answer = client.ask_json("{\"ask\":\"reload\"}").expect("answered");
+        std::process::exit(if answer.contains("\"forbidden\":true") { FORBIDDEN } else { 0 });
+    }
     client.join(&[group("victims")]).expect("joined");
     loop {
         match call.as_str() {

@@ -1,0 +1,89 @@
+//! What touches files while the daemon runs: a thread of its own, because the thread of the ring
+//! waits for none.
+//!
+//! Responsible for: reading the configuration again, with the key file that it names.
+//! Not responsible for: what becomes of it (`daemon/operate.rs`).
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use mio::{Registry, Token, Waker};
+
+use crate::config::{Config, ConfigError};
+
+/// Most jobs that wait; the daemon has one under way at a time.
+const JOBS_MAX: usize = 4;
+
+/// How long the end of the process may wait for what is being written.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Read and check this configuration file.
+    Load(PathBuf),
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// The configuration file, or every mistake in it.
+    Loaded(Result<Box<Config>, ConfigError>),
+}
+
+/// The thread, seen from outside. Dropping it lets it finish, for [`FLUSH_WITHIN`] at most.
+#[derive(Debug)]
+pub(crate) struct Files {
+    jobs: Option<SyncSender<Job>>,
+    done: Receiver<Done>,
+    finished: Receiver<()>,
+}
+
+impl Files {
+    /// Starts the thread. The poll's token is ready when something was done.
+    pub(crate) fn start(registry: &Registry, token: Token) -> io::Result<Self> {
+        let waker = Waker::new(registry, token)?;
+        let (jobs, to_do) = sync_channel(JOBS_MAX);
+        let (results, done) = sync_channel(JOBS_MAX);
+        let (end, finished) = sync_channel(1);
+        thread::Builder::new().name("evs-files".to_owned()).spawn(move || {
+            run(&to_do, &results, &waker);
+            let _ = end.send(());
+        })?;
+        Ok(Self { jobs: Some(jobs), done, finished })
+    }
+
+    /// Hands a job over; never waits. Returns whether it will be done.
+    pub(crate) fn give(&self, job: Job) -> bool {
+        self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok())
+    }
+
+    /// What was done since the last call.
+    pub(crate) fn take(&self) -> Option<Done> {
+        self.done.try_recv().ok()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        // Nobody takes what was done any more.
+        let (_, nothing) = sync_channel(1);
+        drop(std::mem::replace(&mut self.done, nothing));
+        let _ = self.finished.recv_timeout(FLUSH_WITHIN);
+    }
+}
+
+fn run(jobs: &Receiver<Job>, results: &SyncSender<Done>, waker: &Waker) {
+    for job in jobs {
+        let done = match job {
+            Job::Load(file) => Done::Loaded(Config::load(&file).map(Box::new)),
+        };
+        // Without a daemon there is nobody to tell.
+        let _ = results.send(done);
+        let _ = waker.wake();
+    }
+}
