@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cargo::{self, cargo};
 use crate::steps::{self, Step};
-use crate::{bench, counts, debian, install, mutate, tidy};
+use crate::{bench, counts, debian, install, mutate, package, tidy};
 
 /// How many seeds the simulator runs in the full gate, and in the inner loop. The former are enough
 /// for the simulator to demand that they meet every state, packet and change of state.
@@ -31,6 +31,7 @@ pub(crate) fn ci(only: Option<&str>) -> ExitCode {
         Step::new("mutations", || mutate::run(&mutate::Options::quick())),
         Step::new("c library", abi),
         Step::new("installed tree", installed_tree),
+        Step::new("packages", package::gate),
         Step::new("instruction counts", counts::gate),
         Step::new("network namespaces", netns),
         Step::new("bench", bench::gate),
@@ -153,7 +154,7 @@ fn installed_tree() -> Result<u64> {
     if tree.exists() {
         std::fs::remove_dir_all(&tree).with_context(|| tree.display().to_string())?;
     }
-    install::install(&tree, std::path::Path::new("/usr"))?;
+    install::install(&tree, &crate::libevs::Layout::below(std::path::Path::new("/usr")))?;
     install::check(&tree)
 }
 

@@ -18,7 +18,7 @@ struct Need {
 /// The font of the bench's plots.
 pub(crate) const FONT: &str = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf";
 
-const NEEDS: [Need; 25] = [
+const NEEDS: [Need; 34] = [
     Need { program: "/usr/include/corosync/cpg.h", package: "libcpg-dev" },
     Need { program: "/usr/include/stdio.h", package: "libc6-dev" },
     Need { program: FONT, package: "fonts-dejavu-core" },
@@ -26,23 +26,32 @@ const NEEDS: [Need; 25] = [
     Need { program: "clang", package: "clang" },
     Need { program: "clang++", package: "clang" },
     Need { program: "corosync", package: "corosync" },
+    Need { program: "debootstrap", package: "debootstrap" },
+    Need { program: "dh", package: "debhelper" },
+    Need { program: "dpkg-architecture", package: "dpkg-dev" },
+    Need { program: "dpkg-buildpackage", package: "dpkg-dev" },
     Need { program: "g++", package: "g++" },
     Need { program: "gcc", package: "gcc" },
     Need { program: "git", package: "git" },
     Need { program: "ip", package: "iproute2" },
+    Need { program: "lintian", package: "lintian" },
     Need { program: "man", package: "man-db" },
     Need { program: "mandoc", package: "mandoc" },
     Need { program: "nft", package: "nftables" },
     Need { program: "nm", package: "binutils" },
+    Need { program: "nsenter", package: "util-linux" },
     Need { program: "pkg-config", package: "pkg-config" },
     Need { program: "prometheus", package: "prometheus" },
     Need { program: "readelf", package: "binutils" },
     Need { program: "setpriv", package: "util-linux" },
     Need { program: "stdbuf", package: "coreutils" },
     Need { program: "strip", package: "binutils" },
+    Need { program: "systemctl", package: "systemd" },
+    Need { program: "systemd-machine-id-setup", package: "systemd" },
     Need { program: "tc", package: "iproute2" },
     Need { program: "timeout", package: "coreutils" },
     Need { program: "true", package: "coreutils" },
+    Need { program: "unshare", package: "util-linux" },
     Need { program: "valgrind", package: "valgrind" },
 ];
 

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 
 use crate::build;
 use crate::cargo::{self, root};
+use crate::libevs::Layout;
 use crate::{libevs, manual};
 
 /// Where to.
@@ -24,6 +25,14 @@ pub(crate) struct Options {
     /// Where the installed system will find it; an absolute path.
     #[arg(long, value_name = "DIR", default_value = "/usr/local")]
     prefix: PathBuf,
+
+    /// Where the C library goes; left out, `lib` below the prefix.
+    #[arg(long, value_name = "DIR")]
+    libdir: Option<PathBuf>,
+
+    /// Where its headers go; left out, `include` below the prefix.
+    #[arg(long, value_name = "DIR")]
+    includedir: Option<PathBuf>,
 }
 
 /// Builds and installs.
@@ -31,23 +40,30 @@ pub(crate) struct Options {
 /// # Errors
 /// Something cannot be built or written.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    anyhow::ensure!(options.prefix.is_absolute(), "--prefix must be an absolute path");
-    install(&options.destdir, &options.prefix)?;
-    let at = options.destdir.join(below(&options.prefix));
+    let mut layout = Layout::below(&options.prefix);
+    layout.libdir = options.libdir.clone().unwrap_or(layout.libdir);
+    layout.includedir = options.includedir.clone().unwrap_or(layout.includedir);
+    for (name, path) in
+        [("prefix", &layout.prefix), ("libdir", &layout.libdir), ("includedir", &layout.includedir)]
+    {
+        anyhow::ensure!(path.is_absolute(), "--{name} must be an absolute path");
+    }
+    install(&options.destdir, &layout)?;
+    let at = below(&options.destdir, &options.prefix);
     println!("installed at {}", at.display());
     Ok(())
 }
 
-/// Builds, and installs below `destdir` for a system that will see it at `prefix`.
+/// Builds, and installs below `destdir` for a system that will see it where the layout says.
 ///
 /// # Errors
 /// Something cannot be built or written.
-pub(crate) fn install(destdir: &Path, prefix: &Path) -> Result<()> {
+pub(crate) fn install(destdir: &Path, layout: &Layout) -> Result<()> {
     let built = build::release()?;
-    let at = destdir.join(below(prefix));
+    let at = below(destdir, &layout.prefix);
     copy(&built.evsd, &at.join("sbin/evsd"), 0o755)?;
     copy(&built.evs, &at.join("bin/evs"), 0o755)?;
-    libevs::install(&built.libevs, destdir, prefix)?;
+    libevs::install(&built.libevs, destdir, layout)?;
     manual::install(&at.join("share/man"))?;
     copy(
         &root().join("crates/evs-config/evsd.toml"),
@@ -55,9 +71,10 @@ pub(crate) fn install(destdir: &Path, prefix: &Path) -> Result<()> {
         0o644,
     )?;
     let unit = fs::read_to_string(root().join("xtask/install/evsd.service"))?;
-    let unit = unit.replace("@prefix@", &prefix.display().to_string());
+    let unit = unit.replace("@prefix@", &layout.prefix.display().to_string());
     write(&at.join("lib/systemd/system/evsd.service"), &unit)?;
     copy(&root().join("xtask/install/evs.sysusers"), &at.join("lib/sysusers.d/evs.conf"), 0o644)?;
+    copy(&root().join("xtask/install/evs.tmpfiles"), &at.join("lib/tmpfiles.d/evs.conf"), 0o644)?;
     for (shell, file) in COMPLETIONS {
         write(&at.join(file), &evs_cli::completions(shell))?;
     }
@@ -131,7 +148,7 @@ const COMPLETIONS: [(evs_cli::Shell, &str); 3] = [
 ];
 
 /// What an installed system must have.
-const FILES: [&str; 27] = [
+const FILES: [&str; 28] = [
     "etc/evs/evsd.toml.example",
     "usr/bin/evs",
     "usr/include/corosync/corotypes.h",
@@ -144,6 +161,7 @@ const FILES: [&str; 27] = [
     "usr/lib/pkgconfig/libevs.pc",
     "usr/lib/systemd/system/evsd.service",
     "usr/lib/sysusers.d/evs.conf",
+    "usr/lib/tmpfiles.d/evs.conf",
     "usr/sbin/evsd",
     "usr/share/bash-completion/completions/evs",
     "usr/share/doc/evs/LICENSE-APACHE",
@@ -166,8 +184,9 @@ fn config_dir(destdir: &Path) -> PathBuf {
     destdir.join("etc/evs")
 }
 
-fn below(prefix: &Path) -> &Path {
-    prefix.strip_prefix("/").unwrap_or(prefix)
+/// Where a path of the installed system is now.
+pub(crate) fn below(destdir: &Path, path: &Path) -> PathBuf {
+    destdir.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {

@@ -31,6 +31,22 @@ pub(crate) fn private_libs() -> String {
     NATIVE_LIBS.join(" ").replace("-lgcc_s", "-lgcc_eh")
 }
 
+/// Where the installed system will find what; absolute paths.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) prefix: PathBuf,
+    pub(crate) libdir: PathBuf,
+    pub(crate) includedir: PathBuf,
+}
+
+impl Layout {
+    /// Everything where it is by default below a prefix.
+    pub(crate) fn below(prefix: &Path) -> Self {
+        let (libdir, includedir) = (prefix.join("lib"), prefix.join("include"));
+        Self { prefix: prefix.to_owned(), libdir, includedir }
+    }
+}
+
 /// Makes `libevs.so.4` in a directory, and the link `libevs.so` to it.
 ///
 /// # Errors
@@ -55,13 +71,14 @@ pub(crate) fn link(staticlib: &Path, out_dir: &Path) -> Result<()> {
     replace_link(SONAME, &out_dir.join("libevs.so"))
 }
 
-/// Installs everything below `destdir` for a system that will see it at `prefix`.
+/// Installs everything below `destdir` for a system that will see it where the layout says.
 ///
 /// # Errors
 /// The linker fails, or a file cannot be written.
-pub(crate) fn install(staticlib: &Path, destdir: &Path, prefix: &Path) -> Result<()> {
-    let root = destdir.join(prefix.strip_prefix("/").unwrap_or(prefix));
-    let libdir = root.join("lib");
+pub(crate) fn install(staticlib: &Path, destdir: &Path, layout: &Layout) -> Result<()> {
+    let at = |path: &Path| destdir.join(path.strip_prefix("/").unwrap_or(path));
+    let (share, libdir) = (at(&layout.prefix).join("share"), at(&layout.libdir));
+    let includedir = at(&layout.includedir);
     create_dir(&libdir.join("pkgconfig"))?;
     link(staticlib, &libdir)?;
     run(Command::new("strip")
@@ -69,12 +86,12 @@ pub(crate) fn install(staticlib: &Path, destdir: &Path, prefix: &Path) -> Result
         .arg(libdir.join("libevs.a"))
         .arg(staticlib))?;
     let pc = libdir.join("pkgconfig/libevs.pc");
-    fs::write(&pc, pkg_config(prefix)?).with_context(|| pc.display().to_string())?;
-    copy_files(&source("include/corosync"), "h", &root.join("include/corosync"))?;
-    copy_files(&source("include/evs"), "h", &root.join("include/evs"))?;
-    write_pages(&root.join("share/man"))?;
+    fs::write(&pc, pkg_config(layout)?).with_context(|| pc.display().to_string())?;
+    copy_files(&source("include/corosync"), "h", &includedir.join("corosync"))?;
+    copy_files(&source("include/evs"), "h", &includedir.join("evs"))?;
+    write_pages(&share.join("man"))?;
     for extension in ["c", "cpp"] {
-        copy_files(&source("examples"), extension, &root.join("share/doc/libevs/examples"))?;
+        copy_files(&source("examples"), extension, &share.join("doc/libevs/examples"))?;
     }
     Ok(())
 }
@@ -91,13 +108,23 @@ fn write_pages(man: &Path) -> Result<()> {
 }
 
 /// The text of `libevs.pc`.
-fn pkg_config(prefix: &Path) -> Result<String> {
+fn pkg_config(layout: &Layout) -> Result<String> {
     let template = source("libevs.pc.in");
     let text = fs::read_to_string(&template).with_context(|| template.display().to_string())?;
     Ok(text
-        .replace("@prefix@", &prefix.display().to_string())
+        .replace("@prefix@", &layout.prefix.display().to_string())
+        .replace("@libdir@", &from_prefix(&layout.libdir, &layout.prefix))
+        .replace("@includedir@", &from_prefix(&layout.includedir, &layout.prefix))
         .replace("@version@", env!("CARGO_PKG_VERSION"))
         .replace("@native@", &private_libs()))
+}
+
+/// A path in the words of pkg-config, which can move what is below the prefix.
+fn from_prefix(path: &Path, prefix: &Path) -> String {
+    match path.strip_prefix(prefix) {
+        Ok(rest) => format!("${{prefix}}/{}", rest.display()),
+        Err(_) => path.display().to_string(),
+    }
 }
 
 /// A file of the crate.

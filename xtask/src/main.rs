@@ -18,6 +18,7 @@ mod install;
 mod libevs;
 mod manual;
 mod mutate;
+mod package;
 mod soak;
 mod steps;
 mod tidy;
@@ -60,6 +61,8 @@ enum Task {
     Mutate(mutate::Options),
     /// Runs the tests in network namespaces, as root.
     Netns,
+    /// Builds the Debian packages into `debian` below Cargo's target directory.
+    Package,
     /// Runs the gates of the inner loop: format, lints, tidy, unit tests, 100 simulated seeds.
     Quick,
     /// Runs the simulator in release mode; arguments are handed on to it.
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Task::Mutate(options) => mutate::run(&options).map(drop),
         Task::Loom => ci::loom().map(drop),
         Task::Netns => ci::netns().map(drop),
+        Task::Package => package::run(),
         Task::Quick => return ci::quick(),
         Task::Sim { args } => ci::sim(&args).map(drop),
         Task::Soak(options) => soak::run(&options),

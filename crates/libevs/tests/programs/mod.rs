@@ -84,7 +84,7 @@ impl Installed {
             let inputs = [library.clone(), this_test()];
             let trees = Trees::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("installed"));
             let tree = trees.get(&inputs, &INSTALLED.map(|name| sources().join(name)), |dir| {
-                libevs::install(&library, dir, Path::new("/usr"))
+                libevs::install(&library, dir, &libevs::Layout::below(Path::new("/usr")))
             });
             let programs = trees.programs().expect("a directory can be made");
             Arc::new(Self { tree: tree.expect("it installs"), programs })
