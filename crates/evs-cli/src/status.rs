@@ -56,9 +56,10 @@ pub(crate) fn head(report: &Value) -> Vec<String> {
             nodes(&ring["members"]),
         ),
         format!(
-            "rotation {} µs, detection target {} ms, seal {}, {}",
+            "rotation {} µs, detection target {} ms (in force {} ms), seal {}, {}",
             plain(&ring["rotation_us"]),
             plain(&ring["detection_ms"]),
+            plain(&ring["detection_effective_ms"]),
             plain(&report["seal"]),
             plain(&report["transport"]),
         ),
@@ -104,6 +105,7 @@ mod tests {
             "processor": { "node": 1 }, "seal": "none", "transport": "unicast",
             "ring": {
                 "state": "operational", "id": { "text": "4@1/9f3a" }, "detection_ms": 1000,
+                "detection_effective_ms": 1200,
                 "members": [{ "node": 1 }, { "node": 3 }], "rotation_us": 130,
             },
             "peers": [{ "node": 2, "address": "10.0.0.2:5405", "heard": false }],
@@ -116,7 +118,7 @@ mod tests {
             [
                 "node 1 of cluster demo: serving, up 1 min 1 s, evsd 0.1.0",
                 "ring 4@1/9f3a: operational, members 1 3",
-                "rotation 130 µs, detection target 1000 ms, seal none, unicast",
+                "rotation 130 µs, detection target 1000 ms (in force 1200 ms), seal none, unicast",
                 "clients 2",
                 "last change 4, 17:30: node 2 fell silent (`evs why`)",
                 "peer 2 at 10.0.0.2:5405: NOT HEARD",

@@ -116,6 +116,8 @@ pub struct EndpointStats {
     pub hellos_sealed: u64,
     /// Own gaps so long that verdicts about peers were put off (`docs/protocol.md` §6).
     pub pauses: u64,
+    /// Times that hellos got so late that more patience was due than a node has.
+    pub strained: u64,
     /// Datagrams that could not be sealed: too long, or all counters used.
     pub seals_refused: u64,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use evs_model::{Instant, MEMBERS_MAX, Members, NodeId, Processor};
 use thiserror::Error;
 
+use crate::detection::Detection;
 use crate::hello::{DETECTION_MS_MAX, DETECTION_MS_MIN, Hello};
 use crate::keys::Keyring;
 use crate::path::Path;
@@ -27,7 +28,8 @@ pub struct EndpointConfig {
     pub cluster: String,
     /// The seal, the same on all nodes.
     pub seal: SealMode,
-    /// Silence after which a peer is down, from 10 ms to 60 s. Default of the daemon: 500 ms.
+    /// Silence after which a peer is down, from 10 ms to 60 s; up to twice as long where hellos
+    /// come late ([`Detection`]). Default of the daemon: 500 ms.
     pub detection: Duration,
     /// The size of the largest packets that the layer above sends as data, in bytes: who does not
     /// get packets of this size is not heard.
@@ -133,6 +135,8 @@ pub struct Incoming<'d> {
 pub enum Destination {
     /// To all peers.
     All,
+    /// To the peers whose ids lie in this range, ends included.
+    Among(u32, u32),
     /// To the address of one peer.
     Node(NodeId),
     /// Back to the address from which the datagram came that was handled last. An incarnation that
@@ -377,6 +381,12 @@ impl Endpoint {
         self.execute();
     }
 
+    /// The detection target in force, and why it is what it is.
+    #[must_use]
+    pub fn detection(&self) -> Detection {
+        self.reach.detection()
+    }
+
     /// How long the longest hold-down of a peer that is not heard still lasts.
     #[must_use]
     pub fn held_down_for(&self) -> Duration {
@@ -525,6 +535,7 @@ impl Endpoint {
     /// Seals the hellos that are due and puts all effects into the queue.
     fn execute(&mut self) {
         self.stats.pauses = self.reach.pauses();
+        self.stats.strained = self.reach.strained();
         while let Some(action) = self.reach.poll_action() {
             let output = match action {
                 Action::Say { link, to, hello } => {

@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod detection;
 mod discard;
 mod endpoint;
 mod flaps;
@@ -46,6 +47,7 @@ mod stats;
 mod testing;
 mod wire;
 
+pub use detection::Detection;
 pub use discard::{Discard, EndpointStats};
 pub use endpoint::{
     ConfigError, Destination, Endpoint, EndpointConfig, EndpointOutput, Incoming, LinkTerms,

@@ -357,13 +357,13 @@ impl Net {
             match output {
                 EndpointOutput::Hello { link, to, datagram } => {
                     let port = &mut self.ports[link.place()];
-                    let to = match (to, source) {
-                        (Destination::All, _) => Some(To::Everybody),
-                        (Destination::Node(node), _) => port.address_of(node).map(To::Address),
-                        (Destination::Source, source) => source.map(To::Address),
-                    };
-                    if let Some(to) = to {
-                        port.push(to, &datagram);
+                    match to {
+                        Destination::All => port.push(To::Everybody, &datagram),
+                        Destination::Among(first, last) => port.push_among(first..=last, &datagram),
+                        Destination::Node(node) => {
+                            port.push_to(port.address_of(node), &datagram);
+                        }
+                        Destination::Source => port.push_to(source, &datagram),
                     }
                 }
                 EndpointOutput::Heard(heard) => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use evs_model::Instant;
 
+use crate::detection::Lateness;
 use crate::flaps::Flaps;
 use crate::hello::{Echo, Hello};
 use crate::peer::{RoundTrip, micros};
@@ -37,6 +38,10 @@ pub(crate) struct Path {
     /// For how long it is left alone after traffic was moved away from it.
     pub(crate) demotions: Flaps,
     pub(crate) health: Health,
+    /// How late the hellos to all came lately.
+    pub(crate) late: Lateness,
+    /// When the last of them came, while it was up.
+    all_at: Option<Instant>,
     hello_counter: u64,
     challenge: u64,
     stamp: u32,
@@ -100,6 +105,8 @@ impl Path {
             flaps: Flaps::new(now),
             demotions: Flaps::new(now),
             health: Health::new(),
+            late: Lateness::new(),
+            all_at: None,
             hello_counter: 0,
             challenge: 0,
             stamp: 0,
@@ -155,6 +162,26 @@ impl Path {
     pub(crate) fn echo(&self, now: Instant) -> (u64, u32, Tally) {
         let waited = micros(now).wrapping_sub(self.hello_at.map_or(0, micros));
         (self.challenge, self.stamp.wrapping_add(waited), self.health.received_at_hello)
+    }
+
+    /// A hello to all came, which are due at this interval. `None`: this process stood still, and
+    /// knows nothing about the time.
+    pub(crate) fn keep_time(&mut self, now: Instant, due: Option<Patience>) {
+        let last = self.all_at.replace(now).filter(|_| self.up);
+        let (Some(last), Some(due)) = (last, due) else { return };
+        let since = now.since(last);
+        // Several hellos may speak to all at a time.
+        if since >= due.interval / 2 {
+            self.late.note(since.saturating_sub(due.interval), due.detection);
+        }
+    }
+
+    /// The path has come up.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.up = true;
+        self.all_at = None;
+        self.flaps.up(now);
+        self.health.begin();
     }
 
     /// A round trip: the stamp that came back is mine, moved on by the time it waited there.

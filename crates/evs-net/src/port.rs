@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use evs_model::{Instant, NodeId};
@@ -106,6 +107,23 @@ impl Port {
         };
         if self.queue_for(to).push(to, datagram.len(), write).is_none() {
             self.stats.queue_full += 1;
+        }
+    }
+
+    /// The same, where one peer is, if that is known.
+    pub(crate) fn push_to(&mut self, address: Option<SocketAddr>, datagram: &[u8]) {
+        if let Some(address) = address {
+            self.push(To::Address(address), datagram);
+        }
+    }
+
+    /// The same, for each peer whose id is in this range.
+    pub(crate) fn push_among(&mut self, ids: RangeInclusive<u32>, datagram: &[u8]) {
+        for place in 0..self.peers.len() {
+            let PeerAddress { node, address, .. } = self.peers[place];
+            if ids.contains(&node.get()) {
+                self.push(To::Address(address), datagram);
+            }
         }
     }
 

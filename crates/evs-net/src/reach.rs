@@ -28,8 +28,9 @@ use std::time::Duration;
 
 use evs_model::{Instant, Members, NodeId, Processor, defect};
 
+use crate::detection::{Detection, Lateness, patience};
 use crate::hello::{Echo, Hello};
-use crate::path::Patience;
+use crate::path::{Path, Patience};
 use crate::peer::{Peer, Session};
 use crate::route::Route;
 use crate::{Destination, Discard, LinkId, LinkTerms, Links, Trouble};
@@ -159,6 +160,10 @@ pub(crate) struct Reach {
     heard: Members,
     heard_changed: bool,
     pauses: u64,
+    /// How late hellos left lately.
+    late: Lateness,
+    /// Times that more patience was due than there is, and whether that is so now.
+    strained: (u64, bool),
     actions: VecDeque<Action>,
 }
 
@@ -194,6 +199,8 @@ impl Reach {
             heard: Members::default(),
             heard_changed: false,
             pauses: 0,
+            late: Lateness::new(),
+            strained: (0, false),
             actions: VecDeque::new(),
         }
     }
@@ -260,6 +267,27 @@ impl Reach {
 
     pub(crate) const fn pauses(&self) -> u64 {
         self.pauses
+    }
+
+    /// How patient this node is at present, and why.
+    pub(crate) fn detection(&self) -> Detection {
+        let target = self.detection;
+        let heard = self.peers.iter().filter(|peer| peer.up).filter_map(|p| p.current.as_ref());
+        let paths = heard.flat_map(|session| session.paths()).filter(|path| path.up);
+        let late = paths.map(|path| path.late.worst()).max().unwrap_or_default();
+        let own_late = self.late.worst();
+        let effective = patience(target, late.max(own_late));
+        Detection { target, effective, late, own_late }
+    }
+
+    /// How much silence on a path is a verdict: more than the target where its hellos come late, or
+    /// mine leave late.
+    fn silence_max(&self, path: &Path) -> Duration {
+        patience(self.detection, path.late.worst().max(self.late.worst()))
+    }
+
+    pub(crate) const fn strained(&self) -> u64 {
+        self.strained.0
     }
 
     /// How many links there are.
@@ -336,6 +364,7 @@ impl Reach {
         hello: &Hello,
     ) {
         let (now, detection) = (self.now, self.detection);
+        let due = Some(self.patience()).filter(|_| !self.is_void());
         let proof = self.proof(place, link, hello);
         let lists_me = self.lists_me(hello);
         let peer = self.peer(place);
@@ -347,6 +376,9 @@ impl Reach {
         if session.update(now, link, counter, hello) {
             let path = session.path_mut(link);
             path.lists_me = lists_me.unwrap_or(path.lists_me);
+            if !hello.is_answer() {
+                path.keep_time(now, due);
+            }
         }
         if let Some((echo, challenge)) = proof {
             session.proven_at = Some(now);

@@ -365,6 +365,11 @@ impl World {
             let targets = match to {
                 Destination::Source => vec![source.expect("an answer follows a datagram")],
                 Destination::All => self.everybody_but(index),
+                Destination::Among(first, last) => {
+                    let inside = |node: &NodeId| (first..=last).contains(&node.get());
+                    let peers = self.nodes[index].peers.iter().filter(|node| inside(node));
+                    peers.filter_map(|node| self.listed.get(node).copied()).collect()
+                }
                 Destination::Node(node) => self.listed.get(&node).copied().into_iter().collect(),
             };
             for target in targets {

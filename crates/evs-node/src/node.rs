@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use evs_model::{ClientId, Event, Group, Groups, Guarantee, Instant, MessageId, NodeId, Processor};
 use evs_net::{
-    EndpointConfig, Link, LinkId, Net, NetConfig, NetConfigError, NetEvent, PeerEvent, SealMode,
-    random_u64,
+    Detection, EndpointConfig, Link, LinkId, Net, NetConfig, NetConfigError, NetEvent, PeerEvent,
+    SealMode, random_u64,
 };
 use evs_service::{ClientLimits, ConnectError, RequestError, SendError, Service};
 use mio::unix::SourceFd;
@@ -252,6 +253,13 @@ impl Node {
             self.service.handle_timeout(now);
         }
         self.pump();
+    }
+
+    /// The detection target in force, with the time that agreements take at present.
+    #[must_use]
+    pub fn detection(&self) -> Detection {
+        let rotation = self.service.ring().stats().rotation_ns;
+        self.net.endpoint().detection().with_rotation(Duration::from_nanos(rotation))
     }
 
     /// When [`Node::handle_timeout`] is due.

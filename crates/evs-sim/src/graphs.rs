@@ -125,7 +125,10 @@ impl Graph {
         }
         let frozen = script.world().now();
         let before = entries(&script);
-        let bound = frozen + script.world().held_down_for() + self.bound(detection);
+        let bound = frozen
+            + script.world().held_down_for()
+            + script.world().patience()
+            + self.bound(detection);
         let mut last = before.clone();
         let mut changed = frozen;
         while script.world().now() < bound {

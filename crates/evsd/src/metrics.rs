@@ -225,7 +225,11 @@ fn ring<'a>(sources: &Sources<'a>) -> &'a totem::Stats {
     sources.node.service().ring().stats()
 }
 
-static METRICS: [Metric; 26] = [
+fn detection(sources: &Sources<'_>) -> evs_net::Detection {
+    sources.node.detection()
+}
+
+static METRICS: [Metric; 29] = [
     gauge("evs_ring_operational", "Whether messages are ordered now: 1 or 0", |s| {
         f64::from(s.node.service().ring().state() == totem::StateKind::Operational)
     }),
@@ -307,6 +311,24 @@ static METRICS: [Metric; 26] = [
     counter("evs_records_lost", "Changes that the flight recorder's file lacks", |s| {
         count(s.flight.lost())
     }),
+    in_unit(
+        Of::Seconds,
+        gauge("evs_detection_target", "The detection target that was set", |s| {
+            detection(s).target.as_secs_f64()
+        }),
+    ),
+    in_unit(
+        Of::Seconds,
+        gauge("evs_detection_effective", "The detection target in force", |s| {
+            detection(s).effective.as_secs_f64()
+        }),
+    ),
+    in_unit(
+        Of::Seconds,
+        gauge("evs_hellos_late", "How late hellos came or left lately, at the worst", |s| {
+            detection(s).late.max(detection(s).own_late).as_secs_f64()
+        }),
+    ),
 ];
 
 #[cfg(test)]

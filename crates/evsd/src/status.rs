@@ -93,6 +93,10 @@ struct Ring {
     id: Option<RingName>,
     members: Vec<Identity>,
     detection_ms: u64,
+    detection_effective_ms: u64,
+    /// How late hellos came and left, at the worst of late.
+    hellos_late_us: u64,
+    own_hellos_late_us: u64,
     rotation_us: u64,
     backlog_packets: usize,
 }
@@ -222,6 +226,7 @@ impl<'a> Report<'a> {
 impl Ring {
     fn new(node: &Node) -> Self {
         let ring = node.service().ring();
+        let detection = node.detection();
         Self {
             state: ring.state().to_string(),
             id: ring.ring_id().map(|id| RingName {
@@ -230,7 +235,10 @@ impl Ring {
                 text: id.to_string(),
             }),
             members: ring.members().map_or_else(Vec::new, identities),
-            detection_ms: millis(node.service().config().totem.detection),
+            detection_ms: millis(detection.target),
+            detection_effective_ms: millis(detection.effective),
+            hellos_late_us: micros(detection.late),
+            own_hellos_late_us: micros(detection.own_late),
             rotation_us: ring.stats().rotation_ns / 1000,
             backlog_packets: ring.backlog(),
         }
@@ -250,6 +258,7 @@ impl Counters {
                 ("hellos_received", endpoint.hellos_received),
                 ("hellos_sealed", endpoint.hellos_sealed),
                 ("pauses", endpoint.pauses),
+                ("detection_strained", endpoint.strained),
             ]
             .into(),
             net_discards: endpoint.discards().map(|(why, count)| (why.name(), count)).collect(),
@@ -395,6 +404,9 @@ fn warnings(config: &Config, node: &Node, log_lines_lost: usize) -> Vec<String> 
     for (link, error) in node.net().open_errors() {
         warnings.push(format!("link {link} cannot be used: {error}; trying again"));
     }
+    if node.net().endpoint().detection().is_strained() {
+        warnings.push(STRAINED.to_owned());
+    }
     if node.service().ring().stats().discards(totem::Discard::SeqExhausted) > 0 {
         warnings.push(SEQ_EXHAUSTED.to_owned());
     }
@@ -408,6 +420,12 @@ fn warnings(config: &Config, node: &Node, log_lines_lost: usize) -> Vec<String> 
 pub(crate) const SEQ_EXHAUSTED: &str = "no ring can be formed: its sequence would be above the \
                                         maximum; stop all nodes, remove the files in their \
                                         local.state_dir, and start them";
+
+/// What a node is told whose detection target does not fit its network, in the log and in the
+/// report.
+pub(crate) const STRAINED: &str = "hellos come or leave so late that cluster.detection_ms is too \
+                                   short, though peers are given twice that time: raise it, or \
+                                   look for what delays this machine or the network";
 
 /// What a cluster without a seal is told, in the log and in the report.
 pub(crate) const CLEAR_TEXT: &str = "cluster.seal is \"none\": packets are clear text; \

@@ -11,7 +11,7 @@ use evs_net::Discard;
 use evs_node::Node;
 
 use crate::log::RateLimit;
-use crate::status::SEQ_EXHAUSTED;
+use crate::status::{SEQ_EXHAUSTED, STRAINED};
 
 /// How often the counters are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -91,7 +91,7 @@ fn discarded(node: &Node, reason: Discard) -> u64 {
     node.net().endpoint().stats().discarded(reason)
 }
 
-const SIGNS: [Sign; 14] = [
+const SIGNS: [Sign; 15] = [
     Sign {
         count: |node| node.service().ring().stats().discards(totem::Discard::SeqExhausted),
         what: SEQ_EXHAUSTED,
@@ -104,6 +104,7 @@ const SIGNS: [Sign; 14] = [
         count: |node| node.net().endpoint().stats().seals_refused,
         what: "packets not sealed: too long, or all packet counters are used (then restart evsd)",
     },
+    Sign { count: |node| node.net().endpoint().stats().strained, what: STRAINED },
     Sign {
         count: |node| discarded(node, Discard::Unauthenticated),
         what: "packets dropped that do not open: a forger, or changed on their way",

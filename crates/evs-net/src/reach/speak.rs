@@ -11,6 +11,7 @@ impl Reach {
     /// The periodic hello, on every link.
     pub(super) fn say_to_all(&mut self) {
         let now = self.now;
+        self.keep_time();
         for link in (0..self.links.len()).filter_map(LinkId::at) {
             self.say_on(link);
         }
@@ -30,17 +31,31 @@ impl Reach {
         self.hello_at = now + (self.pace - early);
     }
 
-    /// As many datagrams as the peers need.
+    /// Notes how late this hello leaves. After a pause all verdicts wait anyway.
+    fn keep_time(&mut self) {
+        let late = self.now.since(self.hello_at);
+        if late <= self.detection / 2 {
+            self.late.note(late, self.detection);
+        }
+        let (times, was) = self.strained;
+        let is = self.detection().is_strained();
+        self.strained = (times + u64::from(is && !was), is);
+    }
+
+    /// As many datagrams as the peers need: where there is one for each of them anyway, everybody
+    /// gets the one that speaks about it.
     fn say_on(&mut self, link: LinkId) {
         let (now, detection) = (self.now, self.detection);
         let challenge = self.draw_challenge(link, false);
         let echoes: Vec<Echo> =
             self.peers.iter().filter_map(|peer| peer.echo(link, now, detection)).collect();
         let parts = echoes.len().div_ceil(HELLO_ECHOES_MAX).max(1);
+        let shared = self.links[link.place()].shared;
         for current in self.peers.iter_mut().filter_map(|peer| peer.current.as_mut()) {
             let health = &mut current.path_mut(link).health;
             health.probe(challenge.value);
-            (0..parts).for_each(|_| health.count_sent(false));
+            let copies = if shared { parts } else { 1 };
+            (0..copies).for_each(|_| health.count_sent(false));
         }
         let mut lowest = 1;
         for part in 0..parts {
@@ -48,7 +63,9 @@ impl Reach {
             let end = (start + HELLO_ECHOES_MAX).min(echoes.len());
             let highest = if part + 1 == parts { u32::MAX } else { echoes[end - 1].node.get() };
             let hello = self.hello(challenge, (lowest, highest), echoes[start..end].to_vec(), None);
-            self.actions.push_back(Action::Say { link, to: Destination::All, hello });
+            let among = Destination::Among(lowest, highest);
+            let to = if shared || parts == 1 { Destination::All } else { among };
+            self.actions.push_back(Action::Say { link, to, hello });
             lowest = highest.saturating_add(1);
         }
     }

@@ -366,6 +366,7 @@ fn nothing_is_due_in_the_past_for_long() {
 mod burst;
 mod doubles;
 mod links;
+mod patience;
 
 /// P34, P55: a path that lets small packets pass is none.
 #[test]

@@ -24,20 +24,20 @@ impl Reach {
 
     fn settle_path(&mut self, index: usize, link: LinkId) {
         let (now, void, detection) = (self.now, self.is_void(), self.detection);
+        let Some(current) = &self.peers[index].current else { return };
+        let patience = self.silence_max(current.path(link));
         let Some(current) = &mut self.peers[index].current else { return };
         let path = current.path_mut(link);
         let full_at = if defect!(SmallHellosSuffice) { path.proven_at } else { path.full_at };
         let proven = full_at.is_some_and(|at| now.since(at) < detection);
         let held_down = now < path.flaps.until && !defect!(NoHoldDown);
         let silence = path.heard_at.map_or(Duration::ZERO, |at| now.since(at));
-        if path.up && !void && silence >= detection && !defect!(SilenceUnnoticed) {
+        if path.up && !void && silence >= patience && !defect!(SilenceUnnoticed) {
             self.take_path_down(index, link, DownCause::Silence(silence));
         } else if path.up && !void && !path.lists_me {
             self.take_path_down(index, link, DownCause::NotHeardByPeer);
         } else if !path.up && proven && path.lists_me && !held_down {
-            path.up = true;
-            path.flaps.up(now);
-            path.health.begin();
+            path.begin(now);
             self.tell_path(index, link, None);
         }
     }
@@ -179,7 +179,8 @@ impl Reach {
         let current = peer.current.as_ref().filter(|_| peer.up);
         if let Some(current) = current.filter(|_| !defect!(SilenceUnnoticed)) {
             for path in current.paths().iter().filter(|path| path.up) {
-                let silence = if path.lists_me { self.detection } else { Duration::ZERO };
+                let patience = self.silence_max(path);
+                let silence = if path.lists_me { patience } else { Duration::ZERO };
                 let heard_at = path.heard_at.unwrap_or(self.now);
                 due((heard_at + silence).max(self.void_until));
             }

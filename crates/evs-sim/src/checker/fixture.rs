@@ -143,7 +143,15 @@ pub(super) fn calm(views: Vec<View>, graphs: &[(u64, Edges<'_>)]) -> History {
         };
         let hears = nodes.iter().map(|node| (p(*node), near(*node))).collect();
         let from = ms * 1_000_000;
-        Span { from, held: from, hears, stopped: Members::default(), still: true, fair: true }
+        Span {
+            from,
+            held: from,
+            patience: 0,
+            hears,
+            stopped: Members::default(),
+            still: true,
+            fair: true,
+        }
     });
     let bounds = Bounds { detection: 100_000_000, hop: 100_000, nodes: 3 };
     let circumstances =

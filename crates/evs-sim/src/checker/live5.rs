@@ -39,7 +39,7 @@ fn excluded_in_time(
     after: &Stay<'_>,
     dead: &Members,
 ) -> Result<(), Violation> {
-    let bound = circumstances.bounds.exclusion();
+    let bound = circumstances.bounds.exclusion() + after.span.patience;
     for (processor, track) in after.tracks(index).filter(|(p, _)| after.is_awake(*p)) {
         let with = |members: &Members| dead.iter().any(|dead| members.contains(dead));
         let had = track.at(after.span.from).is_some_and(|epoch| with(epoch.members));

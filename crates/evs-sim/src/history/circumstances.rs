@@ -30,6 +30,9 @@ pub struct Span {
     pub from: Time,
     /// Until when somebody is held down for what happened before; no earlier than it began.
     pub held: Time,
+    /// By how much, when it began, some processor's effective detection target was above the
+    /// setting, because hellos had been late before.
+    pub patience: Time,
     /// Every processor that is up, with those that it hears and that hear it: packets of every
     /// size pass both ways. (A path that takes small ones only is a disturbance in which nothing
     /// is judged: what becomes of it depends on whether there is data; see

@@ -5,8 +5,10 @@
 //! Nodes are named by their ids, from 1. A command that does not fit (pausing a node that is down)
 //! does nothing.
 
+use std::time::Duration;
+
 use evs_model::{NodeId, Processor};
-use evs_net::{ClusterKey, Endpoint, EndpointConfig, LinkTerms, SealMode};
+use evs_net::{ClusterKey, Detection, Endpoint, EndpointConfig, LinkTerms, SealMode};
 use evs_service::Service;
 
 use super::ambush::Mend;
@@ -149,7 +151,7 @@ impl World {
     }
 
     /// From its next start on a node has a detection target of its own.
-    pub fn detection(&mut self, id: u32, target: std::time::Duration) {
+    pub fn detection(&mut self, id: u32, target: Duration) {
         let node = self.index(id);
         self.nodes[node].detection = Some(target);
         self.disturb();
@@ -384,6 +386,23 @@ impl World {
         let longest = machines.map(held).max();
         // A clock may run slower than the world's.
         longest.map_or(0, |held| u64::try_from(held.as_nanos()).unwrap_or(u64::MAX) / 4 * 5)
+    }
+
+    /// By how much the effective detection target of some node is above the setting.
+    #[must_use]
+    pub fn patience(&self) -> Nanos {
+        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
+        let detections = machines.map(|machine| machine.endpoint.detection());
+        let above = detections.map(|d| d.effective.saturating_sub(d.target)).max();
+        above.map_or(0, |above| u64::try_from(above.as_nanos()).unwrap_or(u64::MAX) / 4 * 5)
+    }
+
+    /// The detection target in force at a node, as it publishes it.
+    #[must_use]
+    pub fn target_in_force(&self, id: u32) -> Option<Detection> {
+        let machine = self.nodes[self.index(id)].machine.as_ref()?;
+        let rotation = Duration::from_nanos(machine.service.ring().stats().rotation_ns);
+        Some(machine.endpoint.detection().with_rotation(rotation))
     }
 
     /// The ids of the members of the ring in which a node is now; none if it is in none.

@@ -71,7 +71,7 @@ impl World {
             return;
         }
         let mut span = self.span();
-        span.held = span.from + self.held_down_for();
+        span.held = span.from + self.held_down_for().max(span.patience);
         let limit = self.bounds().pause();
         let spans = &mut self.spans.spans;
         // What lasted no time did not happen.
@@ -127,6 +127,7 @@ impl World {
         Span {
             from: self.now,
             held: self.now,
+            patience: self.patience(),
             hears,
             stopped,
             still: self.is_still(),

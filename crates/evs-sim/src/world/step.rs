@@ -409,7 +409,7 @@ impl World {
         let kind = Kind::Ring(packet.kind());
         let target = match to {
             totem::Destination::All => None,
-            totem::Destination::Node(processor) => Some(processor.node.get()),
+            totem::Destination::Node(p) => Some((p.node.get(), p.node.get())),
         };
         for (link, bytes) in copies {
             let datagram = Datagram { from: node, link, kind, bytes, forged: false };
@@ -470,7 +470,8 @@ impl World {
             EndpointOutput::Hello { link, to, datagram } => {
                 let target = match to {
                     evs_net::Destination::All => None,
-                    evs_net::Destination::Node(node) => Some(node.get()),
+                    evs_net::Destination::Among(first, last) => Some((first, last)),
+                    evs_net::Destination::Node(node) => Some((node.get(), node.get())),
                     evs_net::Destination::Source => Some(self.source_of(node)),
                 };
                 let bytes: Rc<[u8]> = datagram.into();
@@ -495,10 +496,11 @@ impl World {
         }
     }
 
-    /// The id of the node that sent the datagram that was handled last.
-    fn source_of(&self, node: usize) -> u32 {
+    /// The id of the node that sent the datagram that was handled last, as a range.
+    fn source_of(&self, node: usize) -> (u32, u32) {
         let source = self.nodes[node].machine.as_ref().map_or(node, |machine| machine.source);
-        self.nodes[source].id.get()
+        let id = self.nodes[source].id.get();
+        (id, id)
     }
 
     fn heard(&mut self, node: usize, heard: Members) {
@@ -511,11 +513,12 @@ impl World {
         }
     }
 
-    /// Puts a datagram on its way to one node, or to each of the others.
-    fn put_on_wire(&mut self, node: usize, target: Option<u32>, datagram: &Datagram) {
+    /// Puts a datagram on its way to each of the others whose ids are in a range.
+    fn put_on_wire(&mut self, node: usize, target: Option<(u32, u32)>, datagram: &Datagram) {
         self.wire.note(datagram);
         for to in 0..self.nodes.len() {
-            let addressed = target.is_none_or(|id| self.nodes[to].id.get() == id);
+            let id = self.nodes[to].id.get();
+            let addressed = target.is_none_or(|(first, last)| (first..=last).contains(&id));
             if to == node || !addressed {
                 continue;
             }
