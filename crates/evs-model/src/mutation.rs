@@ -264,6 +264,9 @@ defects! {
         GivenUpOneByOne,
     }
     "LIVE-6" {
+        /// Companions who are still heard are parted with before the detection target is over
+        /// (`docs/protocol.md` §3).
+        PartsSoon,
         /// A parked token is not released until somebody asks for it (`docs/protocol.md` §5).
         ParkedForEver,
         /// Data that was lost is not sent again.

@@ -281,14 +281,14 @@ impl Terms {
         self.detection / 8
     }
 
-    /// How long a processor waits at most before it leaves a working ring for a better partition,
-    /// and before it parts with companions whom it still hears.
+    /// How long a processor waits at most before it leaves a working ring for a better partition.
     pub(crate) fn part(&self) -> Duration {
         self.detection / 4
     }
 
-    /// How long a working ring is kept if a better partition parts companions who hear each other,
-    /// and nobody waits for this processor: long enough to notice what was cut meanwhile.
+    /// How long a processor waits before it parts with companions whom it still hears, and how
+    /// long a working ring is kept if a better partition parts companions who hear each other and
+    /// nobody waits for this processor: long enough for all to notice what was cut meanwhile.
     pub(crate) fn part_unasked(&self) -> Duration {
         self.detection
     }

@@ -29,7 +29,8 @@ pub(crate) struct Gather {
     /// Then there is time to notice who has been cut off meanwhile (LIVE-6).
     patient: bool,
     proposal: Members,
-    /// The members of the proposal besides this one, and when each has been silent for too long.
+    /// When each who should join has been silent for too long: the others of the proposal, and
+    /// companions who are still heard.
     silent_at: BTreeMap<Processor, Instant>,
     /// The last join of each processor that sent one in this attempt.
     joins: BTreeMap<Processor, Proposed>,
@@ -172,6 +173,7 @@ impl Gather {
         }
         for peer in &silent {
             cx.give_up(*peer);
+            self.silent_at.remove(peer);
             self.joins.remove(peer);
         }
         let next = if silent.is_empty() {
@@ -214,7 +216,8 @@ impl Gather {
         self.proposal = proposal;
         self.proposed_at = cx.now;
         let known = core::mem::take(&mut self.silent_at);
-        for peer in self.proposal.iter().filter(|p| *p != cx.me) {
+        let others = self.proposal.iter().filter(|p| *p != cx.me);
+        for peer in others.chain(self.parted(cx)).collect::<Vec<_>>() {
             let silent_at = || cx.now + self.patience(cx, peer);
             let known = known.get(&peer).filter(|_| !defect!(GivenUpOneByOne));
             self.silent_at.insert(peer, known.copied().unwrap_or_else(silent_at));
@@ -222,7 +225,13 @@ impl Gather {
         self.join_soon(cx);
     }
 
-    /// How long a member of the proposal may be silent: one that has joined may have an attempt of
+    /// Companions who are still heard, and whom the proposal parts with.
+    fn parted<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = Processor> + 'a {
+        let companions = self.old.iter().flat_map(|old| old.order.members.iter());
+        companions.filter(|p| !self.proposal.contains(*p) && cx.graph.edge(cx.me, *p))
+    }
+
+    /// How long one who should join may be silent: one that has joined may have an attempt of
     /// its own under way, which can take the token loss timeout.
     fn patience(&self, cx: &Context, peer: Processor) -> Duration {
         let terms = cx.config.terms();
@@ -247,11 +256,10 @@ impl Gather {
             };
         };
         let old = &old.order.members;
-        let parted = |p: &Processor| !self.proposal.contains(*p) && cx.graph.edge(cx.me, *p);
-        if old.iter().any(|p| parted(&p)) {
-            // Companions who are still heard are about to be parted with: rows may lag behind by a
-            // hello interval (LIVE-6).
-            if self.patient { terms.part_unasked() } else { terms.part() }
+        if self.parted(cx).next().is_some() {
+            // What parts this one from them may have been cut off from all, and others notice that
+            // later (LIVE-6).
+            if defect!(PartsSoon) { terms.part() } else { terms.part_unasked() }
         } else if self.for_growth && self.proposal == *old {
             // A working ring was left for nothing, so far.
             terms.part()

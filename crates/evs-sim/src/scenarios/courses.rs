@@ -1,8 +1,8 @@
 //! What happens in the scenarios.
 
 use evs_model::Guarantee::{Agreed, Safe};
-use totem::PacketKind;
 use totem::wire::{MergeDetect, Packet};
+use totem::{PacketKind, StateKind};
 
 use crate::script::Script;
 use crate::world::{Aim, Kind, Moment, Options, Origins, Snare, World};
@@ -56,6 +56,46 @@ pub(super) fn a_companion_whose_paths_heal_last_is_waited_for() {
         }
         script.finish();
     }
+}
+
+/// LIVE-6: 1 is cut off from 2 and dies before 3 has noticed that anything is wrong. To 3, the pair
+/// {1, 3} is the largest that is whole until 1 has been silent to it as well.
+pub(super) fn a_companion_who_notices_later_is_waited_for() {
+    for later in (10..200).step_by(10) {
+        let mut script = World::script(3);
+        let before: Vec<usize> = (2..=3).map(|id| script.regular_configurations(id)).collect();
+        script.cut(1, 2).run_for(later).crash(1);
+        script.until_ring_of(&[2, 3], 1_000);
+        for (id, before) in (2..=3).zip(before) {
+            assert_eq!(script.regular_configurations(id), before + 1, "{id}, {later} ms later");
+        }
+        script.finish();
+    }
+}
+
+/// P44, decision 3: 1, 2 and 3 recover, 3 has all and promises to deliver what 1 sent, and 1 dies.
+/// 2 and 3 recover; 3 installs and keeps its promise; 2 is cut off before it does, and has made the
+/// promise its own.
+pub(super) fn a_promise_made_for_another_is_passed_on() {
+    let played = (0..40).filter(|moment| a_promise_is_passed_on_from(*moment)).count();
+    assert!(played >= 5, "{played} of 40 moments end as they should");
+}
+
+/// 1 dies so many steps of 25 microseconds after it has found that all agree. Returns whether 3
+/// then installed a ring that 2 did not.
+fn a_promise_is_passed_on_from(moment: u64) -> bool {
+    let mut script = Script::warm(Options { refusals: true, ..Options::fair(1, 4) });
+    // 4's last message is lost, everything of 1 comes after it, and 2 lacks something of 3.
+    script.aim(at(PacketKind::Mcast).from(4).count(3).lost());
+    script.aim(at(PacketKind::Mcast).from(3).to(2).lost());
+    script.crash_at(4, &[Moment::After(PacketKind::Mcast), Moment::After(PacketKind::Token)]);
+    script.send_one(4, Agreed, 1_200).until(200, |world| !world.is_up(4));
+    script.send_one(1, Safe, 1_200).send_one(3, Agreed, 1_200).until_in(1, StateKind::Commit);
+    script.world().run_for(25_000 * moment);
+    script.crash(1).until_in(3, StateKind::Gather).until_in(3, StateKind::Operational);
+    let behind = script.world().state(2) == Some(StateKind::Recovery);
+    script.partition(&[&[2], &[3]]).run_for(3 * 200).heal().run_for(200).finish();
+    behind
 }
 
 /// P21.
