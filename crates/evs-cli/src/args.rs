@@ -44,6 +44,14 @@ pub enum Command {
     /// Lists the groups that clients of this node have joined.
     Groups(Daemon),
 
+    /// Changes the cluster's key without a break. For root and the daemon's own user.
+    ///
+    /// Three steps, each on every node before the next: `add` the new key, `use` it, `drop` the old
+    /// one. A node that is down meanwhile comes back with any key that is still known; after the
+    /// last step it needs the new key file.
+    #[command(subcommand)]
+    Key(KeyCommand),
+
     /// Writes a new cluster key to a file that only its owner can read.
     ///
     /// The same file goes to every node of the cluster (local.key_file in evsd.toml says where).
@@ -86,6 +94,46 @@ pub enum Command {
     /// Tells why a configuration came about: what triggered it, what each node saw of it, and how
     /// long each step took.
     Why(WhyArgs),
+}
+
+/// What to do with the cluster's keys, at this node.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Opens what the key in this file seals, besides what the present one does.
+    Add {
+        /// Which daemon.
+        #[command(flatten)]
+        daemon: Daemon,
+
+        /// The file, which the daemon reads: it must belong to its user or root, mode 0600.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+
+    /// Seals with this key from now on. Every node must know it.
+    Use {
+        /// Which daemon.
+        #[command(flatten)]
+        daemon: Daemon,
+
+        /// Its name, as `list` shows it.
+        #[arg(value_name = "NAME")]
+        key: String,
+    },
+
+    /// Opens nothing any more that this key seals. No node must seal with it.
+    Drop {
+        /// Which daemon.
+        #[command(flatten)]
+        daemon: Daemon,
+
+        /// Its name, as `list` shows it.
+        #[arg(value_name = "NAME")]
+        key: String,
+    },
+
+    /// Lists the names of the keys that are known. A name tells nothing about its key.
+    List(Daemon),
 }
 
 /// What to do with a configuration file.
@@ -393,7 +441,10 @@ mod tests {
     /// What a command's help shows is of use to it.
     #[test]
     fn a_command_has_a_socket_exactly_if_it_talks_to_a_daemon() {
-        for subcommand in Args::command().get_subcommands() {
+        let args = Args::command();
+        let key = args.find_subcommand("key").expect("there is one");
+        let of_key = key.get_subcommands();
+        for subcommand in args.get_subcommands().filter(|c| c.get_name() != "key").chain(of_key) {
             let has = subcommand.get_arguments().any(|arg| arg.get_id() == "socket");
             let alone = ["completions", "config", "keygen"].contains(&subcommand.get_name());
             assert_eq!(has, !alone, "{}", subcommand.get_name());

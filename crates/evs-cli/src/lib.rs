@@ -19,6 +19,7 @@ mod events;
 mod failure;
 mod groups;
 mod history;
+mod key;
 mod keygen;
 mod leave;
 mod links;
@@ -37,8 +38,8 @@ mod why;
 use std::process::ExitCode;
 
 pub use args::{
-    Args, BenchArgs, Command, ConfigCommand, Daemon, EventsArgs, ListenArgs, MembersArgs,
-    RecordArgs, SendArgs, TopArgs, WhyArgs,
+    Args, BenchArgs, Command, ConfigCommand, Daemon, EventsArgs, KeyCommand, ListenArgs,
+    MembersArgs, RecordArgs, SendArgs, TopArgs, WhyArgs,
 };
 pub use clap_complete::Shell;
 pub use completions::text as completions;
@@ -56,6 +57,7 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Config(config) => config::run(config, &mut output),
         Command::Events(events) => history::run(events, &mut output),
         Command::Groups(daemon) => groups::run(daemon, &mut output),
+        Command::Key(key) => key::run(key, &mut output),
         Command::Keygen { file } => keygen::run(file, &mut output),
         Command::Leave(daemon) => leave::run(daemon, &mut output),
         Command::Links(daemon) => links::run(daemon, &mut output),

@@ -3,11 +3,14 @@
 //! A field that this version of the command does not know is passed over; one that the daemon does
 //! not know shows as `?`.
 
+use std::io::Write as _;
+
 use evs_report::{Answer, Question};
 use serde_json::Value;
 
 use crate::args::Daemon;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::session;
 
 /// The status report: as it came, and taken apart.
@@ -32,6 +35,15 @@ pub(crate) fn answer(json: &str) -> Result<Answer, Failure> {
         Some(error) => Err(Failure::new(error)),
         None => Ok(answer),
     }
+}
+
+/// Tells of what was done, but not as it should be: after everything else, and not as a part of it.
+pub(crate) fn warn(output: &mut Output, warning: Option<&str>) -> Result<(), Failure> {
+    let Some(warning) = warning.filter(|_| !output.is_json()) else { return Ok(()) };
+    output.flush()?;
+    // Where not even that can be written, the daemon's log has it.
+    let _ = writeln!(std::io::stderr(), "evs: warning: {}", printable(warning));
+    Ok(())
 }
 
 fn senseless(error: serde_json::Error) -> Failure {

@@ -44,8 +44,9 @@ pub struct Config {
     pub cluster: Cluster,
     /// What concerns this node alone.
     pub local: Local,
-    /// The cluster's key, out of [`Local::key_file`]; `None` exactly with [`Seal::None`].
-    pub key: Option<ClusterKey>,
+    /// The cluster's keys, out of [`Local::key_file`]: the one that seals, and while keys change
+    /// the other one. None exactly with [`Seal::None`].
+    pub keys: Vec<ClusterKey>,
 }
 
 /// The section `[cluster]`: the same on every node.
@@ -198,7 +199,7 @@ impl Config {
     /// # Errors
     /// Every mistake in the text, in the order of their lines.
     pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
-        Self::parse_with(text, ClusterKey::load)
+        Self::parse_with(text, ClusterKey::load_all)
     }
 
     /// As [`Config::parse`], with something else to read the key file. It is asked once at most,
@@ -208,7 +209,7 @@ impl Config {
     /// As [`Config::parse`].
     pub fn parse_with(
         text: &str,
-        read_key: impl FnOnce(&Path) -> Result<ClusterKey, KeyError>,
+        read_key: impl FnOnce(&Path) -> Result<Vec<ClusterKey>, KeyError>,
     ) -> Result<Self, Vec<Mistake>> {
         let document = Document::new(text);
         let config = Self::read(&document, read_key);
@@ -221,7 +222,7 @@ impl Config {
     pub fn keys() -> Vec<(String, &'static str)> {
         let document = Document::new("[[cluster.nodes]]\n[[cluster.links]]");
         // One that is far from complete: every key is asked for all the same.
-        let _ = Self::read(&document, ClusterKey::load);
+        let _ = Self::read(&document, ClusterKey::load_all);
         let mut keys = document.known();
         let sections: BTreeSet<_> = keys.iter().map(|(section, _)| section.clone()).collect();
         keys.retain(|(section, key)| !sections.contains(&reader::join(section, key)));
@@ -231,7 +232,7 @@ impl Config {
     /// What the document says; `None` only if a mistake was reported.
     fn read(
         document: &Document<'_>,
-        read_key: impl FnOnce(&Path) -> Result<ClusterKey, KeyError>,
+        read_key: impl FnOnce(&Path) -> Result<Vec<ClusterKey>, KeyError>,
     ) -> Option<Self> {
         let table = document.parse();
         if !document.is_sound() {
@@ -241,7 +242,7 @@ impl Config {
         let cluster = cluster(document, root.section("cluster", true));
         let local = local(document, root.section("local", true), &cluster, read_key);
         root.finish();
-        local.map(|(local, key)| Self { cluster, local, key })
+        local.map(|(local, keys)| Self { cluster, local, keys })
     }
 
     /// This node's own address.
@@ -328,8 +329,8 @@ fn local(
     document: &Document<'_>,
     mut section: Section<'_>,
     cluster: &Cluster,
-    read_key: impl FnOnce(&Path) -> Result<ClusterKey, KeyError>,
-) -> Option<(Local, Option<ClusterKey>)> {
+    read_key: impl FnOnce(&Path) -> Result<Vec<ClusterKey>, KeyError>,
+) -> Option<(Local, Vec<ClusterKey>)> {
     let node = section.number_required("node", 0..=u64::from(u32::MAX), "node = 1");
     let key_file = section.text_or("key_file", "/etc/evs/key");
     let socket = section.text_or("socket", "/run/evs/evsd.sock");
@@ -359,7 +360,7 @@ fn local(
     }
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let log_format = choice(document, &format, &formats);
-    let key = key(document, &key_file, cluster.seal, read_key);
+    let keys = keys(document, &key_file, cluster.seal, read_key);
     let node = own_node(document, node?, cluster)?;
     let local = Local {
         node,
@@ -374,7 +375,7 @@ fn local(
         allow_gids,
         limits,
     };
-    Some((local, key))
+    Some((local, keys))
 }
 
 /// Any address of this host, or all of them.
@@ -384,18 +385,19 @@ fn metrics_address(document: &Document<'_>, found: &Found<String>) -> Option<Soc
 }
 
 /// Reads the key file, unless there are mistakes already: one of them may be its path.
-fn key(
+fn keys(
     document: &Document<'_>,
     file: &Found<String>,
     seal: Seal,
-    read_key: impl FnOnce(&Path) -> Result<ClusterKey, KeyError>,
-) -> Option<ClusterKey> {
+    read_key: impl FnOnce(&Path) -> Result<Vec<ClusterKey>, KeyError>,
+) -> Vec<ClusterKey> {
     if seal == Seal::None || !document.is_sound() {
-        return None;
+        return Vec::new();
     }
-    read_key(Path::new(&file.value))
-        .map_err(|error| document.report(file.mistake(error.to_string())))
-        .ok()
+    read_key(Path::new(&file.value)).unwrap_or_else(|error| {
+        document.report(file.mistake(error.to_string()));
+        Vec::new()
+    })
 }
 
 fn own_node(document: &Document<'_>, id: Found<u64>, cluster: &Cluster) -> Option<NodeId> {

@@ -217,7 +217,7 @@ const SEVERAL: &str = "addresses = [\"192.0.2.1:1\", \"192.0.2.1:2\"]\n";
 
 /// What a file says that says nothing but what it must.
 fn defaults(links: &str) -> Table {
-    let key = |_: &std::path::Path| Ok(evs_net::ClusterKey::from_bytes(&[0; 32]));
+    let key = |_: &std::path::Path| Ok(vec![evs_net::ClusterKey::from_bytes(&[0; 32])]);
     let text =
         format!("[cluster]\nname = \"-\"\n[[cluster.nodes]]\nid = 1\n{links}[local]\nnode = 1");
     Config::parse_with(&text, key).expect("it says what it must").table()

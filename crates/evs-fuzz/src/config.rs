@@ -18,7 +18,7 @@ fn run(input: &[u8]) -> Seen {
     let mut seen = Seen::nothing();
     let Ok(text) = str::from_utf8(input) else { return seen };
     // The key file is fuzzed with what else is stored; here every path has one.
-    match Config::parse_with(text, |_| Ok(ClusterKey::from_bytes(&[7; 32]))) {
+    match Config::parse_with(text, |_| Ok(vec![ClusterKey::from_bytes(&[7; 32])])) {
         Ok(config) => {
             seen.mark(usize::from(config.cluster.seal == Seal::Aead));
             starts(&config);
@@ -33,7 +33,7 @@ fn run(input: &[u8]) -> Seen {
 
 /// What passed the checks passes those of the layers below.
 fn starts(config: &Config) {
-    assert_eq!(config.key.is_some(), config.cluster.seal == Seal::Aead);
+    assert_eq!(!config.keys.is_empty(), config.cluster.seal == Seal::Aead);
     let node = node_config(config);
     assert_eq!(node.service.validate(), Ok(()));
     assert!(node.links.iter().all(|link| link.validate() == Ok(())));

@@ -3,11 +3,12 @@
 //! ```text
 //! evs-key-1 <64 hexadecimal digits>
 //! ```
-//! Blank lines and lines that begin with `#` are skipped. The secret is wiped from memory when it
-//! is dropped, and so are the buffers that it was read through.
+//! While a key takes another's place there are two lines: the first key seals, what the second
+//! seals is opened, too. Blank lines and lines that begin with `#` are skipped. The secret is wiped
+//! from memory when it is dropped, and so are the buffers that it was read through.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -16,8 +17,10 @@ use aws_lc_rs::rand;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::keys::KEYS_MAX;
+
 /// The secret that the nodes of a cluster share. Never printed, wiped on drop.
-#[derive(Clone)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct ClusterKey(Zeroizing<[u8; Self::LEN]>);
 
 /// Why there is no key. Nothing was kept of what was read.
@@ -117,31 +120,34 @@ impl ClusterKey {
     /// # Errors
     /// [`KeyError::Format`]: no key in it, more than one, or one that cannot be read.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        parse(text).map_err(|reason| KeyError::Format { reason })
+        let only = |keys: Vec<Self>| <[Self; 1]>::try_from(keys).map_err(|_| SEVERAL);
+        let key = parse(text).and_then(only);
+        key.map(|[key]| key).map_err(|reason| KeyError::Format { reason })
     }
 
     /// The text of a key file, with a comment that says what it is.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
-        // One allocation of the final size: a growing string would leave copies behind.
-        let mut text = Zeroizing::new(String::with_capacity(COMMENT.len() + LINE_LEN));
-        text.push_str(COMMENT);
-        text.push_str(TAG);
-        text.push(' ');
-        for byte in self.0.iter() {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(char::from(DIGITS[usize::from(nibble)]));
-            }
-        }
-        text.push('\n');
-        text
+        text(std::slice::from_ref(self))
     }
 
-    /// Reads a key file that nobody but its owner can read.
+    /// Reads the file of one key, which nobody but its owner can read.
     ///
     /// # Errors
-    /// The file cannot be read, is exposed, belongs to somebody else, or holds no key.
+    /// The file cannot be read, is exposed, belongs to somebody else, or does not hold one key.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let several = |_| KeyError::FileFormat { path: path.to_owned(), reason: SEVERAL };
+        let [key] = <[Self; 1]>::try_from(Self::load_all(path)?).map_err(several)?;
+        Ok(key)
+    }
+
+    /// Reads a key file that nobody but its owner can read: the key that seals, and while keys
+    /// change the one that is known besides.
+    ///
+    /// # Errors
+    /// The file cannot be read, is exposed, belongs to somebody else, or holds no key or more than
+    /// [`KEYS_MAX`].
+    pub fn load_all(path: &Path) -> Result<Vec<Self>, KeyError> {
         let io = |source: io::Error| {
             if source.kind() == io::ErrorKind::NotFound {
                 return KeyError::Missing { path: path.to_owned() };
@@ -185,6 +191,36 @@ impl ClusterKey {
         file.sync_all().map_err(io)
     }
 
+    /// Writes these keys in place of what the file holds: all of it or, if that fails, nothing.
+    /// The one that seals comes first.
+    ///
+    /// # Errors
+    /// The file or its directory cannot be written.
+    pub fn replace_all(path: &Path, keys: &[Self]) -> Result<(), KeyError> {
+        let io = |source: io::Error| KeyError::Io { path: path.to_owned(), source };
+        // A link stays one.
+        let path = fs::canonicalize(path).map_err(io)?;
+        let mut new = path.clone().into_os_string();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        let write = || {
+            match fs::remove_file(&new) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            let mut options = OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
+            file.write_all(text(keys).as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, &path)?;
+            File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
+        };
+        write().map_err(|error| {
+            let _ = fs::remove_file(&new);
+            io(error)
+        })
+    }
+
     pub(crate) fn secret(&self) -> &[u8; Self::LEN] {
         &self.0
     }
@@ -223,12 +259,40 @@ fn check_owner(file: &File, path: &Path) -> Result<(), KeyError> {
     Ok(())
 }
 
-fn parse(text: &str) -> Result<ClusterKey, &'static str> {
-    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
-    let line = lines.next().ok_or("no key in it")?;
-    if lines.next().is_some() {
-        return Err("more than one key in it");
+/// One allocation of the final size: a growing string would leave copies behind.
+fn text(keys: &[ClusterKey]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(COMMENT.len() + keys.len() * LINE_LEN));
+    text.push_str(COMMENT);
+    for key in keys {
+        text.push_str(TAG);
+        text.push(' ');
+        for byte in key.0.iter() {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from(DIGITS[usize::from(nibble)]));
+            }
+        }
+        text.push('\n');
     }
+    text
+}
+
+fn parse(text: &str) -> Result<Vec<ClusterKey>, &'static str> {
+    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let mut keys = Vec::with_capacity(KEYS_MAX);
+    for line in lines {
+        let key = parse_line(line)?;
+        if keys.len() == KEYS_MAX {
+            return Err("more than two keys in it");
+        }
+        if keys.contains(&key) {
+            return Err("the same key twice in it");
+        }
+        keys.push(key);
+    }
+    if keys.is_empty() { Err("no key in it") } else { Ok(keys) }
+}
+
+fn parse_line(line: &str) -> Result<ClusterKey, &'static str> {
     let (tag, digits) = line.split_once(char::is_whitespace).ok_or("the key has one word only")?;
     if tag != TAG {
         return Err("the key does not begin with `evs-key-1`");
@@ -253,6 +317,7 @@ fn nibble(digit: u8) -> Result<u8, &'static str> {
     }
 }
 
+const SEVERAL: &str = "more than one key in it";
 const COMMENT: &str = "# The secret of an EVS cluster: the same file on every node, mode 0600.\n";
 const TAG: &str = "evs-key-1";
 const LINE_LEN: usize = TAG.len() + 1 + 2 * ClusterKey::LEN + 1;

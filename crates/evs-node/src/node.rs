@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use evs_model::{ClientId, Event, Group, Groups, Guarantee, Instant, MessageId, NodeId, Processor};
 use evs_net::{
-    Detection, EndpointConfig, Link, LinkId, Net, NetConfig, NetConfigError, NetEvent, PeerEvent,
-    SealMode, random_u64,
+    ClusterKey, Detection, EndpointConfig, KeyChangeError, Link, LinkId, Net, NetConfig,
+    NetConfigError, NetEvent, PeerEvent, SealMode, random_u64,
 };
 use evs_service::{ClientLimits, ConnectError, RequestError, SendError, Service};
 use mio::unix::SourceFd;
@@ -39,6 +39,8 @@ pub struct Config {
     pub cluster: String,
     /// The seal, the same on all nodes.
     pub seal: SealMode,
+    /// A second key, of which what it seals is opened, too: while keys change.
+    pub second_key: Option<ClusterKey>,
     /// Its own addresses and its peers', one entry for each link: 1 to 8, the same on all nodes.
     pub links: Vec<Link>,
     /// The limits of the service and of the ring.
@@ -56,6 +58,9 @@ pub enum StartError {
     /// The nodes or their addresses.
     #[error(transparent)]
     Net(#[from] NetConfigError),
+    /// The second key.
+    #[error(transparent)]
+    Key(#[from] KeyChangeError),
     /// The system refused a thread or a descriptor.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -169,7 +174,10 @@ impl Node {
         let mut net = NetConfig::new(endpoint, config.links, random_u64());
         // What follows the token of one rotation may come with what precedes that of the next.
         net.socket_buffer_bytes = 2 * config.service.totem.window_bytes as usize;
-        let net = Net::open(net, now)?;
+        let mut net = Net::open(net, now)?;
+        if let Some(key) = &config.second_key {
+            net.add_key(key)?;
+        }
         let store = config.state_dir.as_deref().map_or_else(|| Ok(Store::none()), Store::open)?;
         let service = Service::new(config.service, me, store.stored(), random_u64(), now);
         Ok(Self {
@@ -311,6 +319,33 @@ impl Node {
     #[must_use]
     pub const fn stats(&self) -> &Stats {
         &self.stats
+    }
+}
+
+/// The keys: as the methods of [`Net`] with the same names.
+impl Node {
+    /// As [`Net::add_key`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_key(&mut self, key: &ClusterKey) -> Result<u16, KeyChangeError> {
+        self.net.add_key(key)
+    }
+
+    /// As [`Net::use_key`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn use_key(&mut self, name: u16) -> Result<(), KeyChangeError> {
+        self.net.use_key(name)
+    }
+
+    /// As [`Net::drop_key`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn drop_key(&mut self, name: u16) -> Result<(), KeyChangeError> {
+        self.net.drop_key(name)
     }
 }
 

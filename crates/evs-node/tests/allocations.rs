@@ -41,6 +41,7 @@ impl Driven {
             node,
             cluster: "test".to_owned(),
             seal: SealMode::Sealed(key.clone()),
+            second_key: None,
             links: vec![Link {
                 bind,
                 peers,

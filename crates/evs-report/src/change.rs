@@ -1,6 +1,7 @@
 //! The record of one change of configuration.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use evs_model::Processor;
 use serde::{Deserialize, Serialize};
@@ -354,6 +355,23 @@ pub enum Question {
     Groups,
     /// Leave the cluster in order and stop, as at SIGTERM. For root and the daemon's own user.
     Leave,
+    /// The names of the keys that are known. For root and the daemon's own user, as what follows.
+    Keys,
+    /// Open what the key in this file seals, besides what the present one does.
+    KeyAdd {
+        /// The file, by its absolute path on the daemon's host; it holds one key.
+        file: PathBuf,
+    },
+    /// Seal with this key from now on.
+    KeyUse {
+        /// Its name: four hexadecimal digits.
+        key: String,
+    },
+    /// Open nothing any more that this key seals.
+    KeyDrop {
+        /// Its name.
+        key: String,
+    },
     /// Read the configuration file again, as at SIGHUP. For root and the daemon's own user.
     Reload,
 }
@@ -389,6 +407,12 @@ pub struct Answer {
     /// What was asked for is being done.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub accepted: bool,
+    /// The names of the keys that are known; the first one seals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<String>>,
+    /// What was done, but not as it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// The settings that a reload has changed, by their full names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<Vec<String>>,

@@ -8,6 +8,7 @@
 //! client. (The one file that it touches is the socket's own: at the start, at the end, and when
 //! its mode changes.)
 
+mod keys;
 mod operate;
 
 use std::io;
@@ -107,6 +108,8 @@ struct Daemon<'a> {
     manager: Manager,
     files: Files,
     operation: Option<Operation>,
+    /// Why the key file does not say what is in force.
+    keys_unwritten: Option<String>,
     /// SIGHUP came while something was under way.
     reload_again: bool,
 }
@@ -172,6 +175,7 @@ impl<'a> Daemon<'a> {
             clock,
             files: Files::start(poll.registry(), FILES).context("a thread cannot be started")?,
             operation: None,
+            keys_unwritten: None,
             reload_again: false,
             poll,
             signals,
@@ -369,8 +373,8 @@ impl Daemon<'_> {
                     questions::answer(now, &self.membership, about, question.uid, text)
                 }
             };
-            if act == Act::Reload {
-                self.reload_for(now, question);
+            if let Act::Operate(order) = act {
+                self.operate(now, question, order);
                 continue;
             }
             self.clients.answer(now, &mut self.node, &question, json);
@@ -390,6 +394,7 @@ impl Daemon<'_> {
             phase: self.phase.name(),
             log_lines_lost: self.log.lines_lost(),
             flight: self.membership.flight(),
+            keys_unwritten: self.keys_unwritten.as_deref(),
             tellings_malformed: self.membership.control().malformed(),
         })
     }

@@ -1,15 +1,17 @@
 //! What touches files while the daemon runs: a thread of its own, because the thread of the ring
 //! waits for none.
 //!
-//! Responsible for: reading the configuration again, with the key file that it names.
+//! Responsible for: reading the configuration again, with the key file that it names; reading a new
+//! key; writing the keys in force.
 //! Not responsible for: what becomes of it (`daemon/operate.rs`).
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use evs_net::{ClusterKey, KeyError};
 use mio::{Registry, Token, Waker};
 
 use crate::config::{Config, ConfigError};
@@ -25,6 +27,17 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) enum Job {
     /// Read and check this configuration file.
     Load(PathBuf),
+    /// Read the one key in this file.
+    LoadKey(PathBuf),
+    /// Write the keys in force.
+    WriteKeys {
+        /// The key file.
+        file: PathBuf,
+        /// What it is to hold.
+        keys: Vec<ClusterKey>,
+        /// What it may hold now: a file with another key is left alone.
+        known: Vec<ClusterKey>,
+    },
 }
 
 /// What was done.
@@ -32,6 +45,10 @@ pub(crate) enum Job {
 pub(crate) enum Done {
     /// The configuration file, or every mistake in it.
     Loaded(Result<Box<Config>, ConfigError>),
+    /// The key.
+    KeyLoaded(Result<ClusterKey, KeyError>),
+    /// Nothing, or why the key file is what it was.
+    KeysWritten(Result<(), String>),
 }
 
 /// The thread, seen from outside. Dropping it lets it finish, for [`FLUSH_WITHIN`] at most.
@@ -81,9 +98,24 @@ fn run(jobs: &Receiver<Job>, results: &SyncSender<Done>, waker: &Waker) {
     for job in jobs {
         let done = match job {
             Job::Load(file) => Done::Loaded(Config::load(&file).map(Box::new)),
+            Job::LoadKey(file) => Done::KeyLoaded(ClusterKey::load(&file)),
+            Job::WriteKeys { file, keys, known } => {
+                Done::KeysWritten(write_keys(&file, &keys, &known))
+            }
         };
         // Without a daemon there is nobody to tell.
         let _ = results.send(done);
         let _ = waker.wake();
     }
+}
+
+fn write_keys(file: &Path, keys: &[ClusterKey], known: &[ClusterKey]) -> Result<(), String> {
+    let there = ClusterKey::load_all(file).map_err(|error| error.to_string())?;
+    if there == keys {
+        return Ok(());
+    }
+    if there.iter().any(|key| !known.contains(key)) {
+        return Err(format!("key file {} holds another key; it is left as it is", file.display()));
+    }
+    ClusterKey::replace_all(file, keys).map_err(|error| error.to_string())
 }

@@ -274,7 +274,14 @@ impl Flight {
                 None => answer.error = Some(self.not_kept(which)),
             },
             // These are about something else.
-            Question::Config | Question::Groups | Question::Leave | Question::Reload => {}
+            Question::Config
+            | Question::Groups
+            | Question::KeyAdd { .. }
+            | Question::KeyDrop { .. }
+            | Question::KeyUse { .. }
+            | Question::Keys
+            | Question::Leave
+            | Question::Reload => {}
         }
         answer
     }

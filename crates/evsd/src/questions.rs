@@ -1,6 +1,8 @@
 //! What clients ask of the daemon beyond its status, and the answers: JSON both ways
 //! (`docs/reports.md`).
 
+use std::path::PathBuf;
+
 use evs_model::Instant;
 use evs_node::Node;
 use evs_report::{Answer, GROUP_CLIENTS_MAX, GROUPS_MAX, JoinedGroup, Question, SCHEMA};
@@ -10,13 +12,26 @@ use crate::control::Control;
 use crate::membership::Membership;
 
 /// What is to be done besides answering.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Act {
     /// Nothing.
     None,
     /// Leave in order and stop.
     Leave,
-    /// Read the configuration again; the answer comes later.
+    /// What an operator wants done; the answer comes later.
+    Operate(Order),
+}
+
+/// What an operator wants done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Order {
+    /// As [`Question::KeyAdd`].
+    KeyAdd(PathBuf),
+    /// As [`Question::KeyDrop`].
+    KeyDrop(String),
+    /// As [`Question::KeyUse`].
+    KeyUse(String),
+    /// As [`Question::Reload`].
     Reload,
 }
 
@@ -37,11 +52,15 @@ pub(crate) fn answer(
             (Answer { accepted: true, ..empty() }, Act::Leave)
         }
         Ok(Question::Leave) => (forbidden("leave"), Act::None),
-        Ok(Question::Reload) if is_operator(uid) => (empty(), Act::Reload),
-        Ok(Question::Reload) => (forbidden("reload"), Act::None),
         Ok(question @ (Question::Changes { .. } | Question::Change { .. })) => {
             (membership.flight().answer(now, &question), Act::None)
         }
+        Ok(Question::Keys) if is_operator(uid) => (keys(node), Act::None),
+        Ok(Question::Keys) => (forbidden("key"), Act::None),
+        Ok(Question::KeyAdd { file }) => order(uid, "key", Order::KeyAdd(file)),
+        Ok(Question::KeyDrop { key }) => order(uid, "key", Order::KeyDrop(key)),
+        Ok(Question::KeyUse { key }) => order(uid, "key", Order::KeyUse(key)),
+        Ok(Question::Reload) => order(uid, "reload", Order::Reload),
         Err(error) => {
             let error = format!("this daemon does not know the question: {error}");
             (Answer { error: Some(error), ..empty() }, Act::None)
@@ -54,6 +73,11 @@ pub(crate) fn json(answer: &Answer) -> String {
     // Nothing in it can fail to be written: keys are texts and numbers are whole.
     let json = serde_json::to_string(answer);
     json.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}
+
+/// The answer comes when it is done.
+fn order(uid: u32, what: &str, order: Order) -> (Answer, Act) {
+    if is_operator(uid) { (empty(), Act::Operate(order)) } else { (forbidden(what), Act::None) }
 }
 
 /// Who may have the daemon do something: root, and the user that it runs as.
@@ -81,6 +105,17 @@ fn groups(node: &Node) -> Answer {
         }
     }
     Answer { groups: Some(groups), groups_joined: Some(count), ..empty() }
+}
+
+/// The names of the keys, the one that seals first.
+pub(crate) fn keys(node: &Node) -> Answer {
+    let keys = node.net().endpoint().keys();
+    Answer { keys: Some(keys.into_iter().map(key_name).collect()), ..empty() }
+}
+
+/// A key's name as it is shown everywhere.
+pub(crate) fn key_name(key: u16) -> String {
+    format!("{key:04x}")
 }
 
 pub(crate) fn empty() -> Answer {

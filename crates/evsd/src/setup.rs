@@ -28,7 +28,8 @@ pub fn node_config(config: &Config) -> evs_node::Config {
     evs_node::Config {
         node: config.local.node,
         cluster: config.cluster.name.clone(),
-        seal: config.key.clone().map_or(SealMode::Clear, SealMode::Sealed),
+        seal: config.keys.first().cloned().map_or(SealMode::Clear, SealMode::Sealed),
+        second_key: config.keys.get(1).cloned(),
         links,
         service,
         state_dir: Some(config.local.state_dir.clone()),

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::clients::{ClientStatus, Clients, ClientsStats};
 use crate::config::{Config, Limits, Transport};
 use crate::flight::Flight;
+use crate::questions::key_name;
 use crate::units::{micros, millis};
 
 /// The version of the report.
@@ -38,6 +39,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) log_lines_lost: usize,
     /// The flight recorder.
     pub(crate) flight: &'a Flight,
+    /// Why the key file does not say what is in force.
+    pub(crate) keys_unwritten: Option<&'a str>,
     /// Messages of other daemons that made no sense.
     pub(crate) tellings_malformed: u64,
 }
@@ -60,6 +63,8 @@ struct Report<'a> {
     processor: Identity,
     address: String,
     seal: &'static str,
+    /// The names of the keys, the one that seals first.
+    keys: Vec<String>,
     transport: &'static str,
     ring: Ring,
     last_change: Option<LastChange<'a>>,
@@ -198,7 +203,8 @@ impl<'a> Report<'a> {
             cluster: &config.cluster.name,
             processor: node.me().into(),
             address: config.address().to_string(),
-            seal: if config.key.is_some() { "aead" } else { "none" },
+            seal: if node.net().endpoint().is_sealed() { "aead" } else { "none" },
+            keys: node.net().endpoint().keys().into_iter().map(key_name).collect(),
             transport: transport(config.cluster.links[0].transport),
             ring: Ring::new(node),
             last_change: sources.flight.latest().map(|change| LastChange {
@@ -218,7 +224,7 @@ impl<'a> Report<'a> {
                 packet_bytes_max: node.service().config().totem.packet_bytes_max,
                 local: config.local.limits,
             },
-            warnings: warnings(config, node, sources.log_lines_lost),
+            warnings: warnings(sources),
         }
     }
 }
@@ -396,9 +402,13 @@ const fn transport(transport: Transport) -> &'static str {
     }
 }
 
-fn warnings(config: &Config, node: &Node, log_lines_lost: usize) -> Vec<String> {
+fn warnings(sources: &Sources<'_>) -> Vec<String> {
+    let Sources { node, log_lines_lost, .. } = *sources;
     let mut warnings = Vec::new();
-    if config.key.is_none() {
+    if let Some(why) = sources.keys_unwritten {
+        warnings.push(format!("{KEYS_UNWRITTEN}: {why}"));
+    }
+    if !node.net().endpoint().is_sealed() {
         warnings.push(CLEAR_TEXT.to_owned());
     }
     for (link, error) in node.net().open_errors() {
@@ -426,6 +436,10 @@ pub(crate) const SEQ_EXHAUSTED: &str = "no ring can be formed: its sequence woul
 pub(crate) const STRAINED: &str = "hellos come or leave so late that cluster.detection_ms is too \
                                    short, though peers are given twice that time: raise it, or \
                                    look for what delays this machine or the network";
+
+/// What a node is told that would come back with other keys.
+pub(crate) const KEYS_UNWRITTEN: &str = "the key file does not say which keys are in force, and \
+                                         this node would come back with others";
 
 /// What a cluster without a seal is told, in the log and in the report.
 pub(crate) const CLEAR_TEXT: &str = "cluster.seal is \"none\": packets are clear text; \

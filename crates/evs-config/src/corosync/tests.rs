@@ -13,7 +13,7 @@ fn import_for(text: &str, node: Option<u32>) -> Import {
 }
 
 fn checked(import: &Import) -> Config {
-    let key = |_: &std::path::Path| Ok(evs_net::ClusterKey::from_bytes(&[7; 32]));
+    let key = |_: &std::path::Path| Ok(vec![evs_net::ClusterKey::from_bytes(&[7; 32])]);
     Config::parse_with(&import.text, key).unwrap_or_else(|mistakes| {
         let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
         panic!("{}\n{}", lines.join("\n"), import.text)

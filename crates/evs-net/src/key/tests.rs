@@ -107,7 +107,8 @@ fn each_kind_of_mistake_in_the_text_is_named() {
     for (text, hint) in [
         (String::new(), "no key"),
         ("# only a comment".to_owned(), "no key"),
-        (format!("{good}\n{good}"), "more than one"),
+        (format!("{good}\n{}", line(&"01".repeat(32))), "more than one"),
+        (format!("{good}\n{good}"), "the same key twice"),
         ("evs-key-1".to_owned(), "one word"),
         (format!("evs-key-2 {}", "00".repeat(32)), "begin with"),
         (line(&"0".repeat(63)), "64 digits"),
@@ -139,4 +140,25 @@ fn a_key_does_not_show_in_debug_output() {
 #[test]
 fn random_numbers_differ() {
     assert_ne!(random_u64(), random_u64());
+}
+
+#[test]
+fn a_file_holds_the_key_that_seals_and_while_keys_change_another() {
+    let dir = Dir::new();
+    let keys: Vec<_> = (1..=3).map(|byte| ClusterKey::from_bytes(&[byte; 32])).collect();
+    let path = dir.file("anything", 0o600);
+    let link = dir.0.join("link");
+    symlink(&path, &link).expect("a fresh name");
+    for keys in [&keys[..1], &keys[..2], &keys[1..]] {
+        ClusterKey::replace_all(&link, keys).expect("writable");
+        assert_eq!(ClusterKey::load_all(&path).expect("valid"), keys);
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o7777, 0o600);
+        assert_eq!(ClusterKey::load(&link).is_ok(), keys.len() == 1);
+    }
+    assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+    assert_eq!(fs::read_dir(&dir.0).expect("there").count(), 2, "nothing else is left there");
+    let three = dir.file(&text(&keys), 0o600);
+    let error = ClusterKey::load_all(&three).expect_err("one too many").to_string();
+    assert!(error.contains("more than two keys"), "{error}");
+    ClusterKey::replace_all(&dir.0.join("none"), &keys[..1]).expect_err("there is no such file");
 }

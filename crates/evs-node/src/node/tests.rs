@@ -42,6 +42,7 @@ fn start(node: NodeId, bind: SocketAddr, all: &[(NodeId, SocketAddr)]) -> Driven
         node,
         cluster: "test".to_owned(),
         seal: SealMode::Clear,
+        second_key: None,
         links: vec![Link { bind, peers, transport: Transport::Unicast, mtu: 1500, priority: 0 }],
         service,
         state_dir: None,

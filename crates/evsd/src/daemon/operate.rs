@@ -11,6 +11,8 @@ use super::{Daemon, Phase, terms};
 use crate::clients::Question;
 use crate::config::{Config, Difference};
 use crate::files::{Done, Job};
+use crate::questions::Order;
+use crate::status::KEYS_UNWRITTEN;
 use crate::{questions, setup};
 
 /// What is under way.
@@ -24,9 +26,10 @@ pub(super) struct Operation {
 type Outcome = Result<Vec<String>, String>;
 
 /// Settings that a reload changes. All others need a restart.
-const AT_ONCE: [&str; 7] = [
+const AT_ONCE: [&str; 8] = [
     "local.allow_gids",
     "local.allow_uids",
+    "local.key_file",
     "local.limits.client_event_bytes_max",
     "local.limits.client_send_bytes_max",
     "local.limits.clients_max",
@@ -44,13 +47,27 @@ impl Daemon<'_> {
         }
     }
 
-    /// A client asks for a reload.
-    pub(super) fn reload_for(&mut self, now: Instant, by: Question) {
+    /// An operator wants something done.
+    pub(super) fn operate(&mut self, now: Instant, by: Question, order: Order) {
         if self.operation.is_some() {
-            let busy = "another change of the configuration is under way: try again";
+            let busy = "another change is under way: try again";
             return self.tell(now, Some(&by), Err(busy.to_owned()));
         }
-        self.reload(Some(by));
+        match order {
+            Order::KeyAdd(file) if file.is_absolute() => {
+                self.operation = Some(Operation { by: Some(by) });
+                self.files.give(Job::LoadKey(file));
+            }
+            Order::KeyAdd(file) => {
+                let error = format!("{} is no absolute path", file.display());
+                self.tell(now, Some(&by), Err(error));
+            }
+            Order::KeyUse(_) | Order::KeyDrop(_) => {
+                self.operation = Some(Operation { by: Some(by) });
+                self.change_keys(now, &order);
+            }
+            Order::Reload => self.reload(Some(by)),
+        }
     }
 
     fn reload(&mut self, by: Option<Question>) {
@@ -68,11 +85,14 @@ impl Daemon<'_> {
                     self.finish(now, outcome);
                 }
                 Done::Loaded(Err(error)) => self.finish(now, Err(error.to_string())),
+                Done::KeyLoaded(Ok(key)) => self.take_key(now, &key),
+                Done::KeyLoaded(Err(error)) => self.finish(now, Err(error.to_string())),
+                Done::KeysWritten(result) => self.keys_written(now, result),
             }
         }
     }
 
-    fn finish(&mut self, now: Instant, outcome: Outcome) {
+    pub(super) fn finish(&mut self, now: Instant, outcome: Outcome) {
         let Some(operation) = self.operation.take() else { return };
         self.tell(now, operation.by.as_ref(), outcome);
         if std::mem::take(&mut self.reload_again) {
@@ -95,7 +115,12 @@ impl Daemon<'_> {
         }
         let Some(question) = by else { return };
         let answer = match outcome {
-            Ok(changed) => Answer { accepted: true, changed: Some(changed), ..questions::empty() },
+            Ok(changed) => Answer {
+                accepted: true,
+                changed: Some(changed),
+                warning: self.keys_unwritten.as_ref().map(|why| format!("{KEYS_UNWRITTEN}: {why}")),
+                ..questions::keys(&self.node)
+            },
             Err(error) => {
                 let error = format!("nothing has changed: {error}");
                 Answer { error: Some(error), ..questions::empty() }
@@ -120,20 +145,36 @@ impl Daemon<'_> {
                 format!("the mode of the socket {socket} cannot be changed: {error}")
             })?;
         }
-        self.log.set_filter(&local.log).map_err(|error| format!("local.log: {error}"))?;
+        // Nothing after this can fail.
+        let rekeyed = match self.take_keys(&config) {
+            Ok(rekeyed) => rekeyed,
+            Err(error) => {
+                if let Phase::Serving(listener) = &self.phase {
+                    // It could be changed a moment ago.
+                    let _ = listener.set_mode(self.admission.socket_mode());
+                }
+                return Err(error);
+            }
+        };
         let limits = ClientLimits {
             // One more: the daemons' own conversation.
             clients_max: local.limits.clients_max as usize + 1,
             groups_per_client_max: local.limits.groups_per_client_max as usize,
             client_send_bytes_max: local.limits.client_send_bytes_max as usize,
         };
+        self.log.set_filter(&local.log);
         let limits = self.node.set_client_limits(limits);
         assert_eq!(limits, Ok(()), "the ranges of the file are within those of the service");
         setup::raise_descriptor_limit(local.limits.clients_max);
         self.admission = admission.clone();
         self.clients.set_terms(terms(&config, self.node.me()), admission);
         self.config = config;
-        Ok(differences.into_iter().map(|difference| difference.name).collect())
+        self.keys_unwritten = None;
+        let mut changed: Vec<_> = differences.into_iter().map(|change| change.name).collect();
+        if rekeyed && !changed.iter().any(|name| name == "local.key_file") {
+            changed.push("local.key_file".to_owned());
+        }
+        Ok(changed)
     }
 }
 

@@ -5,6 +5,7 @@ mod bad_network;
 mod clients;
 mod cluster;
 mod command_line;
+mod keys;
 mod manager;
 mod metrics;
 mod reload;

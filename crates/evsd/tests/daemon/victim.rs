@@ -23,7 +23,7 @@ pub(crate) const NO_ACCESS: i32 = 11;
 pub(crate) const FORBIDDEN: i32 = 13;
 
 /// A command that makes a call again and again; with `try` it connects once, with
-/// `reload` it asks for one, with `panic` it panics like a daemon.
+/// `reload` or `keys` it asks for that, with `panic` it panics like a daemon.
 pub(crate) fn command(binary: &Path, call: &str, socket: &Path) -> Command {
     let mut command = Command::new(binary);
     command
@@ -64,8 +64,8 @@ fn a_victim_makes_its_call() {
         std::process::exit(code);
     }
     let client = connect().expect("connected");
-    if call == "reload" {
-        let answer = client.ask_json("{\"ask\":\"reload\"}").expect("answered");
+    if ["keys", "reload"].contains(&call.as_str()) {
+        let answer = client.ask_json(&format!("{{\"ask\":\"{call}\"}}")).expect("answered");
         std::process::exit(if answer.contains("\"forbidden\":true") { FORBIDDEN } else { 0 });
     }
     client.join(&[group("victims")]).expect("joined");

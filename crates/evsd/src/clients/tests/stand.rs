@@ -50,6 +50,7 @@ impl Stand {
             node: NodeId::new(1).expect("not zero"),
             cluster: "stand".to_owned(),
             seal: SealMode::Clear,
+            second_key: None,
             links: vec![Link {
                 bind: "127.0.0.1:0".parse().expect("an address"),
                 peers: Vec::new(),
