@@ -1,16 +1,33 @@
-//! `cargo xtask soak`: what the gates do a few times, often: the daemon is killed and started again
-//! while a C program is connected, and nothing may be left of it.
+//! `cargo xtask soak`: what the gates do a few times or for some seconds, often and for long.
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::cargo::{self, cargo};
 
-/// How often.
+/// What, and how much of it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
+    /// What is done; everything unless one is named.
+    #[arg(long, value_enum)]
+    what: Option<What>,
     /// How often the daemon is killed and started again.
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     rounds: u32,
+    /// How long each case of `calm` lasts.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    seconds: u32,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum What {
+    /// The daemon is killed and started again while a C program is connected, and nothing may be
+    /// left of it.
+    Clients,
+    /// Each single path among three to five daemons is cut, one way and both ways.
+    Paths,
+    /// Busy cores, loss, distance and jitter, pauses: what may change no configuration, or one.
+    Calm,
 }
 
 /// Time for one round, in seconds, until the program takes itself for hung.
@@ -19,15 +36,39 @@ const ROUND_SECONDS: u32 = 5;
 /// The test of the C interface that makes the rounds, and counts descriptors and memory.
 const TEST: &str = "plain::every_call_ends_when_the_daemon_does";
 
-/// Makes the rounds.
+/// Does it; what each case saw is in the lines that begin with `soak:`.
 ///
 /// # Errors
-/// Something was left behind, a call did not end, or a new session did not work.
+/// The first thing that did not go as it must.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let seconds = options.rounds.saturating_mul(ROUND_SECONDS).saturating_add(240);
+    let wanted = |what| options.what.is_none_or(|named| named == what);
+    if wanted(What::Paths) {
+        netns("graphs::", ("EVS_NETNS_ALL", "1".to_owned()))?;
+    }
+    if wanted(What::Calm) {
+        netns("soak::", ("EVS_NETNS_SECONDS", options.seconds.to_string()))?;
+    }
+    if wanted(What::Clients) {
+        clients(options.rounds)?;
+    }
+    Ok(())
+}
+
+/// Some of the tests in network namespaces, with more of what they do.
+fn netns(tests: &str, (key, value): (&str, String)) -> Result<()> {
+    let mut command = cargo(["test", "--locked", "--package", "evs-testkit"]);
+    command.args(["--features", "netns", "--test", "netns", tests]);
+    command.args(["--", "--test-threads", "1", "--nocapture"]).env(key, value);
+    let passed = cargo::run_tests(&mut command)?;
+    anyhow::ensure!(passed > 0, "there are no tests {tests}");
+    Ok(())
+}
+
+fn clients(rounds: u32) -> Result<()> {
+    let seconds = rounds.saturating_mul(ROUND_SECONDS).saturating_add(240);
     let mut command = cargo(["test", "--locked", "--package", "libevs", "--test", "conformance"]);
     command.args(["--", "--exact", TEST, "--nocapture"]);
-    command.env("EVS_TEST_ROUNDS", options.rounds.to_string());
+    command.env("EVS_TEST_ROUNDS", rounds.to_string());
     command.env("EVS_TEST_SECONDS", seconds.to_string());
     let passed = cargo::run_tests(&mut command)?;
     anyhow::ensure!(passed == 1, "{passed} tests ran, not the one that makes the rounds");

@@ -15,6 +15,7 @@ pub(crate) fn run(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
     }
     for line in lines(&report) {
         let bad = line.starts_with("warning: ") || line.contains("NOT HEARD");
+        let bad = bad || line.starts_with("  BROKEN");
         output.marked(if bad { Mark::Bad } else { Mark::None }, &line)?;
     }
     Ok(())
@@ -30,7 +31,11 @@ fn lines(report: &Value) -> Vec<String> {
         let (number, at, why) = (plain(&last["change"]), plain(&last["at"]), plain(&last["why"]));
         lines.push(format!("last change {number}, {at}: {why} (`evs why`)"));
     }
-    lines.extend(list(&report["peers"]).iter().map(peer));
+    let target = report["ring"]["detection_ms"].as_u64().unwrap_or(u64::MAX);
+    for each in list(&report["peers"]) {
+        lines.push(peer(each));
+        lines.extend(list(&each["paths"]).iter().filter_map(|path| trouble(each, path, target)));
+    }
     lines.extend(
         list(&report["warnings"]).iter().map(|warning| format!("warning: {}", plain(warning))),
     );
@@ -78,6 +83,30 @@ fn peer(peer: &Value) -> String {
     line
 }
 
+/// What is wrong with the path to a peer, and in which direction.
+fn trouble(peer: &Value, path: &Value, target: u64) -> Option<String> {
+    let (peer, link) = (plain(&peer["node"]), plain(&path["link"]));
+    let loss = path["loss_ppm"].as_u64().unwrap_or(0);
+    let silent = path["last_heard_ms"].as_u64().is_none_or(|ms| ms >= target);
+    let what = if path["narrow"] == true {
+        format!("large packets from here to {peer} get lost")
+    } else if path["up"] != true && silent {
+        format!("nothing comes from {peer} to here")
+    } else if path["up"] != true && path["heard_by_peer"] == false {
+        format!("nothing gets from here to {peer}, as it says")
+    } else if path["up"] != true {
+        format!("held down for {} ms yet", plain(&path["held_down_ms"]))
+    } else if loss >= LOSS_TOLD_PPM {
+        format!("{} % of the packets from here to {peer} get lost", loss / 10_000)
+    } else {
+        return None;
+    };
+    Some(format!("  BROKEN on link {link}: {what}"))
+}
+
+/// Loss that is worth a line, in parts of a million: more than a sound network has.
+const LOSS_TOLD_PPM: u64 = 30_000;
+
 fn nodes(members: &Value) -> String {
     list(members).iter().map(|member| plain(&member["node"])).collect::<Vec<_>>().join(" ")
 }
@@ -123,6 +152,31 @@ mod tests {
                 "last change 4, 17:30: node 2 fell silent (`evs why`)",
                 "peer 2 at 10.0.0.2:5405: NOT HEARD",
                 "warning: clear text",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_broken_path_is_named_with_its_direction() {
+        let paths = [
+            json!({ "link": 0, "up": true, "last_heard_ms": 2, "heard_by_peer": true }),
+            json!({ "link": 0, "up": false, "last_heard_ms": 900, "heard_by_peer": true }),
+            json!({ "link": 1, "up": false, "last_heard_ms": 3, "heard_by_peer": false }),
+            json!({ "link": 0, "up": true, "last_heard_ms": 3, "narrow": true }),
+            json!({ "link": 0, "up": true, "last_heard_ms": 3, "loss_ppm": 512_000 }),
+            json!({ "link": 0, "up": false, "last_heard_ms": 3, "heard_by_peer": true,
+                    "held_down_ms": 70 }),
+        ];
+        let told = paths.map(|path| trouble(&json!({ "node": 2 }), &path, 500));
+        let told: Vec<&str> = told.iter().flatten().map(String::as_str).collect();
+        assert_eq!(
+            told,
+            [
+                "  BROKEN on link 0: nothing comes from 2 to here",
+                "  BROKEN on link 1: nothing gets from here to 2, as it says",
+                "  BROKEN on link 0: large packets from here to 2 get lost",
+                "  BROKEN on link 0: 51 % of the packets from here to 2 get lost",
+                "  BROKEN on link 0: held down for 70 ms yet",
             ]
         );
     }

@@ -21,6 +21,7 @@
 mod binary;
 mod client;
 mod cluster;
+pub mod forwarder;
 pub mod netns;
 mod wait;
 

@@ -28,7 +28,7 @@ use crate::Place;
 const NAMES: &str = "/run/netns";
 
 /// The UDP port of every node: each has a host of its own.
-const PORT: u16 = 5405;
+pub(crate) const PORT: u16 = 5405;
 
 /// Most hosts of one network.
 const HOSTS_MAX: u8 = 64;
@@ -295,10 +295,7 @@ impl Network {
     /// # Errors
     /// The system refuses.
     pub fn deafen(&self, host: u8, from: u8) -> anyhow::Result<()> {
-        let family = match self.version {
-            IpVersion::V4 => "ip",
-            IpVersion::V6 => "ip6",
-        };
+        let family = self.family();
         let rule = format!("add rule inet evs input {family} saddr {} drop", self.address(from));
         self.filter(host, &[&rule])
     }
@@ -318,10 +315,7 @@ impl Network {
     /// # Errors
     /// The system refuses.
     pub fn deafen_on(&self, host: u8, from: u8, link: u8) -> anyhow::Result<()> {
-        let family = match self.version {
-            IpVersion::V4 => "ip",
-            IpVersion::V6 => "ip6",
-        };
+        let family = self.family();
         let address = self.address_on(from, link);
         self.filter(host, &[&format!("add rule inet evs input {family} saddr {address} drop")])
     }
@@ -357,6 +351,53 @@ impl Network {
         let text = output("ip", list)?;
         let counts = text.split("counter packets ").skip(1);
         Ok(counts.filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok()).sum())
+    }
+
+    /// From now on UDP datagrams of more bytes, headers included, that `from` sends do not arrive
+    /// at a host, and nothing tells the sender so.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn drop_large_from(&self, host: u8, from: u8, bytes: u16) -> anyhow::Result<()> {
+        let of = format!("{} saddr {}", self.family(), self.address(from));
+        let rule = format!("add rule inet evs input {of} meta l4proto udp meta length > {bytes}");
+        self.filter(host, &[&format!("{rule} drop")])
+    }
+
+    /// From now on so many of a hundred UDP datagrams that `from` sends do not arrive at a host, at
+    /// random.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn lose_from(&self, host: u8, from: u8, percent: u8) -> anyhow::Result<()> {
+        let of = format!("{} saddr {} meta l4proto udp", self.family(), self.address(from));
+        let chance = format!("numgen random mod 100 < {percent}");
+        self.filter(host, &[&format!("add rule inet evs input {of} {chance} counter drop")])
+    }
+
+    /// From now on what a host sends to the daemon of another one goes to this address instead. The
+    /// answers look as if they came from the other one.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn divert(&self, host: u8, to: u8, via: SocketAddr) -> anyhow::Result<()> {
+        let family = self.family();
+        let of = format!("{family} daddr {} udp dport {PORT}", self.address(to));
+        self.filter(
+            host,
+            &[
+                &format!("add table {family} divert"),
+                &format!("add chain {family} divert out {{ type nat hook output priority -100; }}"),
+                &format!("add rule {family} divert out {of} dnat to {via}"),
+            ],
+        )
+    }
+
+    const fn family(&self) -> &'static str {
+        match self.version {
+            IpVersion::V4 => "ip",
+            IpVersion::V6 => "ip6",
+        }
     }
 
     /// Lets everything through to a host again.

@@ -20,8 +20,12 @@ use evs_testkit::{DEADLINE, until};
 /// Own messages that are under way at a time.
 const UNDER_WAY_MAX: u64 = 8;
 
-/// Between two messages of one client.
-const SEND_EVERY: Duration = Duration::from_millis(4);
+/// Between two messages of one client, so that it has some to the end of a long test, too.
+fn send_every() -> Duration {
+    let seconds = std::env::var("EVS_NETNS_SECONDS").ok().and_then(|named| named.parse().ok());
+    let per_message = Duration::from_secs(seconds.unwrap_or(0)) * 2;
+    (per_message / u32::try_from(SENDS_MAX).unwrap_or(u32::MAX)).max(Duration::from_millis(4))
+}
 
 /// Most messages of one client.
 const SENDS_MAX: u64 = 20_000;
@@ -229,7 +233,7 @@ struct Worker {
 
 impl Worker {
     fn run(&self) -> Result<()> {
-        let mut last_sent = false;
+        let (mut last_sent, send_every) = (false, send_every());
         let mut next = Instant::now();
         loop {
             let now = Instant::now();
@@ -244,7 +248,7 @@ impl Worker {
             match wanted {
                 Wanted::Load if has_room && next <= now => {
                     self.send(false)?;
-                    next = now + SEND_EVERY;
+                    next = now + send_every;
                 }
                 Wanted::Last if !last_sent => last_sent = self.send(true)?,
                 Wanted::End => return Ok(()),

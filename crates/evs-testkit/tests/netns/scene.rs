@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use evs_model::{ConfigurationChange, RingId};
 use evs_sim::checker::{Judged, check, violations};
 use evs_sim::history::{History, View};
+use evs_testkit::forwarder::Forwarder;
 use evs_testkit::netns::{IpVersion, Network};
 use evs_testkit::{Cluster, Setup, until};
 use rustix::process::Signal;
@@ -37,6 +38,8 @@ pub(crate) struct Scene {
     members: Vec<Member>,
     loaded: bool,
     views: Vec<View>,
+    /// Ends after everything is judged: without it nothing passes any more.
+    pub(crate) forwarder: Option<Forwarder>,
     pub(crate) network: Network,
 }
 
@@ -91,7 +94,7 @@ impl Stage {
         let network = Network::with_links(self.nodes + self.strangers, self.version, self.links)?;
         let cluster = Cluster::prepare(self.setup(&network))?;
         let (members, views) = (Vec::new(), Vec::new());
-        let mut scene = Scene { cluster, members, loaded: false, views, network };
+        let mut scene = Scene { cluster, members, loaded: false, views, forwarder: None, network };
         let played = act(&mut scene).and_then(|()| scene.judge());
         let judged = played.with_context(|| scene.cluster.logs())?;
         println!("{judged:?}");
