@@ -118,6 +118,10 @@ pub struct Local {
     pub log_format: LogFormat,
     /// Where metrics are served by HTTP; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// The realtime priority of the ring's thread, 1 to 99; `None`: none.
+    pub realtime_priority: Option<u8>,
+    /// Whether memory that was once used stays in memory.
+    pub lock_memory: bool,
     /// Users that may connect besides root and the daemon's own.
     pub allow_uids: Vec<u32>,
     /// Groups whose members may connect besides the group `evs`.
@@ -129,6 +133,10 @@ pub struct Local {
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LogFormat {
+    /// As for the journal where standard error is the journal, otherwise as text.
+    Auto,
+    /// To the journal, each line with its fields.
+    Journal,
     /// One line of text for people.
     Text,
     /// One JSON object per line.
@@ -337,8 +345,10 @@ fn local(
     let state_dir = section.text_or("state_dir", "/var/lib/evs");
     let interface = section.text("multicast_interface");
     let log = section.text_or("log", "info");
-    let format = section.text_or("log_format", "text");
+    let format = section.text_or("log_format", "auto");
     let metrics = section.text("metrics");
+    let realtime = section.number("realtime_priority", 1..=99);
+    let lock_memory = section.flag_or("lock_memory", false);
     let allow_uids = section.numbers("allow_uids", ALLOW_MAX);
     let allow_gids = section.numbers("allow_gids", ALLOW_MAX);
     let limits = limits(section.section("limits", false));
@@ -358,7 +368,12 @@ fn local(
         let what = format!("is no level (error, warn, info, debug, trace) or filter: {error}");
         document.report(log.mistake(what));
     }
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let formats = [
+        ("auto", LogFormat::Auto),
+        ("journal", LogFormat::Journal),
+        ("text", LogFormat::Text),
+        ("json", LogFormat::Json),
+    ];
     let log_format = choice(document, &format, &formats);
     let keys = keys(document, &key_file, cluster.seal, read_key);
     let node = own_node(document, node?, cluster)?;
@@ -371,6 +386,8 @@ fn local(
         log: log.value,
         log_format,
         metrics: metrics.and_then(|found| metrics_address(document, &found)),
+        realtime_priority: realtime.and_then(|found| u8::try_from(found.value).ok()),
+        lock_memory,
         allow_uids,
         allow_gids,
         limits,

@@ -261,7 +261,12 @@ impl<'d> Section<'d> {
         self.number(key, range)
     }
 
-    fn number(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<Found<u64>> {
+    /// A number that may be left out.
+    pub(crate) fn number(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Found<u64>> {
         let (line, value) = self.entry(key)?;
         let found = Found { value: (), line: Some(line), key: join(&self.path, key) };
         match integer(value) {
@@ -280,6 +285,16 @@ impl<'d> Section<'d> {
                 None
             }
         }
+    }
+
+    /// Yes or no, or the default.
+    pub(crate) fn flag_or(&mut self, key: &'static str, default: bool) -> bool {
+        let Some((line, value)) = self.entry(key) else { return default };
+        value.as_bool().unwrap_or_else(|| {
+            let what = format!("is {}, not true or false", kind(value));
+            self.document.report(Mistake { line: Some(line), key: join(&self.path, key), what });
+            default
+        })
     }
 
     /// A list of numbers of 32 bits with at most `max` entries; left out, it is empty.

@@ -109,6 +109,8 @@ impl Config {
         let local = &self.local;
         let path = |path: &std::path::Path| Value::from(path.to_string_lossy().into_owned());
         let format = match local.log_format {
+            LogFormat::Auto => "auto",
+            LogFormat::Journal => "journal",
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
@@ -120,11 +122,15 @@ impl Config {
             ("state_dir".to_owned(), path(&local.state_dir)),
             ("log".to_owned(), Value::from(local.log.as_str())),
             ("log_format".to_owned(), Value::from(format)),
+            ("lock_memory".to_owned(), Value::from(local.lock_memory)),
             ("allow_uids".to_owned(), numbers(&local.allow_uids).into()),
             ("allow_gids".to_owned(), numbers(&local.allow_gids).into()),
         ]);
         if let Some(interface) = &local.multicast_interface {
             table.insert("multicast_interface".to_owned(), Value::from(interface.as_str()));
+        }
+        if let Some(priority) = local.realtime_priority {
+            table.insert("realtime_priority".to_owned(), Value::from(u32::from(priority)));
         }
         if let Some(metrics) = local.metrics {
             table.insert("metrics".to_owned(), Value::from(metrics.to_string()));
@@ -246,6 +252,7 @@ mod tests {
         [local]
         node = 7
         metrics = "127.0.0.1:9580"
+        realtime_priority = 9
         allow_uids = [1000, 1001]
         [local.limits]
         clients_max = 10

@@ -272,7 +272,24 @@ fn a_word_that_is_no_choice_is_refused_with_the_choices() {
     );
     assert_mistake(
         &least_but("[local]", "[local]\nlog_format = \"xml\""),
-        "12: local.log_format: is \"xml\", not \"text\" or \"json\"",
+        "12: local.log_format: is \"xml\", not \"auto\" or \"journal\" or \"text\" or \"json\"",
+    );
+}
+
+#[test]
+fn a_flag_is_true_or_false_and_nothing_else() {
+    let local = |line: &str| least_but("[local]", &format!("[local]\n{line}"));
+    let config = |line: &str| Config::parse(&local(line)).expect("valid").local;
+    assert!(config("lock_memory = true").lock_memory);
+    assert!(!config("lock_memory = false").lock_memory);
+    assert_mistake(
+        &local("lock_memory = \"yes\""),
+        "12: local.lock_memory: is a text, not true or false",
+    );
+    assert_eq!(config("realtime_priority = 99").realtime_priority, Some(99));
+    assert_mistake(
+        &local("realtime_priority = 100"),
+        "12: local.realtime_priority: is 100, out of its range 1 to 99",
     );
 }
 

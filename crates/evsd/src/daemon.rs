@@ -33,6 +33,7 @@ use crate::log::{Log, RateLimit};
 use crate::manager::Manager;
 use crate::membership::Membership;
 use crate::metrics::{Metrics, Sources};
+use crate::privileges::Privileges;
 use crate::questions::Act;
 use crate::watch::{Pulse, Watch};
 use crate::{questions, setup, status};
@@ -106,6 +107,7 @@ struct Daemon<'a> {
     pulse: Pulse,
     metrics: Option<Metrics>,
     manager: Manager,
+    privileges: Privileges,
     files: Files,
     operation: Option<Operation>,
     /// Why the key file does not say what is in force.
@@ -170,7 +172,7 @@ impl<'a> Daemon<'a> {
         if config.cluster.seal == Seal::None {
             tracing::warn!("{}", status::CLEAR_TEXT);
         }
-        Ok(Self {
+        let mut daemon = Self {
             log,
             clock,
             files: Files::start(poll.registry(), FILES).context("a thread cannot be started")?,
@@ -195,9 +197,12 @@ impl<'a> Daemon<'a> {
                 .metrics
                 .map(|at| Metrics::start(at, &config.cluster.name, clock.now())),
             manager: Manager::start(clock.now()),
+            privileges: Privileges::default(),
             file: file.to_owned(),
             config,
-        })
+        };
+        daemon.privileges = Privileges::ask(&daemon.config.local);
+        Ok(daemon)
     }
 
     /// How long the poll may wait.
@@ -392,6 +397,7 @@ impl Daemon<'_> {
             node: &self.node,
             clients: &self.clients,
             phase: self.phase.name(),
+            privileges: &self.privileges,
             log_lines_lost: self.log.lines_lost(),
             flight: self.membership.flight(),
             keys_unwritten: self.keys_unwritten.as_deref(),

@@ -1,4 +1,5 @@
-//! Logs: lines to stderr through a bounded queue that never makes the ring's thread wait.
+//! Logs: lines to stderr or the journal, through a bounded queue that never makes the ring's thread
+//! wait.
 //!
 //! Responsible for: the format, the filter, the queue's limit, the count of lines it lost, limits
 //! on lines that a stranger can cause, and the end of the process at a panic.
@@ -8,17 +9,21 @@
 
 use std::io::Write as _;
 use std::panic::PanicHookInfo;
-use std::sync::mpsc;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use evs_model::Instant;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::config::LogFormat;
+use crate::journal::{self, Journal};
 
 /// Most log lines that wait to be written (`log_lines_max`); more are dropped and counted.
 pub const LOG_LINES_MAX: usize = 16_384;
@@ -27,31 +32,23 @@ pub const LOG_LINES_MAX: usize = 16_384;
 #[derive(Debug)]
 pub struct Log {
     lost: ErrorCounter,
+    unsaid: Arc<AtomicUsize>,
     filter: reload::Handle<EnvFilter, Registry>,
     _guard: WorkerGuard,
 }
 
 impl Log {
-    /// Sends all log lines of this process to stderr. Call once.
+    /// Sends all log lines of this process to stderr, or to the journal. Call once.
     ///
     /// # Errors
     /// A filter that is none, or a log that is there already.
     pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<Self> {
-        let (writer, guard) = NonBlockingBuilder::default()
-            .buffered_lines_limit(LOG_LINES_MAX)
-            .lossy(true)
-            .thread_name("evs-log")
-            .finish(std::io::stderr());
-        let lost = writer.error_counter();
+        let unsaid = Arc::new(AtomicUsize::new(0));
+        let Written { layer, lost, guard } = written(format, Path::new(journal::SOCKET), &unsaid)?;
         let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
-        let layer = fmt::layer().with_writer(writer).with_ansi(false);
-        let layer = match format {
-            LogFormat::Text => layer.boxed(),
-            LogFormat::Json => layer.json().flatten_event(true).boxed(),
-        };
         let started = tracing_subscriber::registry().with(filter).with(layer).try_init();
         started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))?;
-        Ok(Self { lost, filter: handle, _guard: guard })
+        Ok(Self { lost, unsaid, filter: handle, _guard: guard })
     }
 
     /// Logs what this filter lets through, from now on. One that is none changes nothing.
@@ -62,11 +59,62 @@ impl Log {
         }
     }
 
-    /// How many lines were dropped because the queue was full.
+    /// How many lines were dropped because the queue was full, or the journal did not take them.
     #[must_use]
     pub fn lines_lost(&self) -> usize {
-        self.lost.dropped_lines()
+        self.lost.dropped_lines() + self.unsaid.load(Ordering::Relaxed)
     }
+}
+
+/// What writes the lines.
+struct Written<S> {
+    layer: Box<dyn Layer<S> + Send + Sync>,
+    lost: ErrorCounter,
+    guard: WorkerGuard,
+}
+
+/// The layer that writes lines in this format; the journal listens at `socket`, and what it does
+/// not take is counted in `unsaid`.
+fn written<S>(
+    format: LogFormat,
+    socket: &Path,
+    unsaid: &Arc<AtomicUsize>,
+) -> anyhow::Result<Written<S>>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    let lines = match format {
+        LogFormat::Auto if journal::is_stderr() => Lines::Journal,
+        LogFormat::Journal => Lines::Journal,
+        LogFormat::Auto | LogFormat::Text => Lines::Text,
+        LogFormat::Json => Lines::Json,
+    };
+    let (writer, guard) = match lines {
+        Lines::Journal => queue(Journal::at(socket.to_owned(), unsaid.clone())?),
+        Lines::Text | Lines::Json => queue(std::io::stderr()),
+    };
+    let lost = writer.error_counter();
+    let layer = fmt::layer().with_writer(writer).with_ansi(false);
+    let layer = match lines {
+        Lines::Journal => layer.event_format(journal::Format).boxed(),
+        Lines::Text => layer.boxed(),
+        Lines::Json => layer.json().flatten_event(true).boxed(),
+    };
+    Ok(Written { layer, lost, guard })
+}
+
+/// How lines look, once that is decided.
+#[derive(Clone, Copy)]
+enum Lines {
+    Journal,
+    Json,
+    Text,
+}
+
+/// A bounded queue before a writer, with a thread of its own.
+fn queue(writer: impl std::io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES_MAX).lossy(true);
+    builder.thread_name("evs-log").finish(writer)
 }
 
 /// Makes every panic, in any thread, end the process at once: a processor that broke an invariant
@@ -132,7 +180,71 @@ impl RateLimit {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
+
+    /// What a journal hears when something is logged.
+    fn heard(log: impl FnOnce()) -> (String, usize) {
+        let dir = evs_testkit::Setup::new(1);
+        let dir = evs_testkit::Cluster::prepare(dir).expect("a directory of its own");
+        let socket = dir.dir().join("journal");
+        let journal = UnixDatagram::bind(&socket).expect("free");
+        journal.set_read_timeout(Some(evs_testkit::DEADLINE)).expect("a time");
+        let unsaid = Arc::default();
+        let Written { layer, guard, .. } =
+            written(LogFormat::Journal, &socket, &unsaid).expect("a layer");
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+        let mut line = vec![0; 1 << 20];
+        let bytes = journal.recv(&mut line).expect("a line");
+        line.truncate(bytes);
+        drop(guard);
+        (String::from_utf8(line).expect("text"), unsaid.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn a_line_for_the_journal_is_one_datagram_with_its_fields() {
+        let (line, unsaid) = heard(|| {
+            let why = "it \"left\"\nat once";
+            tracing::info!(node = 3, why, ring = %"12@1", "membership changed");
+        });
+        let lines: Vec<_> = line.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                r#"MESSAGE=membership changed node=3 why="it \"left\"\nat once" ring=12@1"#,
+                "PRIORITY=6",
+                "SYSLOG_IDENTIFIER=evsd",
+                "EVS_TARGET=evsd::log::tests",
+                "EVS_NODE=3",
+                r#"EVS_WHY=it "left"\nat once"#,
+                "EVS_RING=12@1",
+            ]
+        );
+        assert_eq!(unsaid, 0);
+    }
+
+    #[test]
+    fn a_field_for_the_journal_is_cut_at_its_limit() {
+        let long = "é".repeat(40_000);
+        let (line, _) = heard(|| tracing::info!(long, "x"));
+        let field = line.lines().find_map(|line| line.strip_prefix("EVS_LONG=")).expect("there");
+        assert_eq!(field.len(), 16 * 1024);
+        assert!(line.len() < 100_000, "{}", line.len());
+    }
+
+    #[test]
+    fn lines_that_no_journal_takes_are_counted() {
+        let unsaid = Arc::default();
+        let Written { layer, guard, .. } =
+            written(LogFormat::Journal, Path::new("/proc/none"), &unsaid).expect("a layer");
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!("nobody hears this");
+            tracing::info!("nor this");
+        });
+        drop(guard);
+        assert_eq!(unsaid.load(Ordering::Relaxed), 2);
+    }
 
     #[test]
     fn one_line_passes_in_each_interval_and_the_rest_is_counted() {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::clients::{ClientStatus, Clients, ClientsStats};
 use crate::config::{Config, Limits, Transport};
 use crate::flight::Flight;
+use crate::privileges::Privileges;
 use crate::questions::key_name;
 use crate::units::{micros, millis};
 
@@ -35,6 +36,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) clients: &'a Clients,
     /// `forming`, `serving` or `leaving`.
     pub(crate) phase: &'static str,
+    /// What the system gave and refused.
+    pub(crate) privileges: &'a Privileges,
     /// Log lines dropped so far.
     pub(crate) log_lines_lost: usize,
     /// The flight recorder.
@@ -73,6 +76,7 @@ struct Report<'a> {
     counters: Counters,
     clients: ClientList<'a>,
     limits: ReportedLimits,
+    privileges: &'a Privileges,
     warnings: Vec<String>,
 }
 
@@ -224,6 +228,7 @@ impl<'a> Report<'a> {
                 packet_bytes_max: node.service().config().totem.packet_bytes_max,
                 local: config.local.limits,
             },
+            privileges: sources.privileges,
             warnings: warnings(sources),
         }
     }
@@ -404,7 +409,7 @@ const fn transport(transport: Transport) -> &'static str {
 
 fn warnings(sources: &Sources<'_>) -> Vec<String> {
     let Sources { node, log_lines_lost, .. } = *sources;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<_> = sources.privileges.refused().collect();
     if let Some(why) = sources.keys_unwritten {
         warnings.push(format!("{KEYS_UNWRITTEN}: {why}"));
     }

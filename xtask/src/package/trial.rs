@@ -51,8 +51,8 @@ const HELLO: &str = r#"
     nohup stdbuf -oL /tmp/hello >/tmp/hello.out 2>&1 &
     echo $! >/tmp/hello.pid"#;
 
-/// Installed, the unit, used, upgraded, removed, purged.
-const STEPS: u64 = 6;
+/// Installed, the unit, used, privileged, upgraded, removed, purged.
+const STEPS: u64 = 7;
 
 /// Goes through all of it; returns how many things were looked at.
 ///
@@ -65,11 +65,14 @@ pub(super) fn run(dir: &Path) -> Result<u64> {
         installed(&machine).context("installing")?;
         check_unit(&machine).context("the unit")?;
         used(&machine).context("using")?;
+        privileged(&machine).context("privileges")?;
         upgraded(&machine).context("upgrading")?;
         removed(&machine).context("removing")
     };
     life().with_context(|| {
-        machine.sh("journalctl --no-pager --unit evsd --lines 20").unwrap_or_default()
+        machine
+            .sh("journalctl --sync; journalctl --no-pager --unit evsd --lines 20")
+            .unwrap_or_default()
     })?;
     let left: Vec<_> = files(&machine)?.difference(&before).cloned().collect();
     ensure!(left.is_empty(), "purging leaves {left:?}");
@@ -103,6 +106,7 @@ fn check_unit(machine: &Machine) -> Result<()> {
 fn used(machine: &Machine) -> Result<()> {
     machine.sh(CONFIGURE)?;
     running(machine)?;
+    unprivileged(machine)?;
     machine.sh(BOTH)?;
     machine.sh(HELLO)?;
     let heard = "grep -q 'hello from C' /tmp/hello.out";
@@ -110,19 +114,60 @@ fn used(machine: &Machine) -> Result<()> {
     machine.sh("evs send greetings --message 'from the shell'")?;
     let heard = "grep -q 'from the shell' /tmp/hello.out";
     until("a message that the shell sent", || machine.sh(heard).ok())?;
-    machine.sh("evs why && evs members && journalctl -u evsd | grep -q members").map(drop)
+    machine.sh("evs why && evs members")?;
+    // The log is in the journal, field by field.
+    machine.sh("journalctl -u evsd EVS_CAUSE=start -o cat | grep '^membership changed ring='")?;
+    expect(machine, "journalctl -u evsd EVS_CAUSE=start -o cat --output-fields=PRIORITY", "6")
 }
 
-/// The daemon runs as its own user, without any privilege, and says so to its manager.
+/// The daemon runs as its own user, says so to its manager, and orders messages.
 fn running(machine: &Machine) -> Result<()> {
     expect(machine, "systemctl is-active evsd", "active")?;
     expect(machine, "ps -o user= -p $(systemctl show -P MainPID evsd)", "evs")?;
+    let operational = || machine.sh("evs status | grep -i operational").ok();
+    until("a node that is operational", operational).map(drop)
+}
+
+/// It has no capability, and cannot come to one.
+fn unprivileged(machine: &Machine) -> Result<()> {
     let capabilities = "grep -c -E '^Cap(Prm|Eff|Bnd|Amb):\\s0+$' \
          /proc/$(systemctl show -P MainPID evsd)/status";
-    expect(machine, capabilities, "4")?;
-    until("a node that is operational", || machine.sh("evs status | grep -i operational").ok())?;
-    Ok(())
+    expect(machine, capabilities, "4")
 }
+
+/// What is optional is refused by the unit as it comes, which is said and does no harm, and granted
+/// to one that allows it.
+fn privileged(machine: &Machine) -> Result<()> {
+    machine.sh("printf 'realtime_priority = 5\\nlock_memory = true\\n' >>/etc/evs/evsd.toml")?;
+    machine.sh("systemctl restart evsd")?;
+    running(machine)?;
+    let status = machine.sh("evs status")?;
+    for key in ["local.realtime_priority refused: ", "local.lock_memory refused: "] {
+        ensure!(status.contains(key), "{key}is not in {status}");
+    }
+    machine.sh(ALLOW)?;
+    machine.sh("systemctl restart evsd")?;
+    running(machine)?;
+    let status = machine.sh("evs status")?;
+    ensure!(!status.contains("refused: "), "refused all the same: {status}");
+    let thread = "chrt --pid $(systemctl show -P MainPID evsd)";
+    let is_realtime = machine.sh(thread)?;
+    ensure!(is_realtime.contains("SCHED_RR") && is_realtime.contains(": 5"), "{is_realtime}");
+    let locked = "grep VmLck: /proc/$(systemctl show -P MainPID evsd)/status";
+    ensure!(!machine.sh(locked)?.contains(" 0 kB"), "no memory is locked");
+    machine.sh("rm -r /etc/systemd/system/evsd.service.d && systemctl daemon-reload").map(drop)
+}
+
+/// Allows what is optional: by capabilities, for a system inside another cannot raise its limits.
+const ALLOW: &str = r#"
+    mkdir /etc/systemd/system/evsd.service.d
+    cat >/etc/systemd/system/evsd.service.d/allow.conf <<'END'
+[Service]
+RestrictRealtime=no
+AmbientCapabilities=CAP_SYS_NICE CAP_IPC_LOCK
+CapabilityBoundingSet=CAP_SYS_NICE CAP_IPC_LOCK
+END
+    systemctl daemon-reload"#;
 
 /// Once more over itself: the node comes back by itself, and what the administrator wrote stays.
 fn upgraded(machine: &Machine) -> Result<()> {

@@ -1,0 +1,108 @@
+//! What a node can do with and without: a realtime priority for the thread of the ring, and memory
+//! that is never swapped out. Off unless configured; where the system refuses, the daemon runs on
+//! without, and says so in its log and its status.
+
+use rustix::mm::MlockAllFlags;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::CapabilitySet;
+use serde::Serialize;
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
+
+use crate::config::Local;
+
+/// What became of each.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Privileges {
+    realtime: Outcome,
+    memory_locked: Outcome,
+}
+
+/// `off`, `granted`, or `refused: ` with the reason and what to do.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+struct Outcome(String);
+
+impl Privileges {
+    /// Asks for what is configured, for the calling thread and this process. Threads that it starts
+    /// later would be as privileged, so all of them are started before.
+    pub(crate) fn ask(local: &Local) -> Self {
+        let realtime = local.realtime_priority.map(take_priority);
+        let memory_locked = local.lock_memory.then(lock_memory);
+        let asked =
+            Self { realtime: Outcome::of(realtime), memory_locked: Outcome::of(memory_locked) };
+        for what in asked.refused() {
+            tracing::warn!(what, "a privilege is refused; going on without");
+        }
+        asked
+    }
+
+    /// What is configured and was refused, in words.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = String> {
+        let all = [
+            ("local.realtime_priority", &self.realtime),
+            ("local.lock_memory", &self.memory_locked),
+        ];
+        let refused = all.into_iter().filter(|(_, outcome)| outcome.0.starts_with(REFUSED));
+        refused.map(|(key, outcome)| format!("{key} {}", outcome.0))
+    }
+}
+
+/// How a refusal begins.
+const REFUSED: &str = "refused: ";
+
+impl Outcome {
+    fn of(result: Option<Result<(), String>>) -> Self {
+        Self(match result {
+            None => "off".to_owned(),
+            Some(Ok(())) => "granted".to_owned(),
+            Some(Err(why)) => format!("{REFUSED}{why}"),
+        })
+    }
+}
+
+/// Among others of the same priority the thread takes turns.
+fn take_priority(priority: u8) -> Result<(), String> {
+    let why = |error: &dyn std::fmt::Display| {
+        format!("{error}; in the unit, LimitRTPRIO={priority} and RestrictRealtime=no allow it")
+    };
+    let value = ThreadPriorityValue::try_from(priority).map_err(|error| why(&error))?;
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+    let thread = thread_native_id();
+    set_thread_priority_and_policy(thread, ThreadPriority::Crossplatform(value), policy)
+        .map_err(|error| why(&error))
+}
+
+/// Pages stay where they are once they are used. Only without a limit: with one, memory that is
+/// needed later would be refused, and the daemon end.
+fn lock_memory() -> Result<(), String> {
+    let no_limit = Rlimit { current: None, maximum: None };
+    let may_anyway = rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    if !may_anyway && getrlimit(Resource::Memlock).current.is_some() {
+        setrlimit(Resource::Memlock, no_limit).map_err(
+            |_| "there is a limit on locked memory; in the unit, LimitMEMLOCK=infinity allows it",
+        )?;
+    }
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    rustix::mm::mlockall(flags).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_named_by_its_key_and_nothing_else_is() {
+        let refused = Some(Err("why; what to do".to_owned()));
+        let outcomes =
+            Privileges { realtime: Outcome::of(refused), memory_locked: Outcome::of(None) };
+        let said: Vec<_> = outcomes.refused().collect();
+        assert_eq!(said, ["local.realtime_priority refused: why; what to do"]);
+        let report = serde_json::to_value(&outcomes).expect("texts");
+        assert_eq!(report["memory_locked"], "off");
+        assert_eq!(Outcome::of(Some(Ok(()))).0, "granted");
+    }
+}
