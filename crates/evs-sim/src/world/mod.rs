@@ -176,7 +176,6 @@ pub struct World {
     trace: Trace,
     boots: u64,
     events: u64,
-    events_max: u64,
     stop: Option<Stop>,
 }
 
@@ -187,7 +186,7 @@ impl fmt::Debug for World {
 }
 
 impl World {
-    /// Most events of a run before it counts as a storm.
+    /// Most events of a run, besides those of its hellos, before it counts as a storm.
     pub const EVENTS_MAX: u64 = 20_000_000;
 
     /// A world in which no node runs yet. Trace lines go to `lines`, if given.
@@ -220,7 +219,6 @@ impl World {
             trace: Trace::new(lines),
             boots: 0,
             events: 0,
-            events_max: Self::EVENTS_MAX,
             stop: None,
             options,
         }
@@ -328,11 +326,19 @@ impl World {
         self.now = next.at;
         self.recorder.now = next.at;
         self.events += 1;
-        if self.events > self.events_max {
-            self.stop = Some(Stop::Storm(self.events_max));
+        if self.events > self.events_max() {
+            self.stop = Some(Stop::Storm(self.events_max()));
         }
         self.happen(next.event);
         true
+    }
+
+    /// How many events are no storm by now: hellos alone are so many of them as there are pairs of
+    /// nodes, ten times in a detection target, and each that arrives sets a timer.
+    fn events_max(&self) -> u64 {
+        let nodes = u64::from(self.len());
+        let detection = u64::try_from(self.options.detection.as_nanos()).unwrap_or(u64::MAX);
+        Self::EVENTS_MAX + 40 * nodes * nodes * (self.now / detection.max(1))
     }
 
     /// Lets this much time pass.
