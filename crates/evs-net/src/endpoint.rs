@@ -365,6 +365,24 @@ impl Endpoint {
         self.keyring.ids()
     }
 
+    /// Talks to this node from now on.
+    ///
+    /// # Errors
+    /// It is a peer already, or this node itself; or there are as many as there can be.
+    pub fn add_peer(&mut self, node: NodeId) -> Result<(), ConfigError> {
+        if self.reach.peers().len() == EndpointConfig::PEERS_MAX {
+            return Err(ConfigError::TooManyPeers(EndpointConfig::PEERS_MAX + 1));
+        }
+        if self.reach.add_peer(node) { Ok(()) } else { Err(ConfigError::NodeTwice(node)) }
+    }
+
+    /// Talks to this node no more, and takes nothing from it. Returns whether it was a peer.
+    pub fn remove_peer(&mut self, node: NodeId) -> bool {
+        let was_peer = self.reach.remove_peer(node);
+        self.execute();
+        was_peer
+    }
+
     /// The layer above has found that small packets pass between this node and a peer, but data
     /// does not. The peer is taken down, and comes back when large packets pass both ways and its
     /// hold-down is over. Nothing happens if it is not heard.

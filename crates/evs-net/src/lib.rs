@@ -58,7 +58,7 @@ pub use key::{ClusterKey, KeyError, random_u64};
 pub use keys::{KEYS_MAX, KeyChangeError, key_name};
 pub use link::{Link, LinkError, Multicast, Transport, payload_bytes_max};
 pub use links::{LINKS_MAX, LinkId, Links};
-pub use net::{Net, NetConfig, NetConfigError, NetEvent};
+pub use net::{Net, NetConfig, NetConfigError, NetEvent, PeerError};
 pub use peer::RoundTrip;
 pub use reach::{DownCause, PeerEvent};
 pub use replay::{Replay, ReplayWindow};

@@ -70,6 +70,20 @@ pub enum NetConfigError {
     SendQueue(usize),
 }
 
+/// Why a node does not become a peer.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum PeerError {
+    /// About the node.
+    #[error(transparent)]
+    Node(#[from] ConfigError),
+    /// About one of its addresses.
+    #[error(transparent)]
+    Address(#[from] LinkError),
+    /// Too few addresses, or too many.
+    #[error("{0} addresses for {1} links: there must be one for each")]
+    Addresses(usize, usize),
+}
+
 /// What happened on the network besides ring packets.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum NetEvent {
@@ -319,6 +333,37 @@ impl Net {
     /// The links it runs over.
     pub fn links(&self) -> impl Iterator<Item = &Link> {
         self.ports.iter().map(|port| &port.link)
+    }
+
+    /// Talks to this node from now on, at these addresses: one for each link.
+    ///
+    /// # Errors
+    /// It is a peer already, there are as many as there can be, or the addresses are not those of
+    /// the links; nothing has changed.
+    pub fn add_peer(&mut self, node: NodeId, addresses: &[SocketAddr]) -> Result<(), PeerError> {
+        if addresses.len() != self.ports.len() {
+            return Err(PeerError::Addresses(addresses.len(), self.ports.len()));
+        }
+        for (port, address) in self.ports.iter().zip(addresses) {
+            let mine = port.link.bind.ip();
+            if address.is_ipv4() != mine.is_ipv4() {
+                return Err(LinkError::Version(address.ip(), mine).into());
+            }
+        }
+        self.endpoint.add_peer(node)?;
+        let me = self.endpoint.me().node;
+        for (port, address) in self.ports.iter_mut().zip(addresses) {
+            port.add_peer(me, node, *address);
+        }
+        Ok(())
+    }
+
+    /// Talks to this node no more, and takes nothing from it. Returns whether it was a peer.
+    pub fn remove_peer(&mut self, node: NodeId) -> bool {
+        let was_peer = self.endpoint.remove_peer(node);
+        self.ports.iter_mut().for_each(|port| port.remove_peer(node));
+        self.execute(None);
+        was_peer
     }
 
     /// A peer receives at another address of a link from now on. Returns whether there is such a

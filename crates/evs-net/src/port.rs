@@ -74,6 +74,19 @@ impl Port {
         true
     }
 
+    /// Sends to this node, too.
+    pub(crate) fn add_peer(&mut self, me: NodeId, node: NodeId, address: SocketAddr) {
+        self.link.peers.push((node, address));
+        self.peers.push(PeerAddress { node, address, heard: false });
+        self.peers.sort_by_key(|peer| (peer.node < me, peer.node));
+    }
+
+    /// Sends to this node no more.
+    pub(crate) fn remove_peer(&mut self, node: NodeId) {
+        self.link.peers.retain(|(peer, _)| *peer != node);
+        self.peers.retain(|peer| peer.node != node);
+    }
+
     /// The receive buffer in force and that asked for, if it is smaller. The kernel counts what a
     /// datagram takes in its memory, and doubles all sizes for that.
     pub(crate) fn short_buffer(&self) -> Option<(usize, usize)> {

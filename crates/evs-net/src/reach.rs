@@ -47,6 +47,8 @@ pub enum DownCause {
     NotHeardByPeer,
     /// This newer incarnation of the node is verified, and the older one silent.
     Replaced(u64),
+    /// It is no peer any more.
+    Removed,
     /// Small packets pass, but it does not get the data that others get, or others not its own.
     Deaf,
 }
@@ -526,6 +528,7 @@ const HELLO_ROUND: u32 = 3;
 
 mod burst;
 mod ownership;
+mod roster;
 mod speak;
 #[cfg(test)]
 mod tests;

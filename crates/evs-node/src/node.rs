@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use evs_model::{ClientId, Event, Group, Groups, Guarantee, Instant, MessageId, NodeId, Processor};
 use evs_net::{
     ClusterKey, Detection, EndpointConfig, KeyChangeError, Link, LinkId, Net, NetConfig,
-    NetConfigError, NetEvent, PeerEvent, SealMode, random_u64,
+    NetConfigError, NetEvent, PeerError, PeerEvent, SealMode, random_u64,
 };
 use evs_service::{ClientLimits, ConnectError, RequestError, SendError, Service};
 use mio::unix::SourceFd;
@@ -322,8 +323,22 @@ impl Node {
     }
 }
 
-/// The keys: as the methods of [`Net`] with the same names.
+/// Peers and keys: as the methods of [`Net`] with the same names.
 impl Node {
+    /// As [`Net::add_peer`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_peer(&mut self, node: NodeId, addresses: &[SocketAddr]) -> Result<(), PeerError> {
+        self.net.add_peer(node, addresses)
+    }
+
+    /// As [`Net::remove_peer`].
+    pub fn remove_peer(&mut self, now: Instant, node: NodeId) {
+        self.net.remove_peer(node);
+        self.handle_net_events(now);
+    }
+
     /// As [`Net::add_key`].
     ///
     /// # Errors

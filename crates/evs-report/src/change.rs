@@ -202,6 +202,13 @@ pub enum Sight {
         /// Which link, from 0.
         link: u8,
     },
+    /// The operator has taken a node out of the cluster.
+    Removed {
+        /// When.
+        at_us: i64,
+        /// Who.
+        peer: Node,
+    },
     /// This node itself stood still: stopped, starved of the processor, or a machine asleep.
     Paused {
         /// When it went on.
@@ -254,6 +261,11 @@ pub enum Trigger {
     Started,
     /// A member left in order.
     Left {
+        /// Who.
+        node: Node,
+    },
+    /// An operator took a member out of the cluster.
+    Removed {
         /// Who.
         node: Node,
     },

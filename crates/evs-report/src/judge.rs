@@ -7,8 +7,9 @@ use crate::{Cause, Change, Evidence, Node, Sight, TokenSight, Trigger};
 /// member has told what it saw.
 #[must_use]
 pub fn judge(change: &Change) -> Trigger {
-    let judges: [fn(&Change) -> Option<Trigger>; 9] = [
+    let judges: [fn(&Change) -> Option<Trigger>; 10] = [
         started,
+        removed,
         left_in_order,
         restarted,
         stood_still_here,
@@ -24,6 +25,14 @@ pub fn judge(change: &Change) -> Trigger {
 
 fn started(change: &Change) -> Option<Trigger> {
     change.from.is_none().then_some(Trigger::Started)
+}
+
+/// Before all that follows from it.
+fn removed(change: &Change) -> Option<Trigger> {
+    sights(change).find_map(|(_, sight)| {
+        let Sight::Removed { peer, .. } = sight else { return None };
+        change.left.contains(peer).then(|| Trigger::Removed { node: peer.clone() })
+    })
 }
 
 /// By the word of anybody's protocol.

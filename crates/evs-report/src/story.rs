@@ -78,6 +78,9 @@ pub fn headline_of(trigger: &Trigger) -> String {
     match trigger {
         Trigger::Started => "evsd started here".to_owned(),
         Trigger::Left { node } => format!("node {} left in order", node.node),
+        Trigger::Removed { node } => {
+            format!("an operator took node {} out of the cluster", node.node)
+        }
         Trigger::Restarted { node, .. } => format!("evsd of node {} was restarted", node.node),
         Trigger::Silent { node, .. } => format!("node {} fell silent", node.node),
         Trigger::OneWay { from, to } => {
@@ -142,6 +145,7 @@ fn details(change: &Change) -> Vec<String> {
         Trigger::TokenLost { .. }
         | Trigger::Started
         | Trigger::Left { .. }
+        | Trigger::Removed { .. }
         | Trigger::Restarted { .. }
         | Trigger::Joined { .. }
         | Trigger::Merged { .. }
@@ -174,7 +178,8 @@ fn at(sight: &Sight) -> Option<i64> {
         | Sight::Heard { at_us, .. }
         | Sight::PathDown { at_us, .. }
         | Sight::PathUp { at_us, .. }
-        | Sight::Paused { at_us, .. } => Some(*at_us),
+        | Sight::Paused { at_us, .. }
+        | Sight::Removed { at_us, .. } => Some(*at_us),
         Sight::Other => None,
     }
 }
@@ -204,6 +209,9 @@ fn sighted(sight: &Sight) -> String {
             format!("link {link} to node {} lost: {sign}", peer.node)
         }
         Sight::PathUp { peer, link, .. } => format!("link {link} to node {} works", peer.node),
+        Sight::Removed { peer, .. } => {
+            format!("an operator took node {} out of the cluster", peer.node)
+        }
         Sight::Paused { pause_us, .. } => format!("stood still for {}", span(*pause_us)),
         Sight::Other => "something that a later version knows".to_owned(),
     }

@@ -88,6 +88,7 @@ enum Seen {
     PathDown(Processor, u8, PathSign),
     PathUp(Processor, u8),
     Paused(Duration),
+    Removed(Processor),
 }
 
 /// Counters of what is exchanged in recovery, as they were at the last change.
@@ -174,6 +175,7 @@ impl Flight {
                     }
                     DownCause::NotHeardByPeer => Seen::NotHeardByPeer(*peer),
                     DownCause::Deaf => Seen::Deaf(*peer),
+                    DownCause::Removed => Seen::Removed(*peer),
                     DownCause::Replaced(by) => Seen::Restarted(*peer, *by),
                 }
             }
@@ -186,6 +188,8 @@ impl Flight {
                     DownCause::Silence(_) | DownCause::Refused(_) => PathSign::Silent,
                     DownCause::NotHeardByPeer => PathSign::NotHeardByPeer,
                     DownCause::Deaf => PathSign::Deaf,
+                    // Who is removed is so at once, on all links.
+                    DownCause::Removed => PathSign::Other,
                     DownCause::Replaced(_) => PathSign::Restarted,
                 },
             ),
@@ -197,6 +201,11 @@ impl Flight {
     /// This process stood still for so long, until now.
     pub fn note_pause(&mut self, now: Instant, pause: Duration) {
         self.see(now, Seen::Paused(pause));
+    }
+
+    /// The operator takes a member out of the cluster.
+    pub fn note_removed(&mut self, now: Instant, peer: Processor) {
+        self.see(now, Seen::Removed(peer));
     }
 
     /// These went on together.
@@ -462,6 +471,7 @@ impl Seen {
                 Sight::PathDown { at_us, peer: peer.into(), link, sign }
             }
             Self::PathUp(peer, link) => Sight::PathUp { at_us, peer: peer.into(), link },
+            Self::Removed(peer) => Sight::Removed { at_us, peer: peer.into() },
             Self::Paused(pause) => Sight::Paused { at_us, pause_us: micros(pause) },
         }
     }

@@ -224,6 +224,9 @@ fn log_down(peer: Processor, link: Option<u8>, cause: DownCause) {
         DownCause::NotHeardByPeer => {
             tracing::info!(%peer, link, "{what}: it says that it does not hear this node");
         }
+        DownCause::Removed => {
+            tracing::info!(%peer, link, "{what}: it is no part of the cluster any more");
+        }
         DownCause::Deaf => tracing::warn!(
             %peer, link,
             "{what}: small packets pass, but data does not get through; is the network's MTU what \

@@ -445,3 +445,50 @@ fn what_is_for_one_peer_does_not_wait_behind_what_waits_for_a_busy_socket() {
     loopback.run_until(|l| l.packets[1].len() == 6);
     assert_eq!(loopback.packets[1][4].1, b"data".as_slice());
 }
+
+/// The set of peers changes while packets flow; nobody else notices.
+#[test]
+fn a_peer_is_added_and_removed_while_the_others_talk() {
+    let mut loopback = Loopback::formed("127.0.0.1:0", 2, &Transport::Unicast);
+    let mut third = net_config("127.0.0.1:0", 3, 3, Transport::Unicast);
+    for (peer, address) in third.links[0].peers.iter_mut().zip(loopback.addresses()) {
+        peer.1 = address;
+    }
+    loopback.nets.push(Net::open(third, loopback.now).expect("valid"));
+    loopback.packets.push(Vec::new());
+    loopback.events.push(Vec::new());
+    let strangers = |l: &Loopback| l.nets[0].endpoint().stats().discarded(Discard::Stranger);
+    loopback.run_until(|l| strangers(l) >= 3);
+    assert_eq!(loopback.nets[2].endpoint().heard().len(), 0, "nobody knows it");
+
+    let address = loopback.addresses()[2];
+    let net = &mut loopback.nets[0];
+    assert_eq!(net.add_peer(node(3), &[]), Err(PeerError::Addresses(0, 1)));
+    let other_family = "[::1]:5405".parse().expect("an address");
+    assert!(matches!(net.add_peer(node(3), &[other_family]), Err(PeerError::Address(_))));
+    for known in [1, 2] {
+        let error = net.add_peer(node(known), &[address]).expect_err("known");
+        assert_eq!(error, PeerError::Node(ConfigError::NodeTwice(node(known))));
+    }
+    for net in &mut loopback.nets[..2] {
+        net.add_peer(node(3), &[address]).expect("a new one");
+    }
+    loopback.run_until(|l| l.nets.iter().all(|net| net.endpoint().heard().len() == 2));
+    loopback.nets[0].send_all(b"to all");
+    loopback.run_until(|l| l.packets[2].len() == 1);
+
+    let before = loopback.events[1].len();
+    for net in &mut loopback.nets[..2] {
+        assert!(net.remove_peer(node(3)));
+        assert!(!net.remove_peer(node(3)), "it is none any more");
+    }
+    loopback.nets[0].send_all(b"to the second");
+    loopback.run_until(|l| l.packets[1].len() == 2);
+    loopback.run_until(|l| l.nets[2].endpoint().heard().is_empty());
+    let events = &loopback.events[1][before..];
+    let removed = PeerEvent::Down { peer: processor(3, 300), cause: crate::DownCause::Removed };
+    assert!(events.contains(&NetEvent::Peer(removed)), "{events:?}");
+    let downs = events.iter().filter(|event| matches!(event, NetEvent::Heard(_))).count();
+    assert_eq!((downs, loopback.packets[2].len()), (1, 1), "{events:?}");
+    assert_eq!(loopback.nets[0].endpoint().heard().len(), 1);
+}

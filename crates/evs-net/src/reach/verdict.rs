@@ -63,7 +63,7 @@ impl Reach {
         let least = match cause {
             DownCause::Silence(_) | DownCause::Refused(_) => Some(Duration::ZERO),
             DownCause::Deaf => Some(detection * 2),
-            DownCause::NotHeardByPeer | DownCause::Replaced(_) => None,
+            DownCause::NotHeardByPeer | DownCause::Removed | DownCause::Replaced(_) => None,
         };
         if let Some(least) = least {
             path.flaps.down(now, detection, least);
