@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand};
@@ -77,6 +78,11 @@ pub enum Command {
     /// log, system. It holds no key.
     Record(RecordArgs),
 
+    /// Takes a node into the cluster or out of it, on all nodes, without a restart. For root and
+    /// the daemon's own user.
+    #[command(subcommand)]
+    Node(NodeCommand),
+
     /// Has the daemon read its configuration file again. What it changes is in force when this
     /// returns; if anything in it cannot be, nothing has changed, and this says why. For root and
     /// the daemon's own user.
@@ -134,6 +140,37 @@ pub enum KeyCommand {
 
     /// Lists the names of the keys that are known. A name tells nothing about its key.
     List(Daemon),
+}
+
+/// What to do with the list of nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Takes a node into the cluster: all others know it from then on, and have it in their files.
+    /// Then start it, with a file like theirs and its own local.node.
+    Add {
+        /// Which daemon.
+        #[command(flatten)]
+        daemon: Daemon,
+
+        /// Its id: one that no other host has ever had.
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(u32).range(1..))]
+        node: u32,
+
+        /// Its address and UDP port on each link, like 10.0.0.4:5405.
+        #[arg(value_name = "ADDRESS", required = true)]
+        addresses: Vec<SocketAddr>,
+    },
+
+    /// Takes a node out of the cluster. If it runs, it leaves in order, and its daemon stops.
+    Remove {
+        /// Which daemon.
+        #[command(flatten)]
+        daemon: Daemon,
+
+        /// Its id.
+        #[arg(value_name = "ID", value_parser = clap::value_parser!(u32).range(1..))]
+        node: u32,
+    },
 }
 
 /// What to do with a configuration file.
@@ -442,9 +479,9 @@ mod tests {
     #[test]
     fn a_command_has_a_socket_exactly_if_it_talks_to_a_daemon() {
         let args = Args::command();
-        let key = args.find_subcommand("key").expect("there is one");
-        let of_key = key.get_subcommands();
-        for subcommand in args.get_subcommands().filter(|c| c.get_name() != "key").chain(of_key) {
+        let nested = |name: &&clap::Command| ["key", "node"].contains(&name.get_name());
+        let below = args.get_subcommands().filter(nested).flat_map(clap::Command::get_subcommands);
+        for subcommand in args.get_subcommands().filter(|c| !nested(c)).chain(below) {
             let has = subcommand.get_arguments().any(|arg| arg.get_id() == "socket");
             let alone = ["completions", "config", "keygen"].contains(&subcommand.get_name());
             assert_eq!(has, !alone, "{}", subcommand.get_name());

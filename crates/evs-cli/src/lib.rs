@@ -25,6 +25,7 @@ mod leave;
 mod links;
 mod listen;
 mod members;
+mod node;
 mod output;
 mod record;
 mod reload;
@@ -39,7 +40,7 @@ use std::process::ExitCode;
 
 pub use args::{
     Args, BenchArgs, Command, ConfigCommand, Daemon, EventsArgs, KeyCommand, ListenArgs,
-    MembersArgs, RecordArgs, SendArgs, TopArgs, WhyArgs,
+    MembersArgs, NodeCommand, RecordArgs, SendArgs, TopArgs, WhyArgs,
 };
 pub use clap_complete::Shell;
 pub use completions::text as completions;
@@ -63,6 +64,7 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Links(daemon) => links::run(daemon, &mut output),
         Command::Listen(listen) => listen::run(listen, &mut output),
         Command::Members(members) => members::run(members, &mut output),
+        Command::Node(node) => node::run(node, &mut output),
         Command::Record(record) => record::run(record, &mut output),
         Command::Reload(daemon) => reload::run(daemon, &mut output),
         Command::Send(send) => send::run(send, &mut output),

@@ -16,7 +16,7 @@ pub(crate) fn run(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
             [] => "the file says what is in force".to_owned(),
             changed => format!("in force now: {}", changed.join(", ")),
         },
-        || json!({ "changed": changed }),
+        || json!({ "changed": changed, "warning": answer.warning }),
     )?;
-    Ok(())
+    report::warn(output, answer.warning.as_deref())
 }

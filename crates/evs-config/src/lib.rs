@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cluster;
 pub mod corosync;
 mod links;
 mod reader;
@@ -50,8 +51,10 @@ pub struct Config {
 }
 
 /// The section `[cluster]`: the same on every node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Cluster {
+    /// How often the section was changed while the cluster ran. The daemons write it.
+    pub version: u64,
     /// The cluster's name, 1 to [`CLUSTER_NAME_BYTES_MAX`] bytes. Packets of another cluster are
     /// dropped.
     pub name: String,
@@ -262,6 +265,7 @@ impl Config {
 
 /// Reads `[cluster]`. What is wrong is reported and gets a placeholder, which nobody ever sees.
 fn cluster(document: &Document<'_>, mut section: Section<'_>) -> Cluster {
+    let version = section.number_or("version", 0..=u64::from(u32::MAX), 0);
     let name = section.text_required("name", "name = \"demo\"");
     let detection = section.number_or("detection_ms", 50..=60_000, 500);
     let message = section.number_or("message_bytes_max", 1024..=16 << 20, 1 << 20);
@@ -273,6 +277,7 @@ fn cluster(document: &Document<'_>, mut section: Section<'_>) -> Cluster {
     let links = section.sections("links");
     section.finish();
     Cluster {
+        version: version.value,
         name: name.map_or_else(String::new, |name| self::name(document, name)),
         detection: Duration::from_millis(detection.value),
         message_bytes_max: narrow(message.value),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use toml::{Table, Value};
 
-use crate::{Config, LinkSettings, LogFormat, Seal, Transport};
+use crate::{Cluster, Config, LinkSettings, LogFormat, Seal, Transport};
 
 /// Settings by their full names, such as `cluster.detection_ms` or `cluster.nodes[2].address`,
 /// where a node goes by its id and a link by its number. No secret is among them.
@@ -66,42 +66,8 @@ impl Config {
     #[must_use]
     pub fn table(&self) -> Table {
         let mut table = Table::new();
-        table.insert("cluster".to_owned(), Value::Table(self.cluster_table()));
+        table.insert("cluster".to_owned(), Value::Table(self.cluster.table()));
         table.insert("local".to_owned(), Value::Table(self.local_table()));
-        table
-    }
-
-    fn cluster_table(&self) -> Table {
-        let cluster = &self.cluster;
-        let seal = match cluster.seal {
-            Seal::Aead => "aead",
-            Seal::None => "none",
-        };
-        let detection = u32::try_from(cluster.detection.as_millis()).unwrap_or(u32::MAX);
-        let mut table = Table::from_iter([
-            ("name".to_owned(), Value::from(cluster.name.as_str())),
-            ("detection_ms".to_owned(), Value::from(detection)),
-            ("message_bytes_max".to_owned(), Value::from(cluster.message_bytes_max)),
-            ("window_bytes_max".to_owned(), Value::from(cluster.window_bytes_max)),
-            ("seal".to_owned(), Value::from(seal)),
-        ]);
-        let nodes = cluster.nodes().keys().map(|node| {
-            let addresses = cluster.links.iter().map(|link| link.addresses[node].to_string());
-            let mut addresses: Vec<_> = addresses.collect();
-            let (key, value) = match addresses.len() {
-                1 => ("address", Value::from(addresses.remove(0))),
-                _ => ("addresses", Value::from(addresses)),
-            };
-            Table::from_iter([("id".to_owned(), Value::from(node.get())), (key.to_owned(), value)])
-        });
-        table.insert("nodes".to_owned(), nodes.collect::<Vec<_>>().into());
-        match &cluster.links[..] {
-            [link] => table.extend(link_table(link, false)),
-            links => {
-                let links: Vec<_> = links.iter().map(|link| link_table(link, true)).collect();
-                table.insert("links".to_owned(), links.into());
-            }
-        }
         table
     }
 
@@ -137,6 +103,62 @@ impl Config {
         }
         let limits = Table::try_from(local.limits).expect("numbers alone");
         table.insert("limits".to_owned(), Value::Table(limits));
+        table
+    }
+}
+
+impl Cluster {
+    /// All settings of the section.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        flatten("cluster", &Value::Table(self.table()), &mut settings.0);
+        settings
+    }
+
+    /// The section as a file of its own, always the same for the same settings.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let table = Value::Table(self.table());
+        let file = Table::from_iter([("cluster".to_owned(), table)]);
+        toml::to_string(&file).expect("every table can be written")
+    }
+
+    /// The section as a table of TOML.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        let cluster = self;
+        let seal = match cluster.seal {
+            Seal::Aead => "aead",
+            Seal::None => "none",
+        };
+        let detection = u32::try_from(cluster.detection.as_millis()).unwrap_or(u32::MAX);
+        let version = u32::try_from(cluster.version).unwrap_or(u32::MAX);
+        let mut table = Table::from_iter([
+            ("version".to_owned(), Value::from(version)),
+            ("name".to_owned(), Value::from(cluster.name.as_str())),
+            ("detection_ms".to_owned(), Value::from(detection)),
+            ("message_bytes_max".to_owned(), Value::from(cluster.message_bytes_max)),
+            ("window_bytes_max".to_owned(), Value::from(cluster.window_bytes_max)),
+            ("seal".to_owned(), Value::from(seal)),
+        ]);
+        let nodes = cluster.nodes().keys().map(|node| {
+            let addresses = cluster.links.iter().map(|link| link.addresses[node].to_string());
+            let mut addresses: Vec<_> = addresses.collect();
+            let (key, value) = match addresses.len() {
+                1 => ("address", Value::from(addresses.remove(0))),
+                _ => ("addresses", Value::from(addresses)),
+            };
+            Table::from_iter([("id".to_owned(), Value::from(node.get())), (key.to_owned(), value)])
+        });
+        table.insert("nodes".to_owned(), nodes.collect::<Vec<_>>().into());
+        match &cluster.links[..] {
+            [link] => table.extend(link_table(link, false)),
+            links => {
+                let links: Vec<_> = links.iter().map(|link| link_table(link, true)).collect();
+                table.insert("links".to_owned(), links.into());
+            }
+        }
         table
     }
 }

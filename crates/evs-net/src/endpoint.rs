@@ -14,7 +14,7 @@ use crate::peer::{RoundTrip, Session};
 use crate::reach::{Action, PeerEvent, Place, Reach};
 use crate::seal::{Opener, SealError, SealMode, Sealer, Ticket};
 use crate::wire::{CLUSTER_NAME_BYTES_MAX, Header, Kind};
-use crate::{ClusterKey, Discard, EndpointStats, KeyChangeError, LINKS_MAX, LinkId, Links};
+use crate::{Discard, EndpointStats, LINKS_MAX, LinkId, Links};
 
 /// Who this node is, whom it talks to, and how.
 #[derive(Clone, Debug)]
@@ -333,54 +333,10 @@ impl Endpoint {
         result
     }
 
-    /// Opens what this key seals from now on, besides what the present one does. Returns its name.
-    ///
-    /// # Errors
-    /// Nothing has changed.
-    pub fn add_key(&mut self, key: &ClusterKey) -> Result<u16, KeyChangeError> {
-        self.keyring.add(key)
-    }
-
-    /// Seals with the key of this name from now on. The counters of packets go on.
-    ///
-    /// # Errors
-    /// Nothing has changed.
-    pub fn use_key(&mut self, name: u16) -> Result<(), KeyChangeError> {
-        self.keyring.use_key(name)?;
-        self.sealer.take_key(&self.keyring);
-        Ok(())
-    }
-
-    /// Opens nothing any more that the key of this name seals.
-    ///
-    /// # Errors
-    /// Nothing has changed.
-    pub fn drop_key(&mut self, name: u16) -> Result<(), KeyChangeError> {
-        self.keyring.drop_key(name)
-    }
-
     /// The names of the keys, the one that seals first; none in clear text.
     #[must_use]
     pub fn keys(&self) -> Vec<u16> {
         self.keyring.ids()
-    }
-
-    /// Talks to this node from now on.
-    ///
-    /// # Errors
-    /// It is a peer already, or this node itself; or there are as many as there can be.
-    pub fn add_peer(&mut self, node: NodeId) -> Result<(), ConfigError> {
-        if self.reach.peers().len() == EndpointConfig::PEERS_MAX {
-            return Err(ConfigError::TooManyPeers(EndpointConfig::PEERS_MAX + 1));
-        }
-        if self.reach.add_peer(node) { Ok(()) } else { Err(ConfigError::NodeTwice(node)) }
-    }
-
-    /// Talks to this node no more, and takes nothing from it. Returns whether it was a peer.
-    pub fn remove_peer(&mut self, node: NodeId) -> bool {
-        let was_peer = self.reach.remove_peer(node);
-        self.execute();
-        was_peer
     }
 
     /// The layer above has found that small packets pass between this node and a peer, but data
@@ -597,5 +553,6 @@ impl PathStatus {
 /// Far above what one input can cause: a few for each peer, and the hellos.
 const OUTPUTS_MAX: usize = 16 * LINKS_MAX * MEMBERS_MAX;
 
+mod changes;
 #[cfg(test)]
 mod tests;

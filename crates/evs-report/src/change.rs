@@ -1,6 +1,7 @@
 //! The record of one change of configuration.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use evs_model::Processor;
@@ -383,6 +384,18 @@ pub enum Question {
     KeyDrop {
         /// Its name.
         key: String,
+    },
+    /// Take a node into the cluster, on all nodes.
+    NodeAdd {
+        /// Its id.
+        node: u32,
+        /// Its address on each link.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Take a node out of the cluster, on all nodes; if it runs, it leaves in order and stops.
+    NodeRemove {
+        /// Its id.
+        node: u32,
     },
     /// Read the configuration file again, as at SIGHUP. For root and the daemon's own user.
     Reload,

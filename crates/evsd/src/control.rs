@@ -15,7 +15,7 @@ use evs_report::Evidence;
 use serde::{Deserialize, Serialize};
 
 /// The longest message that is read, in bytes.
-const BYTES_MAX: usize = 64 << 10;
+pub(crate) const BYTES_MAX: usize = 64 << 10;
 
 /// The group of all daemons. Its key is no name that anybody would choose.
 const GROUP: Group = Group(
@@ -34,6 +34,34 @@ pub(crate) enum Telling {
         ring: String,
         /// What.
         evidence: Box<Evidence>,
+    },
+    /// Which section `[cluster]` the sender has, at the begin of a configuration.
+    Version {
+        /// Its version.
+        version: u64,
+        /// What tells it from another one.
+        mark: String,
+    },
+    /// A section to be the next one.
+    Propose {
+        /// The sender's count of its proposals.
+        number: u64,
+        /// As TOML, with its version.
+        cluster: String,
+    },
+    /// What the sender thinks of it.
+    Verdict {
+        /// The node that proposed it.
+        of: u32,
+        /// Its count.
+        number: u64,
+        /// What is wrong with it here; nothing: it can be.
+        objection: Option<String>,
+    },
+    /// The newest section that a member has, for those that have an older one.
+    Adopt {
+        /// As TOML, with its version.
+        cluster: String,
     },
     /// What a later version tells.
     #[serde(other)]
@@ -83,8 +111,16 @@ impl Control {
         let (Ok(json), Ok(groups)) = (serde_json::to_vec(telling), Groups::new(&[GROUP])) else {
             return;
         };
+        let guarantee = match telling {
+            Telling::Evidence { .. } | Telling::Other => Guarantee::Agreed,
+            // What one has, all have.
+            Telling::Adopt { .. }
+            | Telling::Propose { .. }
+            | Telling::Verdict { .. }
+            | Telling::Version { .. } => Guarantee::Safe,
+        };
         if json.len() <= BYTES_MAX {
-            let _ = node.send(now, client, Guarantee::Agreed, groups, Bytes::from(json));
+            let _ = node.send(now, client, guarantee, groups, Bytes::from(json));
         }
     }
 

@@ -8,22 +8,25 @@
 //! client. (The one file that it touches is the socket's own: at the start, at the end, and when
 //! its mode changes.)
 
+mod cluster;
 mod keys;
 mod operate;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use evs_model::{Instant, Processor};
+use evs_model::{Instant, NodeId, Processor};
 use evs_node::{Clock, Node, Output};
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::admission::Admission;
+use crate::agreement::Agreement;
 use crate::clients::{Clients, Terms};
 use crate::config::{Config, Seal};
 use crate::files::Files;
@@ -110,6 +113,12 @@ struct Daemon<'a> {
     privileges: Privileges,
     files: Files,
     operation: Option<Operation>,
+    /// Nodes that were taken out of the cluster and have not left yet, until then.
+    departing: BTreeMap<NodeId, Instant>,
+    /// This node was taken out of the cluster, and leaves when that is written.
+    removed: bool,
+    /// Why the file does not say what is in force of `[cluster]`.
+    cluster_unwritten: Option<String>,
     /// Why the key file does not say what is in force.
     keys_unwritten: Option<String>,
     /// SIGHUP came while something was under way.
@@ -159,6 +168,7 @@ impl<'a> Daemon<'a> {
             &config.local.state_dir,
             clock.now(),
         );
+        let agreement = Agreement::new(node.me(), config.cluster.clone());
         let admission = Admission::new(&config.local.allow_uids, &config.local.allow_gids);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -177,6 +187,9 @@ impl<'a> Daemon<'a> {
             clock,
             files: Files::start(poll.registry(), FILES).context("a thread cannot be started")?,
             operation: None,
+            departing: BTreeMap::new(),
+            removed: false,
+            cluster_unwritten: None,
             keys_unwritten: None,
             reload_again: false,
             poll,
@@ -189,7 +202,7 @@ impl<'a> Daemon<'a> {
             accept_ready: false,
             accept_again: None,
             accept_log: RateLimit::new(Duration::from_secs(10)),
-            membership: Membership::new(flight),
+            membership: Membership::new(flight, agreement),
             watch: Watch::new(clock.now()),
             pulse: Pulse::new(clock.now(), config.cluster.detection),
             metrics: config
@@ -224,6 +237,7 @@ impl<'a> Daemon<'a> {
             self.clients.poll_timeout(),
             self.manager.poll_timeout(),
             self.accept_again,
+            self.departing.values().min().copied(),
             phase,
         ];
         let next = timeouts.into_iter().flatten().fold(self.watch.poll_timeout(), Instant::min);
@@ -252,6 +266,8 @@ impl<'a> Daemon<'a> {
         self.node.handle_timeout(now);
         self.dispatch(now);
         self.membership.look_for_first(now, &mut self.node);
+        self.take_steps(now);
+        self.part_with_removed(now);
         self.dispatch(now);
 
         self.accept(now);
@@ -290,6 +306,7 @@ impl<'a> Daemon<'a> {
             match output {
                 Output::ToClient { client, event } if self.membership.control().is(client) => {
                     self.membership.take(now, &mut self.node, &event);
+                    self.take_steps(now);
                 }
                 Output::ToClient { client, event } => {
                     self.clients.deliver(now, &mut self.node, client, &event);
@@ -400,6 +417,7 @@ impl Daemon<'_> {
             privileges: &self.privileges,
             log_lines_lost: self.log.lines_lost(),
             flight: self.membership.flight(),
+            cluster_unwritten: self.cluster_unwritten.as_deref(),
             keys_unwritten: self.keys_unwritten.as_deref(),
             tellings_malformed: self.membership.control().malformed(),
         })

@@ -2,10 +2,12 @@
 //! waits for none.
 //!
 //! Responsible for: reading the configuration again, with the key file that it names; reading a new
-//! key; writing the keys in force.
+//! key; writing the keys in force, and the section `[cluster]`.
 //! Not responsible for: what becomes of it (`daemon/operate.rs`).
 
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use evs_net::{ClusterKey, KeyError};
 use mio::{Registry, Token, Waker};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Cluster, Config, ConfigError, Mistake};
 
 /// Most jobs that wait; the daemon has one under way at a time.
 const JOBS_MAX: usize = 4;
@@ -38,6 +40,15 @@ pub(crate) enum Job {
         /// What it may hold now: a file with another key is left alone.
         known: Vec<ClusterKey>,
     },
+    /// Write the section `[cluster]` in force.
+    WriteCluster {
+        /// The configuration file.
+        file: PathBuf,
+        /// What it may hold now, but for the version: another section is left alone.
+        before: Box<Cluster>,
+        /// What it is to hold.
+        now: Box<Cluster>,
+    },
 }
 
 /// What was done.
@@ -49,6 +60,8 @@ pub(crate) enum Done {
     KeyLoaded(Result<ClusterKey, KeyError>),
     /// Nothing, or why the key file is what it was.
     KeysWritten(Result<(), String>),
+    /// Nothing, or why the configuration file is what it was.
+    ClusterWritten(Result<(), String>),
 }
 
 /// The thread, seen from outside. Dropping it lets it finish, for [`FLUSH_WITHIN`] at most.
@@ -102,6 +115,9 @@ fn run(jobs: &Receiver<Job>, results: &SyncSender<Done>, waker: &Waker) {
             Job::WriteKeys { file, keys, known } => {
                 Done::KeysWritten(write_keys(&file, &keys, &known))
             }
+            Job::WriteCluster { file, before, now } => {
+                Done::ClusterWritten(write_cluster(&file, &before, &now))
+            }
         };
         // Without a daemon there is nobody to tell.
         let _ = results.send(done);
@@ -118,4 +134,45 @@ fn write_keys(file: &Path, keys: &[ClusterKey], known: &[ClusterKey]) -> Result<
         return Err(format!("key file {} holds another key; it is left as it is", file.display()));
     }
     ClusterKey::replace_all(file, keys).map_err(|error| error.to_string())
+}
+
+fn write_cluster(file: &Path, before: &Cluster, now: &Cluster) -> Result<(), String> {
+    let shown = file.display();
+    let text = fs::read_to_string(file).map_err(|error| format!("{shown}: {error}"))?;
+    let first = |mistakes: Vec<Mistake>| {
+        let first = mistakes.first().map(ToString::to_string);
+        format!("{shown}:{}", first.unwrap_or_default())
+    };
+    let there = Cluster::parse(&text).map_err(first)?;
+    if there == *now {
+        return Ok(());
+    }
+    if !there.differences(before).is_empty() && !there.differences(now).is_empty() {
+        return Err(format!("{shown} has changes of its own in [cluster]; it is left as it is"));
+    }
+    let text = now.write_into(&text).map_err(|error| format!("{shown}: {error}"))?;
+    replace(file, &text).map_err(|error| format!("{shown}: {error}"))
+}
+
+/// All of it or nothing, with the owner and the mode that the file had.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    // A link stays one.
+    let file = fs::canonicalize(file)?;
+    let about = fs::metadata(&file)?;
+    let mut new = file.clone().into_os_string();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let write = || {
+        let mut to = File::create(&new)?;
+        // Where the owner cannot be kept, the daemon's user was it or may not give files away.
+        let _ = fchown(&to, Some(about.uid()), Some(about.gid()));
+        to.set_permissions(about.permissions())?;
+        to.write_all(text.as_bytes())?;
+        to.sync_all()?;
+        fs::rename(&new, &file)?;
+        File::open(file.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&new);
+    })
 }

@@ -290,6 +290,8 @@ impl Flight {
             | Question::KeyUse { .. }
             | Question::Keys
             | Question::Leave
+            | Question::NodeAdd { .. }
+            | Question::NodeRemove { .. }
             | Question::Reload => {}
         }
         answer

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+mod agreement;
 pub mod args;
 pub mod clients;
 mod control;

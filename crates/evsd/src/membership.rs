@@ -9,6 +9,7 @@ use evs_node::Node;
 use evs_report::headline_of;
 use totem::{Cause, StateKind};
 
+use crate::agreement::Agreement;
 use crate::control::{Control, Telling};
 use crate::flight::{Counted, Flight};
 use crate::log::RateLimit;
@@ -23,18 +24,20 @@ pub(crate) struct Membership {
     cause: Option<Cause>,
     since: Option<Instant>,
     control: Control,
+    agreement: Agreement,
     flight: Flight,
     pause_log: RateLimit,
 }
 
 impl Membership {
-    pub(crate) fn new(flight: Flight) -> Self {
+    pub(crate) fn new(flight: Flight, agreement: Agreement) -> Self {
         Self {
             ring: None,
             members: Members::default(),
             cause: None,
             since: None,
             control: Control::default(),
+            agreement,
             flight,
             pause_log: RateLimit::new(Duration::from_secs(10)),
         }
@@ -47,6 +50,26 @@ impl Membership {
 
     pub(crate) const fn flight(&self) -> &Flight {
         &self.flight
+    }
+
+    /// What was agreed on about the cluster.
+    pub(crate) const fn agreement(&mut self) -> &mut Agreement {
+        &mut self.agreement
+    }
+
+    /// Who is in the configuration in force.
+    pub(crate) const fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Tells the daemons of the configuration something.
+    pub(crate) fn tell(&self, now: Instant, node: &mut Node, telling: &Telling) {
+        self.control.tell(now, node, telling);
+    }
+
+    /// The operator takes a member out of the cluster.
+    pub(crate) fn note_removed(&mut self, now: Instant, member: Processor) {
+        self.flight.note_removed(now, member);
     }
 
     pub(crate) const fn control(&self) -> &Control {
@@ -108,7 +131,8 @@ impl Membership {
                     evidence.node = message.id.sender.into();
                     self.flight.note_evidence(&ring, *evidence);
                 }
-                Some(Telling::Other) | None => {}
+                Some(telling) => self.agreement.hear(message.id.sender, telling),
+                None => {}
             },
             Event::Disconnected(_) => {}
         }
@@ -130,6 +154,7 @@ impl Membership {
         let (evidence, trigger) = self.flight.install(now, (ring, members), counted);
         let telling = Telling::Evidence { ring: ring.to_string(), evidence: Box::new(evidence) };
         self.control.tell(now, node, &telling);
+        self.agreement.install(members);
         let cause = self.cause.map_or_else(|| "start".to_owned(), |cause| cause.to_string());
         let took = self.since.map(|since| now.since(since));
         tracing::info!(

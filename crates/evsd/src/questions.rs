@@ -1,6 +1,7 @@
 //! What clients ask of the daemon beyond its status, and the answers: JSON both ways
 //! (`docs/reports.md`).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use evs_model::Instant;
@@ -31,6 +32,10 @@ pub(crate) enum Order {
     KeyDrop(String),
     /// As [`Question::KeyUse`].
     KeyUse(String),
+    /// As [`Question::NodeAdd`].
+    NodeAdd(u32, Vec<SocketAddr>),
+    /// As [`Question::NodeRemove`].
+    NodeRemove(u32),
     /// As [`Question::Reload`].
     Reload,
 }
@@ -60,6 +65,10 @@ pub(crate) fn answer(
         Ok(Question::KeyAdd { file }) => order(uid, "key", Order::KeyAdd(file)),
         Ok(Question::KeyDrop { key }) => order(uid, "key", Order::KeyDrop(key)),
         Ok(Question::KeyUse { key }) => order(uid, "key", Order::KeyUse(key)),
+        Ok(Question::NodeAdd { node, addresses }) => {
+            order(uid, "node", Order::NodeAdd(node, addresses))
+        }
+        Ok(Question::NodeRemove { node }) => order(uid, "node", Order::NodeRemove(node)),
         Ok(Question::Reload) => order(uid, "reload", Order::Reload),
         Err(error) => {
             let error = format!("this daemon does not know the question: {error}");

@@ -4,6 +4,7 @@ use evs_net::{Link, Multicast, SealMode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::{Config, LinkSettings, Transport};
+use crate::control::BYTES_MAX;
 
 /// What the node is to be.
 #[must_use]
@@ -21,8 +22,10 @@ pub fn node_config(config: &Config) -> evs_node::Config {
         // One more: the daemons' own conversation (`control.rs`).
         clients_max: config.local.limits.clients_max as usize + 1,
         groups_per_client_max: config.local.limits.groups_per_client_max as usize,
-        client_send_bytes_max: config.local.limits.client_send_bytes_max as usize,
-        message_bytes_max: config.cluster.message_bytes_max as usize,
+        // What clients may use of it they are told, and held to. The daemons' own messages fit.
+        client_send_bytes_max: (config.local.limits.client_send_bytes_max as usize)
+            .max(4 * BYTES_MAX),
+        message_bytes_max: (config.cluster.message_bytes_max as usize).max(BYTES_MAX),
         origins: evs_service::Origins::default(),
     };
     evs_node::Config {

@@ -42,6 +42,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) log_lines_lost: usize,
     /// The flight recorder.
     pub(crate) flight: &'a Flight,
+    /// Why the configuration file does not say what is in force of `[cluster]`.
+    pub(crate) cluster_unwritten: Option<&'a str>,
     /// Why the key file does not say what is in force.
     pub(crate) keys_unwritten: Option<&'a str>,
     /// Messages of other daemons that made no sense.
@@ -63,6 +65,8 @@ struct Report<'a> {
     uptime_ms: u64,
     phase: &'static str,
     cluster: &'a str,
+    /// How often the section `[cluster]` was changed while the cluster ran.
+    cluster_version: u64,
     processor: Identity,
     address: String,
     seal: &'static str,
@@ -205,6 +209,7 @@ impl<'a> Report<'a> {
             uptime_ms: millis(now.since(node.started())),
             phase,
             cluster: &config.cluster.name,
+            cluster_version: config.cluster.version,
             processor: node.me().into(),
             address: config.address().to_string(),
             seal: if node.net().endpoint().is_sealed() { "aead" } else { "none" },
@@ -410,6 +415,9 @@ const fn transport(transport: Transport) -> &'static str {
 fn warnings(sources: &Sources<'_>) -> Vec<String> {
     let Sources { node, log_lines_lost, .. } = *sources;
     let mut warnings: Vec<_> = sources.privileges.refused().collect();
+    if let Some(why) = sources.cluster_unwritten {
+        warnings.push(format!("{CLUSTER_UNWRITTEN}: {why}"));
+    }
     if let Some(why) = sources.keys_unwritten {
         warnings.push(format!("{KEYS_UNWRITTEN}: {why}"));
     }
@@ -445,6 +453,10 @@ pub(crate) const STRAINED: &str = "hellos come or leave so late that cluster.det
 /// What a node is told that would come back with other keys.
 pub(crate) const KEYS_UNWRITTEN: &str = "the key file does not say which keys are in force, and \
                                          this node would come back with others";
+
+/// What a node is told that would come back with an older cluster.
+pub(crate) const CLUSTER_UNWRITTEN: &str = "the configuration file does not say what is in force \
+                                            of [cluster], and this node would come back with that";
 
 /// What a cluster without a seal is told, in the log and in the report.
 pub(crate) const CLEAR_TEXT: &str = "cluster.seal is \"none\": packets are clear text; \

@@ -28,7 +28,7 @@ impl Daemon<'_> {
         let done = match order {
             Order::KeyUse(key) => parse(key).and_then(|key| self.use_key(key)),
             Order::KeyDrop(key) => parse(key).and_then(|key| self.drop_key(key)),
-            Order::KeyAdd(_) | Order::Reload => return,
+            Order::KeyAdd(_) | Order::NodeAdd(..) | Order::NodeRemove(_) | Order::Reload => return,
         };
         self.write_keys(now, done);
     }

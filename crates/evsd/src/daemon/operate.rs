@@ -12,7 +12,7 @@ use crate::clients::Question;
 use crate::config::{Config, Difference};
 use crate::files::{Done, Job};
 use crate::questions::Order;
-use crate::status::KEYS_UNWRITTEN;
+use crate::status::{CLUSTER_UNWRITTEN, KEYS_UNWRITTEN};
 use crate::{questions, setup};
 
 /// What is under way.
@@ -20,6 +20,16 @@ use crate::{questions, setup};
 pub(super) struct Operation {
     /// Who asked; `None`: a signal.
     by: Option<Question>,
+    /// What is to be in force when the others have agreed.
+    config: Option<Box<Config>>,
+    /// What they have agreed on, while it is being written.
+    agreed: Option<Vec<String>>,
+}
+
+impl Operation {
+    const fn of(by: Option<Question>) -> Self {
+        Self { by, config: None, agreed: None }
+    }
 }
 
 /// What an operation came to: the names of the settings that changed, or why nothing did.
@@ -55,7 +65,7 @@ impl Daemon<'_> {
         }
         match order {
             Order::KeyAdd(file) if file.is_absolute() => {
-                self.operation = Some(Operation { by: Some(by) });
+                self.operation = Some(Operation::of(Some(by)));
                 self.files.give(Job::LoadKey(file));
             }
             Order::KeyAdd(file) => {
@@ -63,8 +73,16 @@ impl Daemon<'_> {
                 self.tell(now, Some(&by), Err(error));
             }
             Order::KeyUse(_) | Order::KeyDrop(_) => {
-                self.operation = Some(Operation { by: Some(by) });
+                self.operation = Some(Operation::of(Some(by)));
                 self.change_keys(now, &order);
+            }
+            Order::NodeAdd(node, addresses) => {
+                self.operation = Some(Operation::of(Some(by)));
+                self.add_node(now, node, &addresses);
+            }
+            Order::NodeRemove(node) => {
+                self.operation = Some(Operation::of(Some(by)));
+                self.remove_node(now, node);
             }
             Order::Reload => self.reload(Some(by)),
         }
@@ -73,22 +91,68 @@ impl Daemon<'_> {
     fn reload(&mut self, by: Option<Question>) {
         // One job at a time, so there is room.
         self.files.give(Job::Load(self.file.clone()));
-        self.operation = Some(Operation { by });
+        self.operation = Some(Operation::of(by));
     }
 
     /// The thread with the files has done something.
     pub(super) fn take_files(&mut self, now: Instant) {
         while let Some(done) = self.files.take() {
             match done {
-                Done::Loaded(Ok(config)) => {
-                    let outcome = self.apply(*config);
-                    self.finish(now, outcome);
-                }
+                Done::Loaded(Ok(config)) => self.take_config(now, config),
                 Done::Loaded(Err(error)) => self.finish(now, Err(error.to_string())),
                 Done::KeyLoaded(Ok(key)) => self.take_key(now, &key),
                 Done::KeyLoaded(Err(error)) => self.finish(now, Err(error.to_string())),
                 Done::KeysWritten(result) => self.keys_written(now, result),
+                Done::ClusterWritten(result) => self.cluster_written(now, result),
             }
+        }
+    }
+
+    /// A file was read. What it changes of the cluster the others are asked about first.
+    fn take_config(&mut self, now: Instant, mut config: Box<Config>) {
+        let checked = self.check(&config);
+        let (file, force) = (config.cluster.version, self.config.cluster.version);
+        let outcome = match checked {
+            Err(error) => Err(error),
+            Ok(()) if self.config.cluster.differences(&config.cluster).is_empty() => {
+                config.cluster.version = force;
+                self.apply(*config)
+            }
+            Ok(()) if file != force => Err(format!(
+                "{}: cluster.version is {file}, and {force} is in force: somebody has changed the \
+                 cluster since; `evs config diff` shows what differs",
+                self.file.display()
+            )),
+            Ok(()) => {
+                let cluster = config.cluster.clone();
+                if let Some(operation) = &mut self.operation {
+                    operation.config = Some(config);
+                }
+                return self.propose(now, Ok(cluster));
+            }
+        };
+        self.finish(now, outcome);
+    }
+
+    /// The others have agreed, and what was agreed on is in force and being written.
+    pub(super) fn agreed(&mut self, mut changed: Vec<String>) {
+        let Some(mut operation) = self.operation.take() else { return };
+        if let Some(mut config) = operation.config.take() {
+            config.cluster = self.config.cluster.clone();
+            match self.apply(*config) {
+                Ok(more) => changed.extend(more),
+                Err(error) => tracing::warn!(error, "the section [local] is not reloaded"),
+            }
+        }
+        operation.agreed = Some(changed);
+        self.operation = Some(operation);
+    }
+
+    /// What is in force was written, as far as it could be.
+    pub(super) fn written(&mut self, now: Instant) {
+        let agreed = self.operation.as_mut().and_then(|operation| operation.agreed.take());
+        if let Some(changed) = agreed {
+            self.finish(now, Ok(changed));
         }
     }
 
@@ -118,7 +182,7 @@ impl Daemon<'_> {
             Ok(changed) => Answer {
                 accepted: true,
                 changed: Some(changed),
-                warning: self.keys_unwritten.as_ref().map(|why| format!("{KEYS_UNWRITTEN}: {why}")),
+                warning: self.unwritten(),
                 ..questions::keys(&self.node)
             },
             Err(error) => {
@@ -129,13 +193,28 @@ impl Daemon<'_> {
         self.clients.answer(now, &mut self.node, question, questions::json(&answer));
     }
 
-    /// Takes over a configuration as a whole, or says why not.
-    fn apply(&mut self, config: Config) -> Outcome {
+    /// What the files do not say that is in force.
+    fn unwritten(&self) -> Option<String> {
+        let keys = self.keys_unwritten.as_ref().map(|why| format!("{KEYS_UNWRITTEN}: {why}"));
+        let cluster = self.cluster_unwritten.as_ref();
+        keys.or_else(|| cluster.map(|why| format!("{CLUSTER_UNWRITTEN}: {why}")))
+    }
+
+    /// Whether a configuration can be taken over as a whole, as far as it can be known beforehand.
+    fn check(&self, config: &Config) -> Result<(), String> {
         if !matches!(self.phase, Phase::Forming | Phase::Serving(_)) {
             return Err("this node leaves".to_owned());
         }
+        let mut differences = self.config.settings().differences(&config.settings());
+        let (mine, theirs) = (&self.config.cluster, &config.cluster);
+        differences
+            .retain(|change| change.name != "cluster.version" && !mine.can_become(theirs, change));
+        refuse_the_rest(&self.file.display().to_string(), &differences)
+    }
+
+    /// Takes over what a configuration says of this node, as a whole, or says why not.
+    fn apply(&mut self, config: Config) -> Outcome {
         let differences = self.config.settings().differences(&config.settings());
-        refuse_the_rest(&self.file.display().to_string(), &differences)?;
         // What can fail comes first.
         let local = &config.local;
         let admission = self.admission.clone().allowing(&local.allow_uids, &local.allow_gids);

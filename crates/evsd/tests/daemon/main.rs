@@ -8,6 +8,7 @@ mod command_line;
 mod keys;
 mod manager;
 mod metrics;
+mod nodes;
 mod reload;
 mod stop;
 mod victim;

@@ -1,0 +1,52 @@
+//! What of an endpoint changes while it runs: its peers and its keys.
+
+use evs_model::NodeId;
+
+use super::{ConfigError, Endpoint, EndpointConfig};
+use crate::{ClusterKey, KeyChangeError};
+
+impl Endpoint {
+    /// Talks to this node from now on.
+    ///
+    /// # Errors
+    /// It is a peer already, or this node itself; or there are as many as there can be.
+    pub fn add_peer(&mut self, node: NodeId) -> Result<(), ConfigError> {
+        if self.reach.peers().len() == EndpointConfig::PEERS_MAX {
+            return Err(ConfigError::TooManyPeers(EndpointConfig::PEERS_MAX + 1));
+        }
+        if self.reach.add_peer(node) { Ok(()) } else { Err(ConfigError::NodeTwice(node)) }
+    }
+
+    /// Talks to this node no more, and takes nothing from it. Returns whether it was a peer.
+    pub fn remove_peer(&mut self, node: NodeId) -> bool {
+        let was_peer = self.reach.remove_peer(node);
+        self.execute();
+        was_peer
+    }
+
+    /// Opens what this key seals from now on, besides what the present one does. Returns its name.
+    ///
+    /// # Errors
+    /// Nothing has changed.
+    pub fn add_key(&mut self, key: &ClusterKey) -> Result<u16, KeyChangeError> {
+        self.keyring.add(key)
+    }
+
+    /// Seals with the key of this name from now on. The counters of packets go on.
+    ///
+    /// # Errors
+    /// Nothing has changed.
+    pub fn use_key(&mut self, name: u16) -> Result<(), KeyChangeError> {
+        self.keyring.use_key(name)?;
+        self.sealer.take_key(&self.keyring);
+        Ok(())
+    }
+
+    /// Opens nothing any more that the key of this name seals.
+    ///
+    /// # Errors
+    /// Nothing has changed.
+    pub fn drop_key(&mut self, name: u16) -> Result<(), KeyChangeError> {
+        self.keyring.drop_key(name)
+    }
+}

@@ -1,0 +1,268 @@
+//! How the daemons of a configuration agree on a change of the section `[cluster]`.
+//!
+//! Responsible for: proposals, verdicts, and versions, as they come in the total order
+//! (`docs/decisions/`, 23).
+//! Not responsible for: carrying a change out (`daemon/cluster.rs`), the messages (`control.rs`).
+//!
+//! A proposal is judged by every member of the configuration in which it is delivered. When the
+//! last of their verdicts is delivered, and all are for it, it is in force: at the same place of
+//! the history everywhere. A new configuration ends what is not decided. At its begin each member
+//! says which version it has; who has an older one takes over the newest.
+//!
+//! No time and no input or output is in here: what goes in comes in the total order, so all members
+//! come to the same result.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use evs_model::{Members, Processor};
+
+use crate::config::Cluster;
+use crate::control::Telling;
+
+/// Longest text of a section that is told, in bytes: 128 nodes on 8 links have room.
+const TEXT_BYTES_MAX: usize = 56 << 10;
+
+/// What follows.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// This section is in force from here on.
+    Apply {
+        /// The one before.
+        before: Box<Cluster>,
+        /// The new one.
+        now: Box<Cluster>,
+        /// It was this daemon's proposal.
+        mine: bool,
+    },
+    /// This daemon's proposal is dropped, everywhere.
+    Refused(String),
+    /// These nodes have another section of the same version.
+    Differ(Vec<u32>),
+    /// A newer section is in force elsewhere, and this node cannot take it over.
+    Behind(String),
+    /// To be told to all.
+    Tell(Telling),
+}
+
+/// What one daemon knows of it.
+#[derive(Debug)]
+pub(crate) struct Agreement {
+    me: Processor,
+    /// In force here.
+    cluster: Cluster,
+    members: Members,
+    /// What each member has, as it said at the begin of the configuration.
+    versions: BTreeMap<Processor, (u64, String)>,
+    pending: Option<Pending>,
+    /// This daemon's last proposal, until it is decided.
+    mine: Option<u64>,
+    proposals: u64,
+    steps: VecDeque<Step>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    proposer: Processor,
+    number: u64,
+    cluster: Option<Cluster>,
+    verdicts: BTreeMap<Processor, Option<String>>,
+}
+
+impl Agreement {
+    pub(crate) fn new(me: Processor, cluster: Cluster) -> Self {
+        Self {
+            me,
+            cluster,
+            members: Members::default(),
+            versions: BTreeMap::new(),
+            pending: None,
+            mine: None,
+            proposals: 0,
+            steps: VecDeque::new(),
+        }
+    }
+
+    /// The section in force.
+    #[cfg(test)]
+    pub(crate) const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// What follows from what came in.
+    pub(crate) fn poll_step(&mut self) -> Option<Step> {
+        self.steps.pop_front()
+    }
+
+    /// Proposes what is to be in force next. The answer is a step.
+    ///
+    /// # Errors
+    /// Why it makes no sense to ask the others.
+    pub(crate) fn propose(&mut self, cluster: &Cluster) -> Result<(), String> {
+        let version = self.cluster.version + 1;
+        let text = Cluster { version, ..cluster.clone() }.to_toml();
+        if let Some(objection) = self.objection(&text) {
+            return Err(objection);
+        }
+        self.proposals += 1;
+        self.mine = Some(self.proposals);
+        let telling = Telling::Propose { number: self.proposals, cluster: text };
+        self.steps.push_back(Step::Tell(telling));
+        Ok(())
+    }
+
+    /// A configuration is in force.
+    pub(crate) fn install(&mut self, members: &Members) {
+        self.members = members.clone();
+        self.versions.clear();
+        let pending = self.pending.take();
+        if pending.is_some_and(|pending| pending.proposer == self.me) {
+            self.refuse("the membership changed before all had answered: try again".to_owned());
+        }
+        let (version, mark) = (self.cluster.version, mark(&self.cluster));
+        self.steps.push_back(Step::Tell(Telling::Version { version, mark }));
+    }
+
+    /// What a daemon told of this, at its place in the order.
+    pub(crate) fn hear(&mut self, from: Processor, telling: Telling) {
+        match telling {
+            Telling::Version { version, mark } => self.hear_version(from, version, mark),
+            Telling::Propose { number, cluster } => self.hear_proposal(from, number, &cluster),
+            Telling::Verdict { of, number, objection } => {
+                self.hear_verdict(from, (of, number), objection);
+            }
+            Telling::Adopt { cluster } => self.adopt(&cluster),
+            Telling::Evidence { .. } | Telling::Other => {}
+        }
+    }
+
+    fn hear_version(&mut self, from: Processor, version: u64, mark: String) {
+        if !self.members.contains(from) || self.versions.insert(from, (version, mark)).is_some() {
+            return;
+        }
+        if self.versions.len() < self.members.len() {
+            return;
+        }
+        // All have told, and all know that here.
+        let newest = self.versions.values().map(|(version, _)| *version).max().unwrap_or_default();
+        let mut holders = self.versions.iter().filter(|(_, held)| held.0 == newest);
+        if let Some((first, held)) = holders.next() {
+            let others: Vec<_> =
+                holders.filter(|(_, other)| other.1 != held.1).map(|(p, _)| p.node.get()).collect();
+            if !others.is_empty() {
+                self.steps.push_back(Step::Differ(others));
+            }
+            let is_behind = self.versions.values().any(|(version, _)| *version < newest);
+            if *first == self.me && is_behind {
+                let cluster = self.cluster.to_toml();
+                self.steps.push_back(Step::Tell(Telling::Adopt { cluster }));
+            }
+        }
+    }
+
+    fn adopt(&mut self, text: &str) {
+        let Ok(cluster) = Cluster::parse(text) else { return };
+        if cluster.version <= self.cluster.version {
+            return;
+        }
+        match self.forbidding(&cluster) {
+            Some(why) => self.steps.push_back(Step::Behind(why)),
+            None => self.apply(cluster, false),
+        }
+    }
+
+    fn hear_proposal(&mut self, from: Processor, number: u64, text: &str) {
+        if !self.members.contains(from) {
+            return;
+        }
+        if self.pending.is_some() {
+            if from == self.me {
+                self.refuse("another change of the cluster is under way: try again".to_owned());
+            }
+            return;
+        }
+        let objection = self.objection(text);
+        let cluster = Cluster::parse(text).ok();
+        self.pending = Some(Pending { proposer: from, number, cluster, verdicts: BTreeMap::new() });
+        let of = from.node.get();
+        self.steps.push_back(Step::Tell(Telling::Verdict { of, number, objection }));
+    }
+
+    fn hear_verdict(&mut self, from: Processor, of: (u32, u64), objection: Option<String>) {
+        let Some(pending) = &mut self.pending else { return };
+        if (pending.proposer.node.get(), pending.number) != of || !self.members.contains(from) {
+            return;
+        }
+        pending.verdicts.insert(from, objection);
+        if pending.verdicts.len() < self.members.len() {
+            return;
+        }
+        let Some(Pending { proposer, cluster, verdicts, .. }) = self.pending.take() else { return };
+        let mine = proposer == self.me;
+        let against: Vec<_> = verdicts
+            .iter()
+            .filter_map(|(who, why)| Some(format!("node {}: {}", who.node, why.as_ref()?)))
+            .collect();
+        match cluster {
+            Some(cluster) if against.is_empty() => self.apply(cluster, mine),
+            Some(_) | None => {
+                if mine {
+                    self.refuse(against.join("\n"));
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, cluster: Cluster, mine: bool) {
+        if mine {
+            self.mine = None;
+        }
+        let before = Box::new(std::mem::replace(&mut self.cluster, cluster.clone()));
+        self.steps.push_back(Step::Apply { before, now: Box::new(cluster), mine });
+    }
+
+    fn refuse(&mut self, why: String) {
+        if self.mine.take().is_some() {
+            self.steps.push_back(Step::Refused(why));
+        }
+    }
+
+    /// What this node has against a section as the next one.
+    fn objection(&self, text: &str) -> Option<String> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Some(format!("the section has {} bytes, the limit is 57344", text.len()));
+        }
+        let cluster = match Cluster::parse(text) {
+            Ok(cluster) => cluster,
+            Err(mistakes) => {
+                let first = mistakes.first().map(ToString::to_string);
+                return Some(first.unwrap_or_default());
+            }
+        };
+        let (base, mine) = (cluster.version.wrapping_sub(1), self.cluster.version);
+        if base != mine {
+            return Some(format!(
+                "the change is based on version {base} of [cluster], and {mine} is in force here"
+            ));
+        }
+        self.forbidding(&cluster)
+    }
+
+    /// What in a section cannot change while this node runs.
+    fn forbidding(&self, cluster: &Cluster) -> Option<String> {
+        let differences = self.cluster.differences(cluster);
+        let fixed = differences.iter().filter(|change| !self.cluster.can_become(cluster, change));
+        let names: Vec<_> = fixed.map(|change| change.name.as_str()).collect();
+        let them = names.join(", ");
+        (!names.is_empty()).then(|| format!("needs a restart of every node: {them}"))
+    }
+}
+
+/// What tells one section from another: FNV-1a, of 64 bits.
+fn mark(cluster: &Cluster) -> String {
+    let step = |mark: u64, byte: u8| (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mark = cluster.to_toml().bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    format!("{mark:016x}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! A change of the section `[cluster]`, carried out at its place in the history.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evs_model::{Instant, NodeId};
+
+use super::{Daemon, Phase};
+use crate::agreement::Step;
+use crate::config::Cluster;
+use crate::files::Job;
+
+/// How long a node that was taken out of the cluster may take to leave; then it is parted with.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
+
+impl Daemon<'_> {
+    /// `evs node add`.
+    pub(super) fn add_node(&mut self, now: Instant, node: u32, addresses: &[SocketAddr]) {
+        let node = NodeId::new(node).ok_or_else(|| "node ids start at 1".to_owned());
+        let new = node.and_then(|node| self.config.cluster.with_node(node, addresses));
+        self.propose(now, new);
+    }
+
+    /// `evs node remove`.
+    pub(super) fn remove_node(&mut self, now: Instant, node: u32) {
+        let node = NodeId::new(node).ok_or_else(|| "node ids start at 1".to_owned());
+        let new = node.and_then(|node| self.config.cluster.without_node(node));
+        self.propose(now, new);
+    }
+
+    /// Asks all members. The operation goes on when they have answered.
+    pub(super) fn propose(&mut self, now: Instant, cluster: Result<Cluster, String>) {
+        let ready = match self.phase {
+            Phase::Serving(_) => Ok(()),
+            Phase::Forming => Err("this node has no configuration yet: try again".to_owned()),
+            Phase::Leaving { .. } | Phase::Farewell { .. } => Err("this node leaves".to_owned()),
+        };
+        let cluster = ready.and(cluster);
+        let asked = cluster.and_then(|cluster| self.membership.agreement().propose(&cluster));
+        match asked {
+            Ok(()) => self.take_steps(now),
+            Err(error) => self.finish(now, Err(error)),
+        }
+    }
+
+    /// Carries out what was agreed on.
+    pub(super) fn take_steps(&mut self, now: Instant) {
+        while let Some(step) = self.membership.agreement().poll_step() {
+            match step {
+                Step::Tell(telling) => self.membership.tell(now, &mut self.node, &telling),
+                Step::Refused(why) => self.finish(now, Err(why)),
+                Step::Apply { before, now: cluster, mine } => {
+                    self.apply_cluster(now, *before, *cluster, mine);
+                }
+                Step::Differ(nodes) => {
+                    let nodes = format!("{nodes:?}");
+                    tracing::warn!(
+                        nodes,
+                        "nodes have different sections [cluster] of one version in their files"
+                    );
+                }
+                Step::Behind(error) => tracing::error!(
+                    error,
+                    "the others have a newer section [cluster], which this node cannot take over"
+                ),
+            }
+        }
+    }
+
+    fn apply_cluster(&mut self, now: Instant, before: Cluster, cluster: Cluster, mine: bool) {
+        let changed: Vec<_> =
+            before.differences(&cluster).into_iter().map(|change| change.name).collect();
+        tracing::info!(
+            version = cluster.version,
+            changed = changed.join(", "),
+            "section [cluster] changed"
+        );
+        let me = self.config.local.node;
+        let gone = before.nodes().keys().filter(|node| !cluster.nodes().contains_key(node));
+        for node in gone.copied().filter(|node| *node != me) {
+            match self.membership.members().find(node) {
+                // It leaves in order, by itself: its messages are sent, and nobody waits.
+                Some(member) => {
+                    self.membership.note_removed(now, member);
+                    self.departing.insert(node, now + LEAVES_WITHIN);
+                }
+                None => self.node.remove_peer(now, node),
+            }
+        }
+        for node in cluster.nodes().keys().filter(|node| !before.nodes().contains_key(node)) {
+            let addresses: Vec<_> = cluster.links.iter().map(|l| l.addresses[node]).collect();
+            // Removed a moment ago, and again a part of it.
+            if self.departing.remove(node).is_some() {
+                self.node.remove_peer(now, *node);
+            }
+            if let Err(error) = self.node.add_peer(*node, &addresses) {
+                tracing::error!(%node, %error, "a node of the cluster cannot be talked to");
+            }
+        }
+        let is_member = cluster.nodes().contains_key(&me);
+        self.config.cluster = cluster.clone();
+        let (before, cluster) = (Box::new(before), Box::new(cluster));
+        let job = Job::WriteCluster { file: self.file.clone(), before, now: cluster };
+        let given = self.files.give(job);
+        if mine {
+            self.agreed(changed);
+        }
+        if !is_member {
+            tracing::warn!("an operator took this node out of the cluster; it leaves and stops");
+            self.removed = true;
+        }
+        if !given {
+            self.cluster_written(now, Err("too much waits to be written".to_owned()));
+        }
+    }
+
+    /// Parts with nodes that were taken out of the cluster, once they have left or had their time.
+    pub(super) fn part_with_removed(&mut self, now: Instant) {
+        let members = self.membership.members();
+        let over = |node: &NodeId, until: Instant| until <= now || members.find(*node).is_none();
+        let over: Vec<_> = self.departing.iter().filter(|(node, at)| over(node, **at)).collect();
+        let over: Vec<_> = over.into_iter().map(|(node, _)| *node).collect();
+        for node in over {
+            self.departing.remove(&node);
+            self.node.remove_peer(now, node);
+        }
+    }
+
+    /// The configuration file was written, or why it was not.
+    pub(super) fn cluster_written(&mut self, now: Instant, result: Result<(), String>) {
+        self.cluster_unwritten = result.err();
+        if let Some(error) = &self.cluster_unwritten {
+            tracing::warn!(error, "the section [cluster] in force is not in the file");
+        }
+        self.written(now);
+        if self.removed && matches!(self.phase, Phase::Forming | Phase::Serving(_)) {
+            self.removed = false;
+            self.leave(now);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The cluster's half of the configuration, changed while the daemons run: agreed on by all of
+//! them, in force everywhere or nowhere, and written by each.
+
+use std::fs;
+
+use evs::{Client, Event};
+use evs_testkit::{Cluster, Setup, until};
+use serde_json::{Value, json};
+
+use super::reload::{ask_reload, edit, setting};
+use super::{PATIENT, group, member, next_event, setup, status_number, until_logged};
+
+/// A cluster of which some nodes are not in the files of the others.
+fn cluster(nodes: u32, unknown: &[u32]) -> Cluster {
+    let patient = Setup { detection: PATIENT, log: "info".to_owned(), ..setup(nodes) };
+    let mut cluster = Cluster::prepare(patient).expect("files");
+    let known: Vec<_> = cluster.nodes().into_iter().filter(|n| !unknown.contains(n)).collect();
+    for node in &known {
+        for other in unknown {
+            edit(&cluster, *node, &entry(&cluster, *other), "");
+        }
+        cluster.start_node(*node).expect("it starts");
+    }
+    cluster.until_members(&known).expect("one ring");
+    cluster
+}
+
+fn entry(cluster: &Cluster, node: u32) -> String {
+    format!("[[cluster.nodes]]\nid = {node}\naddress = \"{}\"\n", cluster.address(node))
+}
+
+fn add(cluster: &Cluster, at: u32, node: u32) -> Value {
+    let addresses = [cluster.address(node)];
+    let question = json!({ "ask": "node_add", "node": node, "addresses": addresses });
+    cluster.ask(at, &question).expect("it answers")
+}
+
+fn remove(cluster: &Cluster, at: u32, node: u32) -> Value {
+    cluster.ask(at, &json!({ "ask": "node_remove", "node": node })).expect("it answers")
+}
+
+fn done(answer: &Value) {
+    assert!(answer["error"].is_null() && answer["warning"].is_null(), "{answer:#}");
+}
+
+fn refusal(answer: &Value) -> &str {
+    answer["error"].as_str().unwrap_or_else(|| panic!("{answer:#}"))
+}
+
+/// The section `[cluster]` in a node's file.
+fn written(cluster: &Cluster, node: u32) -> evsd::config::Cluster {
+    let text = fs::read_to_string(cluster.config_file(node)).expect("there");
+    evsd::config::Cluster::parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes:?} in {text}"))
+}
+
+/// Waits until the files of these nodes have this version, and the same section.
+fn until_written(cluster: &Cluster, nodes: &[u32], version: u64) {
+    until(&format!("version {version} in the files of {nodes:?}"), || {
+        nodes.iter().all(|node| written(cluster, *node).version == version).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}\n{}", cluster.logs()));
+    for node in nodes {
+        assert_eq!(written(cluster, *node), written(cluster, nodes[0]));
+        assert_eq!(status_number(cluster, *node, "/cluster_version"), version);
+    }
+}
+
+fn configurations(cluster: &Cluster, nodes: &[u32]) -> Vec<u64> {
+    let of = |node: &u32| status_number(cluster, *node, "/counters/ring/configurations");
+    nodes.iter().map(of).collect()
+}
+
+/// The regular configurations up to one of exactly these nodes.
+fn regulars(client: &Client, until: &[u32]) -> Vec<Vec<u32>> {
+    let mut regulars = Vec::new();
+    while regulars.last().is_none_or(|last: &Vec<u32>| last != until) {
+        if let Event::Regular { members, .. } = next_event(client) {
+            regulars.push(members.iter().map(|member| member.node.get()).collect());
+        }
+    }
+    regulars
+}
+
+#[test]
+fn a_node_is_added_everywhere_without_a_configuration_and_joins_when_it_starts() {
+    let mut cluster = cluster(4, &[4]);
+    let before = configurations(&cluster, &[1, 2, 3]);
+    let watcher = member(&cluster, 1, group("w"));
+    done(&add(&cluster, 2, 4));
+    until_written(&cluster, &[1, 2, 3], 1);
+    assert_eq!(configurations(&cluster, &[1, 2, 3]), before);
+    assert!(refusal(&add(&cluster, 1, 4)).contains("already"));
+    // Its file is that of another one, with its own section [local].
+    let file = written(&cluster, 1).write_into(&cluster.config(4)).expect("it can be written");
+    fs::write(cluster.config_file(4), file).expect("written");
+    cluster.start_node(4).expect("it starts");
+    cluster.until_members(&[1, 2, 3, 4]).expect("it is in");
+    assert_eq!(regulars(&watcher, &[1, 2, 3, 4]), [vec![1, 2, 3], vec![1, 2, 3, 4]]);
+}
+
+#[test]
+fn a_node_that_runs_is_removed_with_one_configuration_and_everybody_knows_why() {
+    let mut cluster = cluster(3, &[]);
+    let watcher = member(&cluster, 1, group("w"));
+    done(&remove(&cluster, 1, 3));
+    assert_eq!(cluster.until_exit(3).expect("it ends").code(), Some(0), "{}", cluster.log(3));
+    assert!(cluster.log(3).contains("took this node out of the cluster"), "{}", cluster.log(3));
+    cluster.until_members(&[1, 2]).expect("the others go on");
+    assert_eq!(regulars(&watcher, &[1, 2]), [vec![1, 2, 3], vec![1, 2]]);
+    for node in [1, 2] {
+        let question = json!({ "ask": "changes", "last": 1 });
+        let answer = cluster.ask(node, &question).expect("it answers");
+        let trigger = &answer["changes"][0]["trigger"];
+        assert_eq!(trigger["kind"], "removed", "{answer:#}");
+        assert_eq!(trigger["node"]["node"], 3, "{answer:#}");
+        let peers = cluster.status(node).expect("it answers")["peers"].clone();
+        assert_eq!(peers.as_array().map(Vec::len), Some(1), "{peers:#}");
+    }
+    until_written(&cluster, &[1, 2], 1);
+    // Its own file says so, too: it does not start again.
+    cluster.start_node(3).expect("it can be run");
+    assert_eq!(cluster.until_exit(3).expect("it ends").code(), Some(2));
+    assert!(cluster.log(3).contains("node 3 is not in [[cluster.nodes]]"), "{}", cluster.log(3));
+    assert_eq!(configurations(&cluster, &[1, 2]).len(), 2);
+}
+
+#[test]
+fn an_edited_file_and_a_reload_change_the_cluster_everywhere_and_the_own_half_with_it() {
+    let cluster = cluster(4, &[4]);
+    let before = configurations(&cluster, &[1, 2, 3]);
+    let node_four = entry(&cluster, 4);
+    edit(&cluster, 1, "[local]\n", &format!("{node_four}# Ours.\n[local]\nallow_uids = [7]\n"));
+    let answer = ask_reload(&cluster, 1);
+    done(&answer);
+    assert_eq!(
+        answer["changed"],
+        json!(["cluster.nodes[4].address", "cluster.nodes[4].id", "local.allow_uids"])
+    );
+    until_written(&cluster, &[1, 2, 3], 1);
+    assert_eq!(configurations(&cluster, &[1, 2, 3]), before);
+    assert_eq!(setting(&cluster, 1, "local.allow_uids"), "[7]");
+    assert_eq!(setting(&cluster, 2, "local.allow_uids"), "[]");
+    let text = fs::read_to_string(cluster.config_file(1)).expect("there");
+    assert!(text.contains("# Ours."), "{text}");
+}
+
+#[test]
+fn what_another_node_cannot_take_over_is_in_force_nowhere_and_the_asker_learns_why() {
+    let patient = Setup { detection: PATIENT, log: "info".to_owned(), ..setup(3) };
+    let mut cluster = Cluster::prepare(patient).expect("files");
+    edit(&cluster, 3, "[cluster]\n", "[cluster]\nwindow_bytes_max = 1048576\n");
+    for node in cluster.nodes() {
+        cluster.start_node(node).expect("it starts");
+    }
+    cluster.until_members(&[1, 2, 3]).expect("one ring");
+    until_logged(&cluster, 1, &["WARN", "different sections [cluster]"]);
+    let answer = remove(&cluster, 1, 2);
+    let why = refusal(&answer);
+    assert!(why.contains("node 3: needs a restart of every node: cluster.window"), "{why}");
+    for node in [1, 2, 3] {
+        assert_eq!(status_number(&cluster, node, "/cluster_version"), 0);
+        assert_eq!(written(&cluster, node).nodes().len(), 3);
+    }
+}
+
+#[test]
+fn a_file_whose_base_has_moved_on_is_refused_and_left_alone() {
+    let cluster = cluster(5, &[4, 5]);
+    // Half done on node 2 when node 1 changes the cluster.
+    edit(&cluster, 2, "[local]\n", &format!("{}[local]\n", entry(&cluster, 5)));
+    let edited = fs::read_to_string(cluster.config_file(2)).expect("there");
+    done(&add(&cluster, 1, 4));
+    until_logged(&cluster, 2, &["WARN", "the section [cluster] in force is not in the file"]);
+    assert_eq!(fs::read_to_string(cluster.config_file(2)).expect("there"), edited);
+    let warnings = cluster.status(2).expect("it answers")["warnings"].to_string();
+    assert!(warnings.contains("has changes of its own"), "{warnings}");
+    let answer = ask_reload(&cluster, 2);
+    let why = refusal(&answer);
+    assert!(why.contains("cluster.version is 0, and 1 is in force"), "{why}");
+}
+
+#[test]
+fn a_node_that_was_away_learns_what_the_others_agreed_on() {
+    let mut cluster = cluster(4, &[4]);
+    cluster.stop(3).expect("it runs");
+    cluster.until_members(&[1, 2]).expect("the others go on");
+    done(&add(&cluster, 1, 4));
+    until_written(&cluster, &[1, 2], 1);
+    assert_eq!(written(&cluster, 3).version, 0);
+    cluster.start_node(3).expect("it starts");
+    cluster.until_members(&[1, 2, 3]).expect("it is back");
+    until_written(&cluster, &[1, 2, 3], 1);
+    let file = written(&cluster, 3).write_into(&cluster.config(4)).expect("it can be written");
+    fs::write(cluster.config_file(4), file).expect("written");
+    cluster.start_node(4).expect("it starts");
+    cluster.until_members(&[1, 2, 3, 4]).expect("node 3 knows it, too");
+}
