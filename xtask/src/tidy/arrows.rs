@@ -62,7 +62,7 @@ const ARROWS: [Arrow; 17] = [
     },
     Arrow {
         package: "evs-testkit",
-        own: &["evs", "evs-ipc", "evs-model", "evs-net", "evs-sim", "evsd"],
+        own: &["evs", "evs-config", "evs-ipc", "evs-model", "evs-net", "evs-sim", "evsd"],
         foreign: None,
     },
     // It counts the instructions of what is done for every message.
