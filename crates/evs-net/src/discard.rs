@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use evs_model::NodeId;
+
 /// Why a datagram was dropped. In the order in which the reasons are looked for; the state of the
 /// endpoint is unchanged by all of them but the last three, which still count as a sign of life.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -116,6 +118,9 @@ pub struct EndpointStats {
     pub hellos_sealed: u64,
     /// Own gaps so long that verdicts about peers were put off (`docs/protocol.md` §6).
     pub pauses: u64,
+    /// Which node a datagram was from, by its own word, that was dropped last because that node is
+    /// not in the list.
+    pub stranger: Option<NodeId>,
     /// Times that hellos got so late that more patience was due than a node has.
     pub strained: u64,
     /// Datagrams that could not be sealed: too long, or all counters used.

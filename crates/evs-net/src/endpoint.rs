@@ -453,7 +453,10 @@ impl Endpoint {
         if from == self.me {
             return Err(Discard::Own);
         }
-        let place = self.reach.find(from.node).ok_or(Discard::Stranger)?;
+        let Some(place) = self.reach.find(from.node) else {
+            self.stats.stranger = Some(from.node);
+            return Err(Discard::Stranger);
+        };
         let large = self.is_large(datagram.len());
         let now = self.reach.now();
         let peer = self.reach.peer(place);

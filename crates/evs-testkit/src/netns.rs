@@ -124,7 +124,7 @@ impl Network {
             run("ip", ["netns", "add", &namespace])?;
             run("ip", ["-n", &namespace, "link", "set", "lo", "up"])?;
             if self.purpose == Purpose::Faults {
-                self.filter(host, &["add table inet evs", HOOK])?;
+                self.filter(host, &["add table inet evs", HOOK, OUT])?;
             }
             (0..self.links).try_for_each(|link| self.connect(host, link))?;
         }
@@ -375,6 +375,27 @@ impl Network {
         self.filter(host, &[&format!("add rule inet evs input {of} {chance} counter drop")])
     }
 
+    /// From now on a host's own firewall forbids it to send UDP to another one.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn forbid(&self, host: u8, to: u8) -> anyhow::Result<()> {
+        let to = format!("{} daddr {} meta l4proto udp", self.family(), self.address(to));
+        self.filter(host, &[&format!("add rule inet evs output {to} drop")])
+    }
+
+    /// Gives a host another address in the place of its own, which nobody knows, or its own again.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn change_address(&self, host: u8, back: bool) -> anyhow::Result<()> {
+        let (own, other) = (self.prefixed(host, 0), self.prefixed(host + HOSTS_MAX, 0));
+        let (old, new) = if back { (other, own) } else { (own, other) };
+        let namespace = self.namespace(host);
+        run("ip", ["-n", &namespace, "address", "del", &old, "dev", INTERFACE])?;
+        run("ip", ["-n", &namespace, "address", "add", &new, "dev", INTERFACE])
+    }
+
     /// From now on what a host sends to the daemon of another one goes to this address instead. The
     /// answers look as if they came from the other one.
     ///
@@ -476,6 +497,9 @@ pub fn command(namespace: &str, program: impl AsRef<OsStr>) -> Command {
 
 /// The chain that rules are put into: what arrives for the host itself.
 const HOOK: &str = "add chain inet evs input { type filter hook input priority 0; }";
+
+/// The same for what leaves it: who sends is told that it may not.
+const OUT: &str = "add chain inet evs output { type filter hook output priority 0; }";
 
 /// The switch's end of a host's cable.
 fn port_of(host: u8, link: u8) -> String {

@@ -16,6 +16,7 @@ use crate::flight::Flight;
 use crate::privileges::Privileges;
 use crate::questions::key_name;
 use crate::units::{micros, millis};
+use crate::watch::Watch;
 
 /// The version of the report.
 pub(crate) const SCHEMA: u32 = 1;
@@ -44,6 +45,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) flight: &'a Flight,
     /// Why the configuration file does not say what is in force of `[cluster]`.
     pub(crate) cluster_unwritten: Option<&'a str>,
+    /// The signs of trouble.
+    pub(crate) watch: &'a Watch,
     /// Why the key file does not say what is in force.
     pub(crate) keys_unwritten: Option<&'a str>,
     /// Messages of other daemons that made no sense.
@@ -427,12 +430,7 @@ fn warnings(sources: &Sources<'_>) -> Vec<String> {
     for (link, error) in node.net().open_errors() {
         warnings.push(format!("link {link} cannot be used: {error}; trying again"));
     }
-    if node.net().endpoint().detection().is_strained() {
-        warnings.push(STRAINED.to_owned());
-    }
-    if node.service().ring().stats().discards(totem::Discard::SeqExhausted) > 0 {
-        warnings.push(SEQ_EXHAUSTED.to_owned());
-    }
+    warnings.extend(sources.watch.recent(sources.now, node));
     if log_lines_lost > 0 {
         warnings.push(format!("{log_lines_lost} log lines were lost: the log is too slow"));
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use evs_model::Instant;
+use evs_model::{Instant, NodeId};
 use evs_net::Discard;
 use evs_node::Node;
 
@@ -16,6 +16,9 @@ use crate::status::{SEQ_EXHAUSTED, STRAINED};
 /// How often the counters are looked at.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// For how long the report tells of a sign after it was seen last.
+const RECENT: Duration = Duration::from_secs(60);
+
 /// How often one sign is told.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -23,7 +26,18 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Watch {
     at: Instant,
-    signs: [(u64, RateLimit); SIGNS.len()],
+    signs: [Seen; SIGNS.len()],
+}
+
+/// What is known of one sign.
+#[derive(Debug)]
+struct Seen {
+    /// As it was told last, and at the last look.
+    told: u64,
+    count: u64,
+    /// When it was more than at the look before.
+    grew_at: Option<Instant>,
+    limit: RateLimit,
 }
 
 /// Whether this process stood still: it was stopped, starved of the processor, held up by a disk,
@@ -63,9 +77,18 @@ struct Sign {
     what: &'static str,
 }
 
+impl Sign {
+    /// The node that a sign is about, by the packets' own word.
+    fn whose(&self, node: &Node) -> Option<u32> {
+        let stranger = node.net().endpoint().stats().stranger;
+        stranger.filter(|_| self.what == STRANGER).map(NodeId::get)
+    }
+}
+
 impl Watch {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { at: now + EVERY, signs: std::array::from_fn(|_| (0, RateLimit::new(TOLD_EVERY))) }
+        let seen = |_| Seen { told: 0, count: 0, grew_at: None, limit: RateLimit::new(TOLD_EVERY) };
+        Self { at: now + EVERY, signs: std::array::from_fn(seen) }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, node: &Node) {
@@ -73,13 +96,31 @@ impl Watch {
             return;
         }
         self.at = now + EVERY;
-        for (sign, (told, limit)) in SIGNS.iter().zip(&mut self.signs) {
+        for (sign, seen) in SIGNS.iter().zip(&mut self.signs) {
             let count = (sign.count)(node);
-            if count > *told && limit.admit(now).is_some() {
-                tracing::warn!(count = count - *told, total = count, "{}", sign.what);
-                *told = count;
+            if count > std::mem::replace(&mut seen.count, count) {
+                seen.grew_at = Some(now);
+            }
+            if count > seen.told && seen.limit.admit(now).is_some() {
+                let (new, peer) = (count - seen.told, sign.whose(node));
+                tracing::warn!(count = new, total = count, node = peer, "{}", sign.what);
+                seen.told = count;
             }
         }
+    }
+
+    /// The signs of the last minute, for the report: what they are, and whose packets it was if
+    /// that is known.
+    pub(crate) fn recent(&self, now: Instant, node: &Node) -> Vec<String> {
+        let signs = SIGNS.iter().zip(&self.signs);
+        let recent =
+            signs.filter(|(_, seen)| seen.grew_at.is_some_and(|at| now.since(at) < RECENT));
+        recent
+            .map(|(sign, seen)| match sign.whose(node) {
+                Some(peer) => format!("{} (node {peer}): {} so far", sign.what, seen.count),
+                None => format!("{}: {} so far", sign.what, seen.count),
+            })
+            .collect()
     }
 
     pub(crate) const fn poll_timeout(&self) -> Instant {
@@ -91,7 +132,10 @@ fn discarded(node: &Node, reason: Discard) -> u64 {
     node.net().endpoint().stats().discarded(reason)
 }
 
-const SIGNS: [Sign; 15] = [
+/// What is told of a node that is in nobody's list, or no longer.
+const STRANGER: &str = "packets dropped of a node that is not in [[cluster.nodes]]";
+
+const SIGNS: [Sign; 17] = [
     Sign {
         count: |node| node.service().ring().stats().discards(totem::Discard::SeqExhausted),
         what: SEQ_EXHAUSTED,
@@ -130,10 +174,7 @@ const SIGNS: [Sign; 15] = [
         count: |node| discarded(node, Discard::Version),
         what: "packets dropped of another version of evsd's wire format",
     },
-    Sign {
-        count: |node| discarded(node, Discard::Stranger),
-        what: "packets dropped of a node that is not in [[cluster.nodes]]",
-    },
+    Sign { count: |node| discarded(node, Discard::Stranger), what: STRANGER },
     Sign {
         count: |node| discarded(node, Discard::BadHello) + node.stats().packets_undecodable,
         what: "authentic packets dropped that make no sense: a peer is defective",
@@ -145,6 +186,15 @@ const SIGNS: [Sign; 15] = [
     Sign {
         count: |node| node.net().stats().send_failures.too_large,
         what: "packets not sent: the path does not take their size; lower cluster.mtu_bytes",
+    },
+    Sign {
+        count: |node| node.net().stats().send_failures.unreachable,
+        what: "packets not sent: there is no way to the peer; look at interfaces, addresses, \
+               routes",
+    },
+    Sign {
+        count: |node| node.net().stats().send_failures.no_buffers,
+        what: "packets not sent: the system has no memory for them; look at the interface's queue",
     },
     Sign {
         count: |node| node.net().stats().queue_full,

@@ -19,12 +19,13 @@ const CRATES: [&str; 5] = [
 
 /// What a line of the log begins with in the code. The signs of trouble among the counters, and
 /// what the report says as well, are logged by name.
-const BEGINS: [&str; 6] = [
+const BEGINS: [&str; 7] = [
     "tracing::warn!(",
     "tracing::error!(",
     "        what: \"",
     "const SEQ_EXHAUSTED: &str =",
     "const STRAINED: &str =",
+    "const STRANGER: &str =",
     "const CLEAR_TEXT: &str =",
 ];
 

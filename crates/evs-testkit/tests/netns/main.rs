@@ -7,6 +7,7 @@ mod calm;
 mod chaos;
 mod crash;
 mod cut;
+mod errors;
 mod fast;
 mod graphs;
 mod links;

@@ -84,6 +84,22 @@ fn a_neighbour_of_another_cluster_is_counted_and_not_heard() {
     });
 }
 
+/// It was removed from the list, and has the key.
+#[test]
+fn a_node_that_is_not_in_the_list_is_refused_by_name() {
+    let cluster = two_of_three(Setup { detection: PATIENT, ..setup(3) });
+    let key = ClusterKey::load(&cluster.key_file()).expect("the cluster's key");
+    let removed = hellos(&cluster, "test", Some(key), 7);
+    assert_ring_stays(&cluster, |send| {
+        removed.iter().for_each(|datagram| send(datagram));
+        until_status(&cluster, 1, "/counters/net_discards/stranger", removed.len() as u64);
+        until_logged(&cluster, 1, &["WARN", "not in [[cluster.nodes]]", "node=7"]);
+        let status = cluster.status(1).expect("it answers");
+        let warnings = status["warnings"].to_string();
+        assert!(warnings.contains("(node 7)"), "{warnings}");
+    });
+}
+
 #[test]
 fn clear_text_is_not_heard_by_a_sealed_cluster() {
     let cluster = two_of_three(Setup { detection: PATIENT, ..setup(3) });
