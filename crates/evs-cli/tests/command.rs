@@ -241,3 +241,29 @@ fn a_bench_at_a_rate_sends_no_more_than_that() {
     let receivers = report["receivers_latency_us"].as_array().expect("a list");
     assert_eq!(receivers.len(), 1, "{report}");
 }
+
+#[test]
+fn an_operator_reloads_changes_the_key_and_the_nodes() {
+    let cluster = cluster();
+    assert_eq!(output(&cluster, &["reload"]), "the file says what is in force\n");
+    let key = cluster.dir().join("new");
+    let file = key.to_str().expect("text");
+    assert!(output(&cluster, &["keygen", file]).contains("a new key"));
+    let keys = output(&cluster, &["key", "add", file]);
+    let names: Vec<_> = keys.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(keys, format!("{}  seals and opens\n{}  opens\n", names[0], names[1]));
+    let used = output(&cluster, &["key", "use", names[1]]);
+    assert!(used.starts_with(&format!("{}  seals", names[1])), "{used}");
+    assert_eq!(complaint(&cluster, &["key", "drop", names[1]]).0, Some(1));
+    let left = output(&cluster, &["--json", "key", "drop", names[0]]);
+    assert_eq!(serde_json::from_str::<Value>(&left).expect("JSON")["keys"][0], names[1]);
+
+    let added = output(&cluster, &["node", "add", "9", "127.255.255.9:5405"]);
+    assert_eq!(added, "node 9 is one of the cluster's: it can be started\n");
+    let (code, again) = complaint(&cluster, &["node", "add", "9", "127.255.255.9:5405"]);
+    assert!(again.contains("nothing has changed: node 9 is one of the cluster's already"));
+    assert_eq!(code, Some(1));
+    assert_eq!(complaint(&cluster, &["node", "add", "0", "127.255.255.9:5405"]).0, Some(2));
+    let removed = output(&cluster, &["node", "remove", "9"]);
+    assert_eq!(removed, "node 9 is none of the cluster's any more\n");
+}
