@@ -47,6 +47,7 @@ const CONDITIONS: &[Condition] = conditions! {
         window_packets, window_bytes, accelerated_packets, backlog_packets_max;
     "packets are of another size": packet_bytes_max;
     "datagrams are sealed": sealed;
+    "there are several links": links;
 };
 
 impl Options {

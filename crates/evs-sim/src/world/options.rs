@@ -108,6 +108,16 @@ fn draw_nodes(rng: &mut fastrand::Rng) -> u32 {
     }
 }
 
+/// One link in most worlds, and never many among many nodes: hellos would be most of the run.
+const fn draw_links(seed: u64, nodes: u32) -> usize {
+    match seed.wrapping_mul(0xa24b_aed4_963e_e407) >> 60 {
+        0..=2 => 2,
+        3 if nodes <= 7 => 3,
+        4 if nodes <= 5 => 8,
+        _ => 1,
+    }
+}
+
 impl Options {
     /// A quiet local network with a detection target of 200 ms: the stage for scripts.
     #[must_use]
@@ -188,6 +198,7 @@ impl Options {
             ambush_ppm: [0, 0, 20_000, 200_000][rng.usize(0..4)],
             disk_delay: [0, 0, 20 * MS][rng.usize(0..3)],
             // From streams of their own, so that no other draw depends on them.
+            links: draw_links(seed, nodes.unwrap_or(drawn)),
             refusals: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0,
             window_bytes: if seed.wrapping_mul(0xd1b5_4a32_d192_ed03) >> 62 == 0 {
                 64 << 10
