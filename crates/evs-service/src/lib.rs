@@ -16,8 +16,8 @@
 //! timers, hand over data packets before the token.
 //!
 //! Messages wait in the service, not in the ring, and become packets at the last moment: right
-//! before the token is handled, or at once if the ring is idle. So many small messages share a
-//! packet under load, and a single one waits for nobody.
+//! before the token is handled, or at the end of a batch of inputs if the ring is idle. So many
+//! small messages share a packet, and a single one waits for nobody.
 //!
 //! Everything that one input causes is translated within that input. A join or a leave of a group
 //! therefore takes effect between two points of the history, never inside the batch "rest of R,

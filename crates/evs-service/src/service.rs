@@ -70,6 +70,8 @@ pub struct Service {
     config: Config,
     me: Processor,
     ring: Ring,
+    /// When the last input was.
+    now: Instant,
     phase: Phase,
     configurations: Configurations,
     sessions: Sessions,
@@ -108,6 +110,7 @@ impl Service {
         let ring = Ring::new(config.totem.clone(), me, stored, seed, now);
         let mut service = Self {
             me,
+            now,
             phase: Phase::Serving,
             configurations: Configurations::new(me),
             sessions: Sessions::new(config.groups_per_client_max, config.origins.client),
@@ -278,8 +281,12 @@ impl Service {
         }
     }
 
-    /// The next effect.
+    /// The next effect. Drain to `None` after each batch of inputs: an idle ring is roused here, so
+    /// that the messages of one batch share packets.
     pub fn poll_output(&mut self) -> Option<Output> {
+        while self.outputs.is_empty() && self.rouses() {
+            self.rouse();
+        }
         self.outputs.pop_front()
     }
 
@@ -341,7 +348,6 @@ impl Service {
         self.sending.check();
         assert!(self.sessions.len() <= self.sending.clients(), "every session has a send queue");
         assert!(self.sending.clients() <= self.clients_most, "clients are bounded");
-        assert!(!self.rouses(), "nothing waits while the ring is idle");
     }
 
     /// Fills the ring's backlog: the token is about to be handled. Outside operation a packet
@@ -353,10 +359,20 @@ impl Service {
         {}
     }
 
-    /// Whether an idle ring must be told that something waits. One packet does that; what comes
-    /// after it is packed when the token is there.
+    /// Whether an idle ring must be told that something waits.
     fn rouses(&self) -> bool {
         self.ring.idle() && self.ring.backlog() == 0 && self.sending.has_next()
+    }
+
+    /// Hands over all that waits if the token rests here. One packet fetches it from elsewhere;
+    /// what comes after that one is packed when the token is there.
+    fn rouse(&mut self) {
+        if self.ring.rests() {
+            self.feed(self.now);
+        } else {
+            self.submit(self.now);
+        }
+        self.finish(self.now);
     }
 
     /// Hands over the next packet, if there is one.
@@ -369,12 +385,10 @@ impl Service {
         true
     }
 
-    /// Ends every input: what the ring did becomes outputs, and nothing waits for an idle ring.
+    /// Ends every input: what the ring did becomes outputs.
     fn finish(&mut self, now: Instant) {
+        self.now = self.now.max(now);
         self.translate();
-        while self.rouses() && self.submit(now) {
-            self.translate();
-        }
         self.drain(now);
         while let Some((client, bytes)) = self.sending.pop_freed() {
             if !defect!(RoomNeverTold) {

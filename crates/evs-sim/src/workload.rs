@@ -8,6 +8,9 @@ use crate::body::body;
 use crate::selection::{FaultId, Source, stream};
 use crate::world::{Fault, Nanos, Options, Sent, Session, World};
 
+/// The largest message.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 200_000;
+
 /// The clients of one run.
 #[derive(Debug)]
 pub struct Workload {
@@ -178,7 +181,7 @@ impl Workload {
     /// Small in most cases; now and then at the edge of a packet, of several packets, very large.
     fn bytes(&mut self) -> usize {
         if self.rng.u32(0..256) < self.large.1 {
-            return self.rng.usize(20_000..=200_000);
+            return self.rng.usize(20_000..=MESSAGE_BYTES_MAX);
         }
         if self.rng.u32(0..16) < self.large.0 {
             let packets = self.rng.usize(1..=4) * self.packet_bytes;

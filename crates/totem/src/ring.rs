@@ -24,6 +24,8 @@ use crate::wire::{CommitToken, MCAST_OVERHEAD, Packet, Token};
 pub struct Ring {
     context: Context,
     state: State,
+    /// Something was submitted, of which the state does not know yet.
+    submitted: bool,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl Ring {
     pub fn new(config: Config, me: Processor, stored: u64, seed: u64, now: Instant) -> Self {
         let mut context = Context::new(config, me, stored, seed, now);
         let (gather, next) = Gather::enter(&mut context, None, None);
-        let mut ring = Self { context, state: State::Gather(gather) };
+        let mut ring = Self { context, state: State::Gather(gather), submitted: false };
         ring.transition(next);
         ring
     }
@@ -132,8 +134,10 @@ impl Ring {
     }
 
     /// Hands over one packet's body. It waits in the backlog until it gets a sequence number in
-    /// whichever ring is in force then. When a regular configuration is installed the backlog is
-    /// dropped: what [`Ring::sequenced`] does not count by then must be submitted again.
+    /// whichever ring is in force then. An idle ring is roused by [`Ring::poll_output`], so that
+    /// what is handed over in one batch is sent in one visit. When a regular configuration is
+    /// installed the backlog is dropped: what [`Ring::sequenced`] does not count by then must be
+    /// submitted again.
     ///
     /// # Errors
     /// The backlog is full, the body too long, or this processor has left. Nothing has changed.
@@ -155,9 +159,7 @@ impl Ring {
             return Err(SubmitError::BacklogFull);
         }
         cx.backlog.push(Submission { body, guarantee });
-        if let State::Operational(state) = &mut self.state {
-            state.on_submit(cx);
-        }
+        self.submitted = true;
         Ok(())
     }
 
@@ -170,7 +172,14 @@ impl Ring {
 
     /// The next effect. Drain to `None` after each batch of inputs.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.context.outputs.pop_front()
+        let cx = &mut self.context;
+        if core::mem::take(&mut self.submitted)
+            && !cx.backlog.is_empty()
+            && let State::Operational(state) = &mut self.state
+        {
+            state.on_submit(cx);
+        }
+        cx.outputs.pop_front()
     }
 
     /// When [`Ring::handle_timeout`] is due next, and why. `None`: never, until an input arrives.
@@ -209,6 +218,12 @@ impl Ring {
     #[must_use]
     pub const fn sequenced(&self) -> u64 {
         self.context.sequenced
+    }
+
+    /// Whether the token rests here: what is submitted now is sent at once.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        matches!(&self.state, State::Operational(state) if state.rests())
     }
 
     /// Whether a packet submitted now is sent at once, or fetches the parked token; otherwise it

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use evs_model::{ClientId, ConfigurationChange, Event, Guarantee, Members, MessageId};
 
 use super::net::{Net, content, group, groups, members, p};
-use crate::{ClientLimits, Config, ConnectError, RequestError, SendError, Service};
+use crate::{ClientLimits, Config, ConnectError, Output, RequestError, SendError, Service};
 
 #[test]
 fn before_the_first_configuration_nobody_can_connect() {
@@ -84,10 +84,12 @@ fn a_join_takes_effect_behind_all_that_was_delivered_before() {
     let mut net = Net::formed(&[1]);
     let sender = (1, net.client(1, &[]));
     let late = (1, net.client(1, &[]));
-    // One input delivers, the next one joins; only then are the outputs taken.
+    // The first output that is taken rouses the ring, which delivers; then somebody joins, and only
+    // then the others are taken.
     net.input(1, |service, now| {
         let sent = service.send(now, sender.1, Guarantee::Agreed, groups(&["a"]), Bytes::new());
         assert!(sent.is_ok());
+        assert!(!matches!(service.poll_output(), Some(Output::ToClient { .. })));
         assert_eq!(service.stats().messages_delivered, 1);
         service.join(now, late.1, &[group("a")])
     })

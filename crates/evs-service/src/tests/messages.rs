@@ -9,7 +9,7 @@ use bytes::Bytes;
 use evs_model::{Guarantee, SEND_OVERHEAD};
 use totem::Packet;
 
-use super::net::{Net, content};
+use super::net::{Net, content, groups};
 use crate::{Config, MESSAGE_BYTES_CAP, SendError};
 
 const GUARANTEES: [Guarantee; 4] =
@@ -148,6 +148,22 @@ fn a_message_on_an_idle_ring_waits_for_nothing() {
     net.send(sender, Guarantee::Agreed, &["a"], Bytes::new());
     net.until("its delivery", |net| !net.messages(receiver).is_empty());
     assert!(net.now - before < Duration::from_millis(1), "{:?}", net.now - before);
+}
+
+#[test]
+fn messages_of_one_batch_share_a_packet_on_an_idle_ring_too() {
+    let mut net = Net::formed(&[1, 2, 3]);
+    let sender = net.client(2, &["a"]);
+    net.run(Duration::from_secs(1));
+    let before = net.nodes[&2].service.stats().packets_submitted;
+    net.input(2, |service, now| {
+        for _ in 0..10 {
+            let sent = service.send(now, sender, Guarantee::Agreed, groups(&["a"]), content(1, 50));
+            assert!(sent.is_ok());
+        }
+    });
+    net.until("their delivery", |net| net.messages((2, sender)).len() == 10);
+    assert_eq!(net.nodes[&2].service.stats().packets_submitted, before + 1);
 }
 
 #[test]

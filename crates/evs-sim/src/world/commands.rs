@@ -431,7 +431,9 @@ impl World {
     }
 
     /// How long the nodes that are up need to send what they have accepted, at the least that
-    /// each may send in a rotation of a quiet network.
+    /// each may send in a rotation of a quiet network: the window is a sixteenth of the largest
+    /// where something was lost, and grows by a 256th in each rotation that fills it and loses
+    /// nothing (`docs/protocol.md` §4).
     #[must_use]
     pub fn draining_time(&self) -> Nanos {
         let options = &self.options;
@@ -440,13 +442,20 @@ impl World {
             + self.network.weather.jitter
             + options.reading_delay
             + options.timer_delay;
-        // Where something is lost a window is a sixteenth of the largest.
         let packets = options.window_bytes as usize / options.packet_bytes_max;
-        let window = u64::from(options.window_packets).min(packets as u64) / 16 / nodes;
-        let visit = window.min(options.backlog_packets_max as u64).max(1);
+        let largest = u64::from(options.window_packets).min(packets as u64);
+        let visit_max = options.backlog_packets_max as u64;
         let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
-        let owed = machines.map(|machine| machine.owed_packets).max().unwrap_or(0);
-        owed.div_ceil(visit) * nodes * hop
+        let mut owed = machines.map(|machine| machine.owed_packets).max().unwrap_or(0);
+        let is_lossy = self.network.weather.loss_ppm.iter().any(|loss| *loss > 0);
+        let mut rotations = 0;
+        while owed > 0 {
+            let growth = if is_lossy { 0 } else { rotations };
+            let window = (largest * (16 + growth) / 256).min(largest);
+            owed = owed.saturating_sub((window / nodes).min(visit_max).max(1));
+            rotations += 1;
+        }
+        rotations * nodes * hop
     }
 
     /// The index of a node.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::network::{Kind, Weather};
 use super::{Nanos, Origins, chance};
 use crate::selection::Selection;
+use crate::workload::MESSAGE_BYTES_MAX;
 use totem::PacketKind;
 
 /// Nodes that a world can have.
@@ -174,7 +175,7 @@ impl Options {
         let detection = [100, 200, 200, 500][rng.usize(0..4)].max(if drawn > 16 { 500 } else { 0 });
         let detection = detection * MS;
         let delay = detection / [1_000, 1_000, 400, 200][rng.usize(0..4)];
-        Self {
+        let mut options = Self {
             nodes: nodes.unwrap_or(drawn).clamp(1, NODES_MAX),
             sealed: chance(rng, 150_000),
             detection: Duration::from_nanos(detection),
@@ -206,7 +207,10 @@ impl Options {
                 2 << 20
             },
             ..Self::fair(seed, 1)
-        }
+        };
+        let packets = MESSAGE_BYTES_MAX.div_ceil(options.packet_bytes_max - 100) as u64;
+        options.origins = options.origins.with_room(2 * packets);
+        options
     }
 
     /// In a world of very many nodes all joins come in very many pieces if packets are small: such

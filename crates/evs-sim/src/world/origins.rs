@@ -57,6 +57,12 @@ impl Origins {
         }
     }
 
+    /// Leaves a ring so many packets at the least: one that has no numbers for a message would be
+    /// formed anew for ever.
+    pub(super) fn with_room(self, packets: u64) -> Self {
+        Self { seq: self.seq.min(totem::SEQ_MAX - packets), ..self }
+    }
+
     /// Whether a counter may come to its end: then something is refused, clearly and for good, or
     /// rings are formed anew without a fault.
     #[must_use]

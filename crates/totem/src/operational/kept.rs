@@ -16,6 +16,9 @@ use crate::wire::{Mcast, Packet, Token};
 use super::Operational;
 use super::holding::{Holding, Kept};
 
+/// Whoever sends more packets at once sends much.
+const KEPT_PACKETS: u32 = 4;
+
 impl Operational {
     /// Whether nobody else has sent for a rotation, waits, or misses anything. `announced` is the
     /// highest number on the token when it came.
@@ -26,13 +29,13 @@ impl Operational {
             && token.aru == announced
     }
 
-    /// Whether the token is kept at the end of its visit: it is the lone sender's, who has sent one
-    /// packet and was not asked for the token. Not if the packet is safe: that waits for the token
-    /// to go round.
+    /// Whether the token is kept at the end of its visit: it is the lone sender's, who has sent a
+    /// few packets and was not asked for the token. Not if one is safe: that waits for the token to
+    /// go round.
     pub(super) fn may_keep(&mut self, cx: &mut Context, token: &Token, announced: u64) -> bool {
-        let one = self.contribution.packets == 1 && self.next != cx.me;
+        let few = (1..=KEPT_PACKETS).contains(&self.contribution.packets) && self.next != cx.me;
         let unmeasured = self.rotation.quick().is_zero();
-        if !token.lone || !one || unmeasured || self.woken() {
+        if !token.lone || !few || unmeasured || self.woken() {
             return false;
         }
         self.deliver_sent(cx, announced, token.seq);
@@ -53,9 +56,9 @@ impl Operational {
         kept.end_at.min(kept.sent_at + self.rotation.quick() * 2)
     }
 
-    /// Sends what waits while the token is kept. It goes on if more waits than the quota allows, if
-    /// something safe is among it, and if message follows message: these are better packed, and
-    /// sent once in a rotation.
+    /// Sends what waits while the token is kept. It goes on if that is more than a few packets or
+    /// than the quota allows, if something safe is among it, and if message follows message: these
+    /// are better packed, and sent once in a rotation.
     pub(super) fn send_more(&mut self, cx: &mut Context) {
         let holding = core::mem::replace(&mut self.holding, Holding::nowhere());
         let Holding::Kept { mut token, mut kept } = holding else {
@@ -66,7 +69,8 @@ impl Operational {
         flow::withdraw(&mut token, self.contribution);
         let late = self.originate(cx, &mut token, self.contribution);
         self.deliver_sent(cx, before, token.seq);
-        let streams = cx.now.since(kept.sent_at) < self.terms.stream();
+        let few = token.seq - before <= u64::from(KEPT_PACKETS);
+        let streams = !few || cx.now.since(kept.sent_at) < self.terms.stream();
         kept.sent_at = cx.now;
         let goes = streams || self.contribution.busy || !self.order.is_delivered();
         if goes && !defect!(KeptForEver) {

@@ -13,7 +13,7 @@ use super::Operational;
 use super::holding::Holding;
 
 impl Operational {
-    /// A packet waits: the token is used if it is here, and asked for if it is parked elsewhere.
+    /// Packets wait: the token is used if it is here, and asked for if it is parked elsewhere.
     pub(crate) fn on_submit(&mut self, cx: &mut Context) {
         match &mut self.holding {
             Holding::Parked { .. } => self.release(cx),
@@ -53,6 +53,11 @@ impl Operational {
             self.rotation.visit_at = None;
         }
         Next::Stay
+    }
+
+    /// Whether the token rests here.
+    pub(crate) const fn rests(&self) -> bool {
+        matches!(self.holding, Holding::Parked { .. } | Holding::Kept { .. })
     }
 
     /// Whether a packet that is submitted now is sent at once, or fetches the token.

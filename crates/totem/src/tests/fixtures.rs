@@ -175,8 +175,15 @@ impl Solo {
     }
 
     pub(super) fn submit(&mut self, body: &str, guarantee: Guarantee) {
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        self.ring.submit(self.now, body, guarantee).expect("there is room");
+        self.submit_all(&[body], guarantee);
+    }
+
+    /// In one batch of inputs.
+    pub(super) fn submit_all(&mut self, bodies: &[&str], guarantee: Guarantee) {
+        for body in bodies {
+            let body = Bytes::copy_from_slice(body.as_bytes());
+            self.ring.submit(self.now, body, guarantee).expect("there is room");
+        }
         self.drain();
     }
 
@@ -392,7 +399,7 @@ impl Together {
         true
     }
 
-    fn drain(&mut self, node: u32) {
+    pub(super) fn drain(&mut self, node: u32) {
         let mut sent = Vec::new();
         let ring = self.rings.get_mut(&node).expect("alive");
         ring.check();

@@ -97,11 +97,25 @@ fn a_stream_is_better_packed_than_sent_at_once() {
     let mut solo = kept();
     solo.submit("at the same time", Agreed);
     assert_eq!(kinds(&mut solo), [PacketKind::Mcast, PacketKind::Token]);
-    let mut solo = measured();
-    solo.submit("one", Agreed);
-    solo.submit("two", Agreed);
-    solo.receive_token(solo.token(13));
-    assert_eq!(kinds(&mut solo), [PacketKind::Mcast, PacketKind::Mcast, PacketKind::Token]);
+}
+
+/// A message may take several packets, and is no stream.
+#[test]
+fn what_is_submitted_at_once_is_sent_at_once_and_the_token_stays_if_it_is_little() {
+    let mut solo = kept();
+    solo.pass(MS);
+    solo.submit_all(&["1", "2", "3", "4"], Agreed);
+    assert_eq!(solo.delivered(), ["1", "2", "3", "4"]);
+    assert_eq!(kinds(&mut solo), [PacketKind::Mcast; 4]);
+    solo.pass(MS);
+    solo.submit_all(&["1", "2", "3", "4", "5"], Agreed);
+    assert_eq!(kinds(&mut solo).last(), Some(&PacketKind::Token));
+    for (bodies, goes) in [(&["1", "2", "3", "4"][..], false), (&["1", "2", "3", "4", "5"], true)] {
+        let mut solo = measured();
+        solo.submit_all(bodies, Agreed);
+        solo.receive_token(solo.token(13));
+        assert_eq!(kinds(&mut solo).contains(&PacketKind::Token), goes, "{bodies:?}");
+    }
 }
 
 /// Quotas hold: what is sent meanwhile belongs to the visit.

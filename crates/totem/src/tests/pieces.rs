@@ -91,6 +91,7 @@ fn full_packets_are_recovered_and_many_requests_made_without_exceeding_the_path(
         let body = Bytes::from([byte].repeat(full));
         let ring = together.rings.get_mut(&1).expect("alive");
         ring.submit(together.now, body, Guarantee::Agreed).expect("there is room");
+        together.drain(1);
     }
     together.run(30 * MS);
     together.dropping(|_, _, packet| matches!(packet, Packet::Mcast(_)));
