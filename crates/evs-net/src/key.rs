@@ -62,7 +62,8 @@ pub enum KeyError {
     /// The file belongs to somebody else, who can read and change it.
     #[error(
         "key file {path} belongs to uid {owner}: it must belong to root or to uid {me}, under \
-         which this process runs; run `chown {me} {path}`"
+         which this process runs; if the daemon runs under uid {owner}, run this under it too, \
+         otherwise run `chown {me} {path}`"
     )]
     Owner {
         /// The file.
@@ -200,25 +201,16 @@ impl ClusterKey {
         let io = |source: io::Error| KeyError::Io { path: path.to_owned(), source };
         // A link stays one.
         let path = fs::canonicalize(path).map_err(io)?;
-        let mut new = path.clone().into_os_string();
-        new.push(".new");
-        let new = PathBuf::from(new);
+        let dir = path.parent().unwrap_or_else(|| Path::new("/"));
         let write = || {
-            match fs::remove_file(&new) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-            let mut options = OpenOptions::new();
-            let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
+            // With a name that nobody else uses, for its owner alone, and gone if this fails.
+            let mut file = tempfile::NamedTempFile::new_in(dir)?;
             file.write_all(text(keys).as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            File::open(dir)?.sync_all()
         };
-        write().map_err(|error| {
-            let _ = fs::remove_file(&new);
-            io(error)
-        })
+        write().map_err(io)
     }
 
     pub(crate) fn secret(&self) -> &[u8; Self::LEN] {

@@ -159,20 +159,14 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     // A link stays one.
     let file = fs::canonicalize(file)?;
     let about = fs::metadata(&file)?;
-    let mut new = file.clone().into_os_string();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    let write = || {
-        let mut to = File::create(&new)?;
-        // Where the owner cannot be kept, the daemon's user was it or may not give files away.
-        let _ = fchown(&to, Some(about.uid()), Some(about.gid()));
-        to.set_permissions(about.permissions())?;
-        to.write_all(text.as_bytes())?;
-        to.sync_all()?;
-        fs::rename(&new, &file)?;
-        File::open(file.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(&new);
-    })
+    let dir = file.parent().unwrap_or_else(|| Path::new("/"));
+    // With a name that nobody else uses, and gone if this fails.
+    let mut new = tempfile::NamedTempFile::new_in(dir)?;
+    // Where the owner cannot be kept, the daemon's user was it or may not give files away.
+    let _ = fchown(new.as_file(), Some(about.uid()), Some(about.gid()));
+    new.as_file().set_permissions(about.permissions())?;
+    new.write_all(text.as_bytes())?;
+    new.as_file().sync_all()?;
+    new.persist(&file)?;
+    File::open(dir)?.sync_all()
 }

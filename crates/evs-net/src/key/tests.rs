@@ -149,6 +149,9 @@ fn a_file_holds_the_key_that_seals_and_while_keys_change_another() {
     let path = dir.file("anything", 0o600);
     let link = dir.0.join("link");
     symlink(&path, &link).expect("a fresh name");
+    // An operator's next key, by the name that is nearest at hand.
+    let beside = PathBuf::from(format!("{}.new", path.display()));
+    fs::write(&beside, "mine").expect("writable");
     for keys in [&keys[..1], &keys[..2], &keys[1..]] {
         ClusterKey::replace_all(&link, keys).expect("writable");
         assert_eq!(ClusterKey::load_all(&path).expect("valid"), keys);
@@ -156,7 +159,8 @@ fn a_file_holds_the_key_that_seals_and_while_keys_change_another() {
         assert_eq!(ClusterKey::load(&link).is_ok(), keys.len() == 1);
     }
     assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
-    assert_eq!(fs::read_dir(&dir.0).expect("there").count(), 2, "nothing else is left there");
+    assert_eq!(fs::read_to_string(&beside).expect("left alone"), "mine");
+    assert_eq!(fs::read_dir(&dir.0).expect("there").count(), 3, "nothing else is left there");
     let three = dir.file(&text(&keys), 0o600);
     let error = ClusterKey::load_all(&three).expect_err("one too many").to_string();
     assert!(error.contains("more than two keys"), "{error}");
