@@ -92,7 +92,9 @@ fn a_promise_is_passed_on_from(moment: u64) -> bool {
     script.send_one(4, Agreed, 1_200).until(200, |world| !world.is_up(4));
     script.send_one(1, Safe, 1_200).send_one(3, Agreed, 1_200).until_in(1, StateKind::Commit);
     script.world().run_for(25_000 * moment);
-    script.crash(1).until_in(3, StateKind::Gather).until_in(3, StateKind::Operational);
+    // The token that would tell 2 to install as well is lost.
+    script.crash(1).aim(at(PacketKind::Token).from(3).to(2).lost());
+    script.until_in(3, StateKind::Gather).until_in(3, StateKind::Operational);
     let behind = script.world().state(2) == Some(StateKind::Recovery);
     script.partition(&[&[2], &[3]]).run_for(3 * 200).heal().run_for(200).finish();
     behind
