@@ -360,7 +360,7 @@ impl Service {
     }
 
     /// Whether an idle ring must be told that something waits.
-    fn rouses(&self) -> bool {
+    pub(crate) fn rouses(&self) -> bool {
         self.ring.idle() && self.ring.backlog() == 0 && self.sending.has_next()
     }
 

@@ -229,7 +229,8 @@ impl Agreement {
     /// What this node has against a section as the next one.
     fn objection(&self, text: &str) -> Option<String> {
         if text.len() > TEXT_BYTES_MAX {
-            return Some(format!("the section has {} bytes, the limit is 57344", text.len()));
+            let bytes = text.len();
+            return Some(format!("the section has {bytes} bytes, the limit is {TEXT_BYTES_MAX}"));
         }
         let cluster = match Cluster::parse(text) {
             Ok(cluster) => cluster,

@@ -2,10 +2,12 @@
 //! that is never swapped out. Off unless configured; where the system refuses, the daemon runs on
 //! without, and says so in its log and its status.
 
+use std::fmt;
+
 use rustix::mm::MlockAllFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id,
@@ -20,10 +22,14 @@ pub(crate) struct Privileges {
     memory_locked: Outcome,
 }
 
-/// `off`, `granted`, or `refused: ` with the reason and what to do.
-#[derive(Debug, Default, Serialize)]
-#[serde(transparent)]
-struct Outcome(String);
+/// Shown as `off`, `granted`, or `refused: ` with the reason and what to do.
+#[derive(Debug, Default)]
+enum Outcome {
+    #[default]
+    Off,
+    Granted,
+    Refused(String),
+}
 
 impl Privileges {
     /// Asks for what is configured, for the calling thread and this process. Threads that it starts
@@ -45,21 +51,34 @@ impl Privileges {
             ("local.realtime_priority", &self.realtime),
             ("local.lock_memory", &self.memory_locked),
         ];
-        let refused = all.into_iter().filter(|(_, outcome)| outcome.0.starts_with(REFUSED));
-        refused.map(|(key, outcome)| format!("{key} {}", outcome.0))
+        let refused = all.into_iter().filter(|(_, what)| matches!(what, Outcome::Refused(_)));
+        refused.map(|(key, outcome)| format!("{key} {outcome}"))
     }
 }
 
-/// How a refusal begins.
-const REFUSED: &str = "refused: ";
-
 impl Outcome {
     fn of(result: Option<Result<(), String>>) -> Self {
-        Self(match result {
-            None => "off".to_owned(),
-            Some(Ok(())) => "granted".to_owned(),
-            Some(Err(why)) => format!("{REFUSED}{why}"),
-        })
+        match result {
+            None => Self::Off,
+            Some(Ok(())) => Self::Granted,
+            Some(Err(why)) => Self::Refused(why),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Granted => f.write_str("granted"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+        }
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -103,6 +122,6 @@ mod tests {
         assert_eq!(said, ["local.realtime_priority refused: why; what to do"]);
         let report = serde_json::to_value(&outcomes).expect("texts");
         assert_eq!(report["memory_locked"], "off");
-        assert_eq!(Outcome::of(Some(Ok(()))).0, "granted");
+        assert_eq!(Outcome::of(Some(Ok(()))).to_string(), "granted");
     }
 }

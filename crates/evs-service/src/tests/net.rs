@@ -165,6 +165,7 @@ impl Net {
                 | Output::Transition { .. }) => outputs.push(other),
             }
         }
+        assert!(!service.rouses(), "nothing waits while the ring is idle");
         sent.into_iter().for_each(|(to, packet)| self.transmit(me, to, packet));
         result
     }
