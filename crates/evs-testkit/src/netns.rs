@@ -396,20 +396,31 @@ impl Network {
         run("ip", ["-n", &namespace, "address", "add", &new, "dev", INTERFACE])
     }
 
-    /// From now on what a host sends to the daemon of another one goes to this address instead. The
-    /// answers look as if they came from the other one.
+    /// From now on what a host sends to the daemon of another one goes to this address instead, and
+    /// what comes from this address looks as if it came from the other one.
+    ///
+    /// Headers are rewritten packet by packet: address translation by connections depends on which
+    /// end of a path the kernel saw first.
     ///
     /// # Errors
     /// The system refuses.
     pub fn divert(&self, host: u8, to: u8, via: SocketAddr) -> anyhow::Result<()> {
-        let family = self.family();
-        let of = format!("{family} daddr {} udp dport {PORT}", self.address(to));
+        let (family, peer) = (self.family(), self.address(to));
+        let (by, port) = (via.ip(), via.port());
+        let out = format!(
+            "{family} daddr {peer} udp dport {PORT} {family} daddr set {by} udp dport set {port}"
+        );
+        let back = format!(
+            "{family} saddr {by} udp sport {port} {family} saddr set {peer} udp sport set {PORT}"
+        );
         self.filter(
             host,
             &[
-                &format!("add table {family} divert"),
-                &format!("add chain {family} divert out {{ type nat hook output priority -100; }}"),
-                &format!("add rule {family} divert out {of} dnat to {via}"),
+                "add table inet divert",
+                "add chain inet divert out { type route hook output priority -150; }",
+                "add chain inet divert back { type filter hook prerouting priority -300; }",
+                &format!("add rule inet divert out {out}"),
+                &format!("add rule inet divert back {back}"),
             ],
         )
     }
