@@ -93,7 +93,9 @@ fn step(
         3 => client.producer.scribble(input.u64()),
         4 => {
             let length = input.u32().to_le_bytes();
-            let _ = client.producer.push([&length[..], input.bytes(9)]);
+            // A frame has a kind, even where the input ends.
+            let kind = [input.u8()];
+            let _ = client.producer.push([&length[..], &kind, input.bytes(8)]);
         }
         5 => {
             if let Ok(Some(lent)) = client.consumer.lend_next(frame_bytes_max) {

@@ -134,7 +134,9 @@ fn origins(style: u8) -> Origins {
     match style % 4 {
         1 => Origins { seq: edge, token: edge, row: edge, join: edge, sequenced: edge },
         2 => Origins {
-            seq: SEQ_MAX - 12,
+            // A ring has numbers for the largest message in the smallest packets: one that had
+            // fewer would end before it and begin anew, for ever.
+            seq: SEQ_MAX - 24,
             token: SEQ_MAX - 40,
             row: u64::MAX - 20,
             join: u64::MAX - 40,

@@ -36,6 +36,9 @@ const HOSTS_MAX: u8 = 64;
 /// The interface of every host on the first link.
 pub const INTERFACE: &str = "eth0";
 
+/// A host's interface to which its address was moved.
+const MOVED: &str = "moved";
+
 /// Which IP version a network speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum IpVersion {
@@ -131,19 +134,24 @@ impl Network {
         Ok(())
     }
 
-    /// Connects a host to a switch.
+    /// Connects a host to a switch, and gives it its address there.
     fn connect(&self, host: u8, link: u8) -> anyhow::Result<()> {
-        let (switch, namespace) = (self.switch(), self.namespace(host));
-        let (port, interface, bridge) = (port_of(host, link), interface(link), bridge(link));
-        let pair = ["link", "add", &port, "mtu", "1500", "type", "veth"];
-        let peer = ["peer", "name", &interface, "mtu", "1500", "netns", &namespace];
-        run("ip", ["-n", &switch].iter().chain(&pair).chain(&peer))?;
-        run("ip", ["-n", &switch, "link", "set", &port, "master", &bridge, "up"])?;
-        run("ip", ["-n", &namespace, "link", "set", &interface, "up"])?;
-        if self.purpose == Purpose::Faults {
-            run("ip", ["-n", &namespace, "link", "set", &interface, "gso_max_segs", "1"])?;
-        }
+        self.plug_in(host, &port_of(host, link), &interface(link), link)?;
         self.add_address_on(host, link)
+    }
+
+    /// Gives a host an interface, which has no address, at the port of a switch.
+    fn plug_in(&self, host: u8, port: &str, interface: &str, link: u8) -> anyhow::Result<()> {
+        let (switch, namespace, bridge) = (self.switch(), self.namespace(host), bridge(link));
+        let pair = ["link", "add", port, "mtu", "1500", "type", "veth"];
+        let peer = ["peer", "name", interface, "mtu", "1500", "netns", &namespace];
+        run("ip", ["-n", &switch].iter().chain(&pair).chain(&peer))?;
+        run("ip", ["-n", &switch, "link", "set", port, "master", &bridge, "up"])?;
+        run("ip", ["-n", &namespace, "link", "set", interface, "up"])?;
+        if self.purpose == Purpose::Faults {
+            run("ip", ["-n", &namespace, "link", "set", interface, "gso_max_segs", "1"])?;
+        }
+        Ok(())
     }
 
     /// The IP version.
@@ -271,9 +279,12 @@ impl Network {
     }
 
     fn add_address_on(&self, host: u8, link: u8) -> anyhow::Result<()> {
+        self.address_to(host, link, &interface(link))
+    }
+
+    fn address_to(&self, host: u8, link: u8, interface: &str) -> anyhow::Result<()> {
         let (namespace, address) = (self.namespace(host), self.prefixed(host, link));
-        let interface = interface(link);
-        let add = ["-n", &namespace, "address", "add", &address, "dev", &interface];
+        let add = ["-n", &namespace, "address", "add", &address, "dev", interface];
         match self.version {
             IpVersion::V4 => run("ip", add),
             // Usable at once, without looking for others that have it.
@@ -394,6 +405,17 @@ impl Network {
         let namespace = self.namespace(host);
         run("ip", ["-n", &namespace, "address", "del", &old, "dev", INTERFACE])?;
         run("ip", ["-n", &namespace, "address", "add", &new, "dev", INTERFACE])
+    }
+
+    /// Moves a host's address to another interface, which it did not have before.
+    ///
+    /// # Errors
+    /// The system refuses; it does so the second time.
+    pub fn move_address(&self, host: u8) -> anyhow::Result<()> {
+        let (namespace, address) = (self.namespace(host), self.prefixed(host, 0));
+        self.plug_in(host, &format!("moved-{host}"), MOVED, 0)?;
+        run("ip", ["-n", &namespace, "address", "del", &address, "dev", INTERFACE])?;
+        self.address_to(host, 0, MOVED)
     }
 
     /// From now on what a host sends to the daemon of another one goes to this address instead, and

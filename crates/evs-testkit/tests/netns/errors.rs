@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use evs_testkit::netns::Network;
 use evs_testkit::until;
 
-use crate::scene::{DETECTION, PATIENT, Scene, Stage, THREE};
+use crate::scene::{CONFIGURATIONS_MAX, DETECTION, PATIENT, Scene, Stage, THREE};
 
 /// Calls that fail in some seconds, if they are made when they are due.
 const TRIES_MAX: u64 = 20_000;
@@ -82,6 +82,30 @@ fn d25_an_address_that_changes_is_told_and_survived() -> Result<()> {
         ("not_sent_unreachable", "there is no way to the peer"),
         |network| network.change_address(3, true),
     )
+}
+
+/// Identity is from the configuration only: the same node goes on, or is back at once.
+#[test]
+fn d25_an_address_that_moves_to_another_interface_is_followed() -> Result<()> {
+    for multicast in [false, true] {
+        Stage { multicast, ..THREE }.play(|scene| {
+            scene.until_traffic(&[1, 2, 3], 20)?;
+            let processor = scene.cluster.status(3)?["processor"].clone();
+            let begin = Instant::now();
+            scene.network.move_address(3)?;
+            scene.until_change(&[1, 2, 3], 2 * DETECTION)?;
+            scene.until_traffic(&[1, 2, 3], 50)?;
+            for node in [1, 2, 3] {
+                let count = scene.configurations_since(node, begin);
+                println!("node {node} saw {count} configurations");
+                ensure!(count <= CONFIGURATIONS_MAX, "LIVE-6: node {node} saw {count}");
+            }
+            let same = scene.cluster.status(3)?["processor"] == processor;
+            ensure!(same, "D25: the identity is the configuration's");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// The queue of the interface is short, and the kernel says when it is full.

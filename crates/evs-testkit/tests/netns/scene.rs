@@ -103,13 +103,15 @@ impl Stage {
 
     /// The setup of the cluster on the first hosts of a network.
     pub(crate) fn setup(self, network: &Network) -> Setup {
-        let group = match (self.multicast, self.version) {
-            (false, _) => None,
-            (true, IpVersion::V4) => Some("239.192.7.1:5406"),
-            (true, IpVersion::V6) => Some("[ff15::77]:5406"),
-        };
         let mut cluster_lines = format!("mtu_bytes = {}\n", self.mtu_bytes);
-        if let Some(group) = group {
+        for link in 0..if self.multicast { self.links } else { 0 } {
+            if self.links > 1 {
+                cluster_lines += "[[cluster.links]]\n";
+            }
+            let group = match self.version {
+                IpVersion::V4 => format!("239.192.7.{}:5406", link + 1),
+                IpVersion::V6 => format!("[ff15::77:{}]:5406", link + 1),
+            };
             cluster_lines += "transport = \"multicast\"\n";
             cluster_lines += &format!("multicast_address = \"{group}\"\n");
         }
