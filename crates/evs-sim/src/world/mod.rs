@@ -334,11 +334,16 @@ impl World {
     }
 
     /// How many events are no storm by now: hellos alone are so many of them as there are pairs of
-    /// nodes, ten times in a detection target, and each that arrives sets a timer.
+    /// nodes, ten times in a detection target, and each that arrives sets a timer. With several
+    /// links they are twice as many on each of them.
     fn events_max(&self) -> u64 {
         let nodes = u64::from(self.len());
         let detection = u64::try_from(self.options.detection.as_nanos()).unwrap_or(u64::MAX);
-        Self::EVENTS_MAX + 40 * nodes * nodes * (self.now / detection.max(1))
+        let hellos = match self.options.links as u64 {
+            0 | 1 => 1,
+            links => 2 * links,
+        };
+        Self::EVENTS_MAX + 40 * hellos * nodes * nodes * (self.now / detection.max(1))
     }
 
     /// Lets this much time pass.
