@@ -4,6 +4,7 @@
 //! it), and the text. The loop hands over a few dozen numbers once a second and waits for nobody;
 //! the text is made by the thread that serves it (`metrics/server.rs`).
 
+mod families;
 mod server;
 
 use std::fmt;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use evs_model::Instant;
 use evs_node::Node;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -22,6 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::clients::Clients;
 use crate::flight::Flight;
+use families::{FAMILIES, Sample};
 
 /// How often the numbers are handed over.
 const EVERY: Duration = Duration::from_secs(1);
@@ -75,35 +77,18 @@ impl Metrics {
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     cluster: String,
+    /// Those of [`METRICS`].
     values: Vec<f64>,
-    discards: Vec<(&'static str, &'static str, u64)>,
-    peers: Vec<Peer>,
-}
-
-#[derive(Debug)]
-struct Peer {
-    node: u32,
-    heard: bool,
-    round_trip: Option<Duration>,
+    /// Those of [`FAMILIES`].
+    samples: Vec<Vec<Sample>>,
 }
 
 impl Snapshot {
     fn take(cluster: String, sources: &Sources<'_>) -> Self {
-        let endpoint = sources.node.net().endpoint();
-        let ring = sources.node.service().ring().stats();
-        let net = endpoint.stats().discards().map(|(why, count)| ("net", why.name(), count));
-        let of_ring = totem::Discard::ALL.iter();
-        let of_ring = of_ring.map(|why| ("ring", why.name(), ring.discards(*why)));
-        let peers = endpoint.peers().map(|peer| Peer {
-            node: peer.node.get(),
-            heard: peer.heard,
-            round_trip: peer.round_trip.map(|trip| trip.smoothed),
-        });
         Self {
             cluster,
             values: METRICS.iter().map(|metric| (metric.value)(sources)).collect(),
-            discards: net.chain(of_ring).collect(),
-            peers: peers.collect(),
+            samples: FAMILIES.iter().map(|family| family.samples(sources)).collect(),
         }
     }
 }
@@ -130,36 +115,30 @@ impl Collector for Collected {
             let kind = metric.kind.of();
             let unit = metric.unit.unit();
             let family = to.encode_descriptor(metric.name, metric.help, unit.as_ref(), kind)?;
-            match metric.kind {
-                Kind::Counter => ConstCounter::new(*value).encode(family)?,
-                Kind::Gauge => ConstGauge::new(*value).encode(family)?,
+            encode(metric.kind, *value, family)?;
+        }
+        for (family, samples) in FAMILIES.iter().zip(&snapshot.samples) {
+            let (kind, unit) = (family.kind.of(), family.unit.unit());
+            let mut to = to.encode_descriptor(family.name, family.help, unit.as_ref(), kind)?;
+            for sample in samples {
+                let labels: Vec<_> =
+                    family.labels.iter().copied().zip(sample.labels.iter().cloned()).collect();
+                encode(family.kind, sample.value, to.encode_family(&labels)?)?;
             }
-        }
-        let mut family = to.encode_descriptor(DISCARDS.0, DISCARDS.1, None, MetricType::Counter)?;
-        for (layer, reason, count) in &snapshot.discards {
-            let labels = [("layer", *layer), ("reason", *reason)];
-            ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
-        }
-        let mut family = to.encode_descriptor(HEARD.0, HEARD.1, None, MetricType::Gauge)?;
-        for peer in &snapshot.peers {
-            let node = [("node", peer.node)];
-            ConstGauge::new(i64::from(peer.heard)).encode(family.encode_family(&node)?)?;
-        }
-        let unit = Some(&Unit::Seconds);
-        let mut family = to.encode_descriptor(TRIP.0, TRIP.1, unit, MetricType::Gauge)?;
-        for peer in &snapshot.peers {
-            let (node, Some(trip)) = ([("node", peer.node)], peer.round_trip) else { continue };
-            ConstGauge::new(trip.as_secs_f64()).encode(family.encode_family(&node)?)?;
         }
         Ok(())
     }
 }
 
+fn encode(kind: Kind, value: f64, to: MetricEncoder<'_>) -> fmt::Result {
+    match kind {
+        Kind::Counter => ConstCounter::new(value).encode(to),
+        Kind::Gauge => ConstGauge::new(value).encode(to),
+    }
+}
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const BUILD: &str = "Always 1; the labels say which cluster and which version";
-const DISCARDS: (&str, &str) = ("evs_packets_discarded", "Packets without effect, by reason");
-const HEARD: (&str, &str) = ("evs_peer_heard", "Whether a peer is heard: 1 or 0");
-const TRIP: (&str, &str) = ("evs_peer_round_trip", "The smoothed round trip to a peer");
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {

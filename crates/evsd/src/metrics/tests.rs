@@ -1,12 +1,16 @@
+use super::families::Family;
 use super::*;
 
 fn snapshot() -> Arc<Snapshot> {
     let values = (1_u32..).take(METRICS.len()).map(f64::from).collect();
+    let sample = |family: &Family| Sample {
+        labels: family.labels.iter().map(|label| format!("a {label}")).collect(),
+        value: 0.25,
+    };
     Arc::new(Snapshot {
         cluster: "de\"mo".to_owned(),
         values,
-        discards: vec![("net", "stranger", 3)],
-        peers: vec![Peer { node: 2, heard: true, round_trip: Some(Duration::from_micros(250)) }],
+        samples: FAMILIES.iter().map(|family| vec![sample(family)]).collect(),
     })
 }
 
@@ -20,9 +24,10 @@ fn the_text_has_names_types_units_and_labels() {
         "evs_token_rotation_seconds 3.0",
         "# TYPE evs_originated_bytes counter",
         "evs_originated_bytes_total 12.0",
-        "evs_packets_discarded_total{layer=\"net\",reason=\"stranger\"} 3",
-        "evs_peer_heard{node=\"2\"} 1",
-        "evs_peer_round_trip_seconds{node=\"2\"} 0.00025",
+        "evs_packets_discarded_total{layer=\"a layer\",reason=\"a reason\"} 0.25",
+        "evs_peer_round_trip_seconds{node=\"a node\"} 0.25",
+        "evs_path_loss_ratio{node=\"a node\",link=\"a link\"} 0.25",
+        "evs_link_received_bytes_total{link=\"a link\"} 0.25",
         "# EOF",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
@@ -34,21 +39,19 @@ fn the_text_has_names_types_units_and_labels() {
 #[test]
 fn every_metric_is_on_its_page_with_its_type_and_help() {
     let page = include_str!("../../../../docs/metrics.md");
-    let mut rows: Vec<_> = METRICS
-        .iter()
-        .map(|metric| {
-            let unit = metric.unit.unit().map_or(String::new(), |u| format!("_{}", u.as_str()));
-            let (kind, total) = match metric.kind {
-                Kind::Counter => ("counter", "_total"),
-                Kind::Gauge => ("gauge", ""),
-            };
-            format!("| `{}{unit}{total}` | {kind} | {} |", metric.name, metric.help)
-        })
-        .collect();
-    rows.push(format!("| `evs_build` | gauge | {BUILD} |"));
-    rows.push(format!("| `{}_total` | counter | {} |", DISCARDS.0, DISCARDS.1));
-    rows.push(format!("| `{}` | gauge | {} |", HEARD.0, HEARD.1));
-    rows.push(format!("| `{}_seconds` | gauge | {} |", TRIP.0, TRIP.1));
+    let row = |name: &str, kind: Kind, unit: Of, help: &str| {
+        let unit = unit.unit().map_or(String::new(), |unit| format!("_{}", unit.as_str()));
+        let (kind, total) = match kind {
+            Kind::Counter => ("counter", "_total"),
+            Kind::Gauge => ("gauge", ""),
+        };
+        format!("| `{name}{unit}{total}` | {kind} | {help} |")
+    };
+    let plain =
+        METRICS.iter().map(|metric| row(metric.name, metric.kind, metric.unit, metric.help));
+    let labelled = FAMILIES.iter().map(|one| row(one.name, one.kind, one.unit, one.help));
+    let mut rows: Vec<_> = plain.chain(labelled).collect();
+    rows.push(row("evs_build", Kind::Gauge, Of::Things, BUILD));
     rows.sort_unstable();
     let mut listed: Vec<_> = page.lines().filter(|line| line.starts_with("| `evs_")).collect();
     listed.sort_unstable();
