@@ -1,5 +1,6 @@
 //! Somebody on the same network who has no key.
 
+use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,6 +67,35 @@ fn a_flood_of_garbage_changes_nothing_and_is_counted() -> Result<()> {
         let members = alone["ring"]["members"].as_array().map_or(0, Vec::len);
         ensure!(members == 1, "the daemon with another key is in a ring of {members}");
         scene.until_traffic(&nodes, 50)
+    })
+}
+
+/// One network, one multicast group, one key, and the same node ids: the name alone parts them.
+#[test]
+fn two_clusters_on_one_network_with_one_key_never_mix() -> Result<()> {
+    Stage { strangers: 3, multicast: true, detection: PATIENT, ..THREE }.play(|scene| {
+        let (nodes, begin) = ([1, 2, 3], Instant::now());
+        let places = [4, 5, 6].map(|host| scene.network.place(host)).to_vec();
+        let stage = Stage { multicast: true, detection: PATIENT, ..THREE };
+        let setup = stage.setup(&scene.network);
+        let mut other = Cluster::prepare(Setup { name: "other".to_owned(), places, ..setup })?;
+        fs::copy(scene.cluster.key_file(), other.key_file())?;
+        for node in nodes {
+            other.start_node(node)?;
+        }
+        other.until_members(&nodes)?;
+        scene.until_traffic(&nodes, 100)?;
+        until_counted(scene, &["cluster"])?;
+        for cluster in [&scene.cluster, &other] {
+            for node in nodes {
+                let status = cluster.status(node)?;
+                let members = status["ring"]["members"].as_array().map_or(0, Vec::len);
+                ensure!(members == 3, "node {node} is in a ring of {members}");
+                let heard = status["peers"].as_array().map_or(0, Vec::len);
+                ensure!(heard == 2, "node {node} has {heard} peers");
+            }
+        }
+        scene.assert_no_change(&nodes, begin)
     })
 }
 
