@@ -138,21 +138,21 @@ fn a_change_is_told_by_number_and_by_ring_and_one_that_is_not_there_is_named() {
     cluster.until_members(&[1, 2]).expect("one ring");
     let (mut follower, mut told) = started(&cluster, &["--json", "events", "--follow"]);
     cluster.kill(2).expect("it runs");
-    let silent = loop {
+    let died = loop {
         let change: Value = serde_json::from_str(&line(&mut told)).expect("one object");
-        if change["trigger"]["kind"] == "silent" {
+        if change["trigger"]["kind"] == "died" {
             break change;
         }
     };
     follower.kill().expect("it runs");
     follower.wait().expect("it ends");
-    let ring = silent["to"].as_str().expect("a ring");
-    for which in [silent["change"].to_string(), ring.to_owned()] {
+    let ring = died["to"].as_str().expect("a ring");
+    for which in [died["change"].to_string(), ring.to_owned()] {
         let story = output(&cluster, &["why", &which]);
-        assert!(story.contains("why: node 2 fell silent"), "{story}");
+        assert!(story.contains("why: evsd of node 2 died"), "{story}");
     }
     let list = output(&cluster, &["why", "--list"]);
-    assert!(list.contains("evsd started here") && list.contains("node 2 fell silent"), "{list}");
+    assert!(list.contains("evsd started here") && list.contains("evsd of node 2 died"), "{list}");
     let (code, message) = complaint(&cluster, &["why", "999"]);
     assert_eq!(code, Some(1));
     assert!(message.contains("no change 999 is recorded; there are those from 1"), "{message}");

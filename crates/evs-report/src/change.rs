@@ -151,6 +151,15 @@ pub enum Sight {
         /// For how long by then.
         silence_us: u64,
     },
+    /// A peer's host said that nobody listens there any more, and the peer answered no question.
+    Refused {
+        /// When this was noticed.
+        at_us: i64,
+        /// Who.
+        peer: Node,
+        /// For how long it was silent by then.
+        silence_us: u64,
+    },
     /// A peer said that it does not hear this node.
     NotHeardByPeer {
         /// When.
@@ -228,6 +237,8 @@ pub enum Sight {
 pub enum PathSign {
     /// Nothing came from the peer.
     Silent,
+    /// The peer's host said that nobody listens there.
+    Refused,
     /// The peer says that it does not hear this node.
     NotHeardByPeer,
     /// Large packets are lost.
@@ -285,6 +296,13 @@ pub enum Trigger {
         noticed_by: Vec<Noticed>,
         /// Members of the configuration before that told what they saw and did not miss it.
         not_noticed_by: Vec<Node>,
+    },
+    /// A member's process ended without leaving, as its host said.
+    Died {
+        /// Who.
+        node: Node,
+        /// Who was told so, and for how long it had been silent for each then.
+        noticed_by: Vec<Noticed>,
     },
     /// What one member sends does not reach another; the other way, packets pass.
     OneWay {

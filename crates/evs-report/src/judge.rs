@@ -81,20 +81,40 @@ fn deaf(change: &Change) -> Option<Trigger> {
 
 /// Somebody is gone. Who is missed by anybody comes before who only went with it.
 fn parted(change: &Change) -> Option<Trigger> {
-    let silent = change.left.iter().find_map(|gone| silent(change, gone));
-    silent.or_else(|| change.left.iter().find_map(|gone| one_way(change, gone)))
+    let gone = || change.left.iter();
+    gone()
+        .find_map(|gone| died(change, gone))
+        .or_else(|| gone().find_map(|gone| silent(change, gone)))
+        .or_else(|| gone().find_map(|gone| one_way(change, gone)))
+}
+
+/// The word of one host is enough: others may have missed it, or did not ask.
+fn died(change: &Change, gone: &Node) -> Option<Trigger> {
+    let noticed_by = noticed_by(change, |sight| {
+        let Sight::Refused { peer, silence_us, .. } = sight else { return None };
+        (peer == gone).then_some(*silence_us)
+    });
+    (!noticed_by.is_empty()).then(|| Trigger::Died { node: gone.clone(), noticed_by })
+}
+
+/// Those whose sights are of this kind, each with its first one's silence.
+fn noticed_by(change: &Change, silence_us: impl Fn(&Sight) -> Option<u64>) -> Vec<Noticed> {
+    let mut noticed_by: Vec<Noticed> = Vec::new();
+    for (node, sight) in sights(change) {
+        if let Some(silence_us) = silence_us(sight)
+            && noticed_by.iter().all(|noticed| noticed.node != *node)
+        {
+            noticed_by.push(Noticed { node: node.clone(), silence_us });
+        }
+    }
+    noticed_by
 }
 
 fn silent(change: &Change, gone: &Node) -> Option<Trigger> {
-    let mut noticed_by = Vec::new();
-    for (node, sight) in sights(change) {
-        if let Sight::Silent { peer, silence_us, .. } = sight
-            && peer == gone
-            && noticed_by.iter().all(|noticed: &Noticed| noticed.node != *node)
-        {
-            noticed_by.push(Noticed { node: node.clone(), silence_us: *silence_us });
-        }
-    }
+    let noticed_by = noticed_by(change, |sight| {
+        let Sight::Silent { peer, silence_us, .. } = sight else { return None };
+        (peer == gone).then_some(*silence_us)
+    });
     if noticed_by.is_empty() {
         return None;
     }
@@ -167,7 +187,10 @@ fn sights(change: &Change) -> impl Iterator<Item = (&Node, &Sight)> {
 }
 
 fn is_gone(change: &Change, sight: &Sight) -> bool {
-    matches!(sight, Sight::Silent { peer, .. } if change.left.contains(peer))
+    matches!(
+        sight,
+        Sight::Silent { peer, .. } | Sight::Refused { peer, .. } if change.left.contains(peer)
+    )
 }
 
 fn longest_pause(evidence: &Evidence) -> Option<u64> {

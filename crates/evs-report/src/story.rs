@@ -83,6 +83,7 @@ pub fn headline_of(trigger: &Trigger) -> String {
         }
         Trigger::Restarted { node, .. } => format!("evsd of node {} was restarted", node.node),
         Trigger::Silent { node, .. } => format!("node {} fell silent", node.node),
+        Trigger::Died { node, .. } => format!("evsd of node {} died", node.node),
         Trigger::OneWay { from, to } => {
             format!("node {} no longer heard node {}", to.node, from.node)
         }
@@ -120,6 +121,19 @@ fn details(change: &Change) -> Vec<String> {
             } else if !change.together.is_empty() {
                 lines.push("its process or its host has failed, or its network".to_owned());
             }
+            lines
+        }
+        Trigger::Died { noticed_by, .. } => {
+            let who = |noticed: &crate::Noticed| {
+                format!(
+                    "node {} was told by its host that nobody listens there, and had heard nothing \
+                     for {}",
+                    noticed.node.node,
+                    span(noticed.silence_us)
+                )
+            };
+            let mut lines: Vec<_> = noticed_by.iter().map(who).collect();
+            lines.push("it crashed or was killed: see its log and its host's".to_owned());
             lines
         }
         Trigger::OneWay { from, to } => {
@@ -172,6 +186,7 @@ fn timeline(change: &Change) -> Vec<(i64, String)> {
 fn at(sight: &Sight) -> Option<i64> {
     match sight {
         Sight::Silent { at_us, .. }
+        | Sight::Refused { at_us, .. }
         | Sight::NotHeardByPeer { at_us, .. }
         | Sight::Deaf { at_us, .. }
         | Sight::Restarted { at_us, .. }
@@ -189,6 +204,11 @@ fn sighted(sight: &Sight) -> String {
         Sight::Silent { peer, silence_us, .. } => {
             format!("node {} not heard for {}", peer.node, span(*silence_us))
         }
+        Sight::Refused { peer, silence_us, .. } => format!(
+            "nobody listens at node {}, says its host; not heard for {}",
+            peer.node,
+            span(*silence_us)
+        ),
         Sight::NotHeardByPeer { peer, .. } => {
             format!("node {} says that it does not hear this node", peer.node)
         }
@@ -201,6 +221,7 @@ fn sighted(sight: &Sight) -> String {
         Sight::PathDown { peer, link, sign, .. } => {
             let sign = match sign {
                 PathSign::Silent => "nothing comes from it",
+                PathSign::Refused => "its host says that nobody listens there",
                 PathSign::NotHeardByPeer => "it says that it does not hear this node",
                 PathSign::Deaf => "large packets are lost",
                 PathSign::Restarted => "it runs a new evsd",

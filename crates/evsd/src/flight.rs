@@ -81,6 +81,7 @@ struct Current {
 #[derive(Debug)]
 enum Seen {
     Silent(Processor, Duration),
+    Refused(Processor, Duration),
     NotHeardByPeer(Processor),
     Deaf(Processor),
     Restarted(Processor, u64),
@@ -170,9 +171,8 @@ impl Flight {
                 }
                 self.absent.insert(*peer, now);
                 match cause {
-                    DownCause::Silence(silence) | DownCause::Refused(silence) => {
-                        Seen::Silent(*peer, *silence)
-                    }
+                    DownCause::Silence(silence) => Seen::Silent(*peer, *silence),
+                    DownCause::Refused(silence) => Seen::Refused(*peer, *silence),
                     DownCause::NotHeardByPeer => Seen::NotHeardByPeer(*peer),
                     DownCause::Deaf => Seen::Deaf(*peer),
                     DownCause::Removed => Seen::Removed(*peer),
@@ -185,7 +185,8 @@ impl Flight {
                 *peer,
                 link.get(),
                 match cause {
-                    DownCause::Silence(_) | DownCause::Refused(_) => PathSign::Silent,
+                    DownCause::Silence(_) => PathSign::Silent,
+                    DownCause::Refused(_) => PathSign::Refused,
                     DownCause::NotHeardByPeer => PathSign::NotHeardByPeer,
                     DownCause::Deaf => PathSign::Deaf,
                     // Who is removed is so at once, on all links.
@@ -460,6 +461,9 @@ impl Seen {
         match *self {
             Self::Silent(peer, silence) => {
                 Sight::Silent { at_us, peer: peer.into(), silence_us: micros(silence) }
+            }
+            Self::Refused(peer, silence) => {
+                Sight::Refused { at_us, peer: peer.into(), silence_us: micros(silence) }
             }
             Self::NotHeardByPeer(peer) => Sight::NotHeardByPeer { at_us, peer: peer.into() },
             Self::Deaf(peer) => Sight::Deaf { at_us, peer: peer.into() },

@@ -54,6 +54,26 @@ fn who_fell_silent_is_named_with_those_who_noticed_and_those_who_did_not() {
     );
 }
 
+/// Its host told one of them; the other one missed it, or heard nothing from the host either.
+#[test]
+fn whose_host_says_that_nobody_listens_there_died() {
+    let refused = Sight::Refused { at_us: -3, peer: node(3), silence_us: 15_000 };
+    let evidence = vec![
+        saw(1, Cause::PathLost, &[silent(3)]),
+        saw(2, Cause::PathLost, std::slice::from_ref(&refused)),
+    ];
+    let noticed_by = vec![Noticed { node: node(2), silence_us: 15_000 }];
+    assert_eq!(
+        judge(&change(&[node(1), node(2)], evidence)),
+        Trigger::Died { node: node(3), noticed_by }
+    );
+    // A pause here does not hide it.
+    let paused = Sight::Paused { at_us: -1, pause_us: 300_000 };
+    let evidence = vec![saw(1, Cause::TokenLost, &[paused]), saw(2, Cause::PathLost, &[refused])];
+    let trigger = judge(&change(&[node(1), node(2)], evidence));
+    assert!(matches!(trigger, Trigger::Died { .. }), "{trigger:?}");
+}
+
 #[test]
 fn a_path_that_is_dead_in_one_direction_is_named_with_the_direction() {
     let told = Sight::NotHeardByPeer { at_us: -1, peer: node(3) };

@@ -29,6 +29,8 @@ fn the_death_of_a_daemon_alone_is_noticed_at_once() -> Result<()> {
             let evidence = ["the host says that nobody listens there", "peer=2/"];
             for node in [1, 3] {
                 scene.cluster.until_logged(node, &evidence)?;
+                let reason = scene.until_reason(node, "died")?;
+                ensure!(reason["node"]["node"] == 2, "{reason}");
             }
             scene.until_traffic(&[1, 3], 50)
         })?;

@@ -44,11 +44,11 @@ fn until_told(cluster: &Cluster, node: u32, change: &Value, by: &[u64]) -> Value
 }
 
 #[test]
-fn a_killed_node_fell_silent_and_each_survivor_knows_what_the_other_saw() {
+fn a_killed_node_died_and_each_survivor_knows_what_the_other_saw() {
     let mut cluster = formed(setup(3));
     cluster.kill(3).expect("it runs");
     for (node, other) in [(1, 2), (2, 1)] {
-        let change = until_reason(&cluster, node, "silent");
+        let change = until_reason(&cluster, node, "died");
         assert_eq!(change["trigger"]["node"]["node"], 3, "{change:#}");
         assert_eq!(ids(&change["left"]), [3], "{change:#}");
         assert_eq!(ids(&change["together"]), [1, 2], "{change:#}");
