@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
-use crate::scene::{Stage, THREE};
+use crate::scene::{Scene, Stage, THREE};
 
 /// So long that nothing here can be its doing.
 const TARGET: Duration = Duration::from_secs(20);
@@ -36,6 +36,43 @@ fn the_death_of_a_daemon_alone_is_noticed_at_once() -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// What is promised for the death of a host: twice the target in force.
+const HOST_DEATH_TARGETS: u32 = 2;
+
+/// However many they are: nothing here grows with the ring.
+#[test]
+fn the_death_of_a_host_is_noticed_within_the_same_time_by_two_and_by_fifteen() -> Result<()> {
+    for nodes in [3, 8, 16] {
+        let stage = Stage { nodes, ..THREE };
+        stage.play(|scene| {
+            let all = scene.cluster.nodes();
+            let (gone, others) = all.split_last().context("there are nodes")?;
+            scene.until_traffic(&all, 5)?;
+            let effective = effective_target(scene, others)?;
+            let died = Instant::now();
+            scene.network.unplug(u8::try_from(*gone)?)?;
+            scene.kill(*gone)?;
+            let told = scene.until_configuration(others, died)?;
+            let (took, promised) = (told.duration_since(died), HOST_DEATH_TARGETS * effective);
+            println!("{nodes} nodes: told after {took:?}, the target in force is {effective:?}");
+            ensure!(took <= 10 * promised, "{took:?}");
+            scene.until_traffic(others, 5)
+        })?;
+    }
+    Ok(())
+}
+
+/// The greatest of the targets in force at these nodes.
+fn effective_target(scene: &Scene, nodes: &[u32]) -> Result<Duration> {
+    let mut greatest = Duration::ZERO;
+    for node in nodes {
+        let status = scene.cluster.status(*node)?;
+        let millis = status["ring"]["detection_effective_ms"].as_u64().context("it is told")?;
+        greatest = greatest.max(Duration::from_millis(millis));
+    }
+    Ok(greatest)
 }
 
 #[test]
