@@ -196,6 +196,7 @@ impl World {
             heard: u16::from(style >> 6 & 1),
             detection_ms: if style & 128 == 0 { 1000 } else { input.u16() },
             covers,
+            versions: evs_net::spoken(),
             echoes,
             full: more & 1 != 0,
             other: more & 4 != 0,

@@ -2,7 +2,7 @@
 //!
 //! | kind | frame | fields |
 //! | --- | --- | --- |
-//! | 1 | Hello | magic u32, version u16, name (UTF-8, the rest) |
+//! | 1 | Hello | magic u32, versions (lowest u16, highest u16), name (UTF-8, the rest) |
 //! | 2 | Join | request u32, keys (32 bytes each, the rest) |
 //! | 3 | Leave | as Join |
 //! | 4 | Send | guarantee u8, group count u16, keys, body (the rest) |
@@ -10,12 +10,13 @@
 //! | 6 | Ask | request u32, question (UTF-8, the rest) |
 
 use bytes::{BufMut, Bytes};
-use evs_model::{Group, Groups, Guarantee};
+use evs_model::{Group, Groups, Guarantee, Versions};
 
 use crate::wire::{
     EncodeFrame, FRAME_HEAD_BYTES, Fields, SEND_HEAD_BYTES, group_count, put_frame_head,
+    put_versions,
 };
-use crate::{CLIENT_NAME_BYTES_MAX, DecodeError, Frame, PROTOCOL_VERSION, QUESTION_BYTES_MAX};
+use crate::{CLIENT_NAME_BYTES_MAX, DecodeError, Frame, QUESTION_BYTES_MAX, spoken};
 
 const HELLO: u8 = 1;
 const JOIN: u8 = 2;
@@ -30,11 +31,11 @@ const MAGIC: u32 = u32::from_le_bytes(*b"EVSc");
 /// The first frame of a client.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hello {
-    /// What the client speaks ([`PROTOCOL_VERSION`]). With another version than the daemon's own
-    /// the daemon answers [`Refusal::Version`](crate::Refusal::Version).
-    pub version: u16,
+    /// What the client speaks. Where the daemon speaks none of it, it answers
+    /// [`Refusal::Version`](crate::Refusal::Version).
+    pub versions: Versions,
     /// The client's name for itself, for logs and status: at most [`CLIENT_NAME_BYTES_MAX`] bytes.
-    /// Empty if the version is a foreign one. Never trusted.
+    /// Empty if the daemon speaks none of the versions. Never trusted.
     pub name: String,
 }
 
@@ -43,7 +44,7 @@ impl Hello {
     #[must_use]
     pub fn new(name: &str) -> Self {
         let end = name.floor_char_boundary(CLIENT_NAME_BYTES_MAX);
-        Self { version: PROTOCOL_VERSION, name: name[..end].to_owned() }
+        Self { versions: spoken(), name: name[..end].to_owned() }
     }
 }
 
@@ -127,23 +128,23 @@ impl ClientFrame {
     }
 }
 
-/// What follows the version is only understood if the version is this crate's own.
+/// What follows the versions is only understood if one of them is this crate's own.
 fn decode_hello(mut fields: Fields) -> Result<Hello, DecodeError> {
     if fields.u32("magic")? != MAGIC {
         return Err(DecodeError::Magic);
     }
-    let version = fields.u16("version")?;
-    if version != PROTOCOL_VERSION {
-        return Ok(Hello { version, name: String::new() });
+    let versions = fields.versions()?;
+    if spoken().common(versions).is_none() {
+        return Ok(Hello { versions, name: String::new() });
     }
-    Ok(Hello { version, name: fields.text("client name", CLIENT_NAME_BYTES_MAX)? })
+    Ok(Hello { versions, name: fields.text("client name", CLIENT_NAME_BYTES_MAX)? })
 }
 
 impl EncodeFrame for ClientFrame {
     fn encoded_len(&self) -> usize {
         FRAME_HEAD_BYTES
             + match self {
-                Self::Hello(hello) => 6 + hello.name.len(),
+                Self::Hello(hello) => 8 + hello.name.len(),
                 Self::Join { groups, .. } | Self::Leave { groups, .. } => {
                     4 + groups.as_bytes().len()
                 }
@@ -161,7 +162,7 @@ impl EncodeFrame for ClientFrame {
             Self::Hello(hello) => {
                 put_frame_head(out, HELLO, fields_bytes);
                 out.put_u32_le(MAGIC);
-                out.put_u16_le(hello.version);
+                put_versions(out, hello.versions);
                 out.extend_from_slice(hello.name.as_bytes());
             }
             Self::Join { request, groups } => put_request(out, JOIN, *request, groups),

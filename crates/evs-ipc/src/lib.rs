@@ -60,7 +60,7 @@ pub use event_frame::{Explained, MessageView, decode_event, decode_explained};
 pub use limits::{
     CLIENT_NAME_BYTES_MAX, HELLO_FRAME_BYTES_MAX, MESSAGE_BYTES_CEILING, PROTOCOL_VERSION,
     QUESTION_BYTES_MAX, SERVER_FRAME_BYTES_MAX, SOCKET_ENV, SOCKET_PATH, STATUS_BYTES_MAX,
-    client_frame_bytes_max, event_frame_bytes_max,
+    client_frame_bytes_max, event_frame_bytes_max, spoken,
 };
 pub use queue::{Flush, OutQueue, QueueFull};
 pub use reader::{Frame, FrameReader, ReadOutcome};

@@ -1,11 +1,23 @@
 //! Every limit of the protocol, by name.
 
-use evs_model::{Group, Groups};
+use evs_model::{Group, Groups, Versions};
 
 use crate::wire::{FRAME_HEAD_BYTES, MESSAGE_HEAD_BYTES, SEND_HEAD_BYTES};
 
-/// The version that this crate speaks. Both ends name theirs when they differ.
-pub const PROTOCOL_VERSION: u16 = 2;
+/// The version of the protocol whose layout is in this crate, the highest that it speaks.
+pub const PROTOCOL_VERSION: u16 = 3;
+
+const SPOKEN: Versions = Versions::new(PROTOCOL_VERSION, PROTOCOL_VERSION).expect("not 0");
+
+/// The versions of the protocol that this build speaks. Both ends say theirs; the highest that they
+/// have in common is used, and where there is none, both are told so.
+#[must_use]
+pub fn spoken() -> Versions {
+    #[cfg(feature = "next-version")]
+    return SPOKEN.with_next();
+    #[cfg(not(feature = "next-version"))]
+    SPOKEN
+}
 
 /// Where a daemon listens unless told otherwise.
 pub const SOCKET_PATH: &str = "/run/evs/evsd.sock";

@@ -3,7 +3,7 @@
 //! | kind | frame | fields |
 //! | --- | --- | --- |
 //! | 1 | Welcome | version u16, processor, client u64, `message_bytes_max` u32, `joined_groups_max` u32, credit u64, ring sizes (to the daemon u64, to the client u64); two descriptors |
-//! | 2 | Refused | reason u8, version u16 |
+//! | 2 | Refused | reason u8, versions (lowest u16, highest u16) |
 //! | 3 | Done | request u32, outcome u8 |
 //! | 4 | Credit | bytes u64 |
 //! | 5 | `StatusReply` | request u32, JSON (UTF-8, the rest) |
@@ -11,13 +11,14 @@
 use std::fmt;
 
 use bytes::BufMut;
-use evs_model::{ClientId, Processor};
+use evs_model::{ClientId, Processor, Versions};
 
 use crate::shm::Sizes;
 use crate::wire::{
     EncodeFrame, FRAME_HEAD_BYTES, Fields, PROCESSOR_FIELD_BYTES, put_frame_head, put_processor,
+    put_versions,
 };
-use crate::{DecodeError, Frame, MESSAGE_BYTES_CEILING, PROTOCOL_VERSION, STATUS_BYTES_MAX};
+use crate::{DecodeError, Frame, MESSAGE_BYTES_CEILING, STATUS_BYTES_MAX, spoken};
 
 const WELCOME: u8 = 1;
 const REFUSED: u8 = 2;
@@ -29,7 +30,7 @@ const STATUS_REPLY: u8 = 5;
 /// it, in this order ([`socket::send_with_fds`](crate::socket::send_with_fds)).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Welcome {
-    /// What the daemon speaks: [`PROTOCOL_VERSION`], or the client gives up.
+    /// What both speak from now on: the highest version that they have in common.
     pub version: u16,
     /// The processor that the client belongs to.
     pub processor: Processor,
@@ -50,7 +51,7 @@ pub struct Welcome {
 pub enum Refusal {
     /// The client's user and groups are not among the allowed ones.
     Access,
-    /// The daemon speaks another version, the one named in the frame.
+    /// The daemon speaks other versions, those named in the frame.
     Version,
     /// As many clients as `clients_max` allows are connected. Trying again may help.
     TooManyClients,
@@ -90,7 +91,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Access => f.write_str("this user is not allowed to use the daemon"),
-            Self::Version => f.write_str("the daemon speaks another version of the protocol"),
+            Self::Version => {
+                f.write_str("daemon and client speak no common version of the protocol")
+            }
             Self::TooManyClients => f.write_str("the daemon has as many clients as clients_max"),
             Self::NotReady => f.write_str("the daemon has no configuration yet"),
             Self::Leaving => f.write_str("the daemon is leaving"),
@@ -123,7 +126,7 @@ pub enum ServerFrame {
         /// Why.
         reason: Refusal,
         /// What the daemon speaks.
-        version: u16,
+        versions: Versions,
     },
     /// The answer to a join or a leave.
     Done {
@@ -147,10 +150,10 @@ pub enum ServerFrame {
 }
 
 impl ServerFrame {
-    /// The refusal of this version.
+    /// The refusal of this build.
     #[must_use]
-    pub const fn refused(reason: Refusal) -> Self {
-        Self::Refused { reason, version: PROTOCOL_VERSION }
+    pub fn refused(reason: Refusal) -> Self {
+        Self::Refused { reason, versions: spoken() }
     }
 
     /// Takes a frame apart.
@@ -164,7 +167,7 @@ impl ServerFrame {
             // A later version may say more: what is known is enough to part.
             REFUSED => {
                 let reason = Refusal::from_number(fields.u8("reason")?);
-                return Ok(Self::Refused { reason, version: fields.u16("version")? });
+                return Ok(Self::Refused { reason, versions: fields.versions()? });
             }
             DONE => {
                 let request = fields.u32("request")?;
@@ -186,8 +189,10 @@ impl ServerFrame {
 /// Of a foreign version only the version is read: to the client it is a refusal.
 fn decode_welcome(mut fields: Fields) -> Result<ServerFrame, DecodeError> {
     let version = fields.u16("version")?;
-    if version != PROTOCOL_VERSION {
-        return Ok(ServerFrame::Refused { reason: Refusal::Version, version });
+    if !spoken().contains(version) {
+        let versions = Versions::new(version, version);
+        let versions = versions.ok_or(DecodeError::Value { field: "version", value: 0 })?;
+        return Ok(ServerFrame::Refused { reason: Refusal::Version, versions });
     }
     let welcome = Welcome {
         version,
@@ -227,7 +232,7 @@ impl EncodeFrame for ServerFrame {
         FRAME_HEAD_BYTES
             + match self {
                 Self::Welcome(_) => 2 + PROCESSOR_FIELD_BYTES + 8 + 4 + 4 + 8 + 16,
-                Self::Refused { .. } => 1 + 2,
+                Self::Refused { .. } => 1 + 4,
                 Self::Done { .. } => 4 + 1,
                 Self::Credit { .. } => 8,
                 Self::StatusReply { json, .. } => 4 + json.len(),
@@ -248,10 +253,10 @@ impl EncodeFrame for ServerFrame {
                 out.put_u64_le(welcome.rings.to_daemon);
                 out.put_u64_le(welcome.rings.to_client);
             }
-            Self::Refused { reason, version } => {
+            Self::Refused { reason, versions } => {
                 put_frame_head(out, REFUSED, fields_bytes);
                 out.put_u8(reason.number());
-                out.put_u16_le(*version);
+                put_versions(out, *versions);
             }
             Self::Done { request, outcome } => {
                 put_frame_head(out, DONE, fields_bytes);

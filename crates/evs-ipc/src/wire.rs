@@ -1,7 +1,7 @@
 //! Fields of frames: little-endian numbers, identities, lists.
 
 use bytes::{Buf, BufMut, Bytes};
-use evs_model::{Group, Groups, MEMBERS_MAX, Members, NodeId, Processor, RingId};
+use evs_model::{Group, Groups, MEMBERS_MAX, Members, NodeId, Processor, RingId, Versions};
 
 use crate::DecodeError;
 
@@ -54,6 +54,11 @@ pub(crate) fn put_processor(out: &mut Vec<u8>, processor: Processor) {
 pub(crate) fn put_ring(out: &mut Vec<u8>, ring: RingId) {
     out.put_u64_le(ring.seq);
     put_processor(out, ring.rep);
+}
+
+pub(crate) fn put_versions(out: &mut Vec<u8>, versions: Versions) {
+    out.put_u16_le(versions.lowest());
+    out.put_u16_le(versions.highest());
 }
 
 pub(crate) fn put_members(out: &mut Vec<u8>, members: &Members) {
@@ -116,6 +121,14 @@ impl Fields {
         let incarnation = self.u64(field)?;
         let node = NodeId::new(node).ok_or(DecodeError::Value { field: "node id", value: 0 })?;
         Ok(Processor::new(node, incarnation))
+    }
+
+    pub(crate) fn versions(&mut self) -> Result<Versions, DecodeError> {
+        let lowest = self.u16("version")?;
+        // Before version 3 a side said one version alone.
+        let highest = if self.0.len() < 2 { lowest } else { self.u16("version")? };
+        let value = lowest.into();
+        Versions::new(lowest, highest).ok_or(DecodeError::Value { field: "version", value })
     }
 
     pub(crate) fn ring(&mut self, field: &'static str) -> Result<RingId, DecodeError> {

@@ -9,7 +9,7 @@ use evs_ipc::{
 };
 use evs_model::{
     ClientId, ConfigurationChange, DisconnectReason, Event, Group, Groups, Guarantee, MEMBERS_MAX,
-    Members, Message, MessageId, NodeId, Processor, RingId,
+    Members, Message, MessageId, NodeId, Processor, RingId, Versions,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -90,6 +90,10 @@ fn welcomes() -> impl Strategy<Value = Welcome> {
     )
 }
 
+fn versions(lowest: u16, highest: u16) -> Versions {
+    Versions::new(lowest, highest).expect("in order")
+}
+
 fn server_frames() -> impl Strategy<Value = ServerFrame> {
     let outcomes = prop_oneof![
         Just(Outcome::Done),
@@ -107,8 +111,9 @@ fn server_frames() -> impl Strategy<Value = ServerFrame> {
     ];
     prop_oneof![
         welcomes().prop_map(ServerFrame::Welcome),
-        (refusals, any::<u16>())
-            .prop_map(|(reason, version)| ServerFrame::Refused { reason, version }),
+        (refusals, 1..=u16::MAX)
+            .prop_map(|(reason, version)| (reason, versions(version, u16::MAX)))
+            .prop_map(|(reason, versions)| ServerFrame::Refused { reason, versions }),
         (any::<u32>(), outcomes)
             .prop_map(|(request, outcome)| ServerFrame::Done { request, outcome }),
         any::<u64>().prop_map(|bytes| ServerFrame::Credit { bytes }),
@@ -265,22 +270,46 @@ fn more_groups_than_a_message_can_name_are_refused_by_both_ends() {
 #[test]
 fn a_hello_of_another_version_is_understood_as_that() {
     let mut hello = Hello::new("x");
-    hello.version = 300;
+    hello.versions = versions(300, 301);
     let mut bytes = encoded(&ClientFrame::Hello(hello));
     // What later versions append does not matter; nor does what they put in place of the name.
     *bytes.last_mut().expect("the name") = 0xff;
     let decoded = ClientFrame::decode(framed(&bytes)).expect("the version is readable");
-    assert_eq!(decoded, ClientFrame::Hello(Hello { version: 300, name: String::new() }));
+    assert_eq!(
+        decoded,
+        ClientFrame::Hello(Hello { versions: versions(300, 301), name: String::new() })
+    );
 }
 
 #[test]
 fn a_refusal_of_another_version_is_understood() {
-    let fields = Bytes::from_static(&[2, 9, 0, b'm', b'o', b'r', b'e']);
+    let refused = |versions| Ok(ServerFrame::Refused { reason: Refusal::Version, versions });
+    let fields = Bytes::from_static(&[2, 9, 0, 10, 0, b'm', b'o', b'r', b'e']);
     let decoded = ServerFrame::decode(Frame { kind: 2, fields });
-    assert_eq!(decoded, Ok(ServerFrame::Refused { reason: Refusal::Version, version: 9 }));
+    assert_eq!(decoded, refused(versions(9, 10)));
     let welcome = Frame { kind: 1, fields: Bytes::from_static(&[8, 0, 1, 2, 3]) };
-    let decoded = ServerFrame::decode(welcome);
-    assert_eq!(decoded, Ok(ServerFrame::Refused { reason: Refusal::Version, version: 8 }));
+    assert_eq!(ServerFrame::decode(welcome), refused(versions(8, 8)));
+}
+
+#[test]
+fn a_side_that_names_one_version_speaks_that_one() {
+    let fields = Bytes::from_static(&[2, 2, 0]);
+    let decoded = ServerFrame::decode(Frame { kind: 2, fields });
+    let refused = ServerFrame::Refused { reason: Refusal::Version, versions: versions(2, 2) };
+    assert_eq!(decoded, Ok(refused));
+    let fields = Bytes::from_static(b"EVSc\x02\0");
+    let hello = ClientFrame::decode(Frame { kind: 1, fields });
+    let old = Hello { versions: versions(2, 2), name: String::new() };
+    assert_eq!(hello, Ok(ClientFrame::Hello(old)));
+}
+
+#[test]
+fn version_zero_and_an_inverted_range_are_refused() {
+    for range in [[0, 0, 9, 0], [9, 0, 8, 0]] {
+        let fields = Bytes::from([&[2], &range[..]].concat());
+        let decoded = ServerFrame::decode(Frame { kind: 2, fields });
+        assert!(matches!(decoded, Err(DecodeError::Value { field: "version", .. })), "{range:?}");
+    }
 }
 
 #[test]

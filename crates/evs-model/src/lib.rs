@@ -13,6 +13,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "next-version")]
+extern crate std;
 
 mod configuration;
 mod cost;
@@ -22,6 +24,7 @@ mod identity;
 mod members;
 pub mod mutation;
 mod time;
+mod versions;
 
 pub use configuration::{Configuration, Guarantee, UnknownGuarantee};
 pub use cost::{SEND_OVERHEAD, send_cost};
@@ -32,3 +35,4 @@ pub use group::{Group, Groups, GroupsError};
 pub use identity::{NodeId, Processor, RingId};
 pub use members::{MEMBERS_MAX, Members, MembersError};
 pub use time::Instant;
+pub use versions::Versions;

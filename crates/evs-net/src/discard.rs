@@ -14,10 +14,10 @@ pub enum Discard {
     Length,
     /// Not ours at all: another magic number.
     Magic,
-    /// A version of the wire format that this build does not speak.
-    Version,
     /// Another cluster's name.
     Cluster,
+    /// A version of the wire format that this build does not speak.
+    Version,
     /// Sealed where this node has `seal = "none"`, or the other way round.
     Seal,
     /// A kind of datagram that does not exist, or a sender with node id 0.
@@ -54,8 +54,8 @@ impl Discard {
     pub const ALL: [Self; 18] = [
         Self::Length,
         Self::Magic,
-        Self::Version,
         Self::Cluster,
+        Self::Version,
         Self::Seal,
         Self::Header,
         Self::Link,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use evs_model::{Instant, MEMBERS_MAX, Members, NodeId, Processor};
+use evs_model::{Instant, MEMBERS_MAX, Members, NodeId, Processor, Versions};
 use thiserror::Error;
 
 use crate::detection::Detection;
@@ -239,6 +239,23 @@ impl Endpoint {
         self
     }
 
+    /// Speaks these versions of the wire format, which all have the layout of this one: for tests
+    /// and simulations of what adjacent versions do. To be called at the start only.
+    #[must_use]
+    pub fn with_versions(mut self, versions: Versions) -> Self {
+        self.keyring.set_versions(versions);
+        self.reach.set_versions(versions);
+        self.sealer = Sealer::new(&self.keyring, self.me);
+        self
+    }
+
+    /// The versions of the wire format that are understood, and the one in which this node speaks
+    /// at present.
+    #[must_use]
+    pub const fn versions(&self) -> (Versions, u8) {
+        (self.reach.versions(), self.sealer.version())
+    }
+
     /// Takes one datagram that came on a link: checks the header and the counter, authenticates and
     /// decrypts it in place, and consumes it if it is a hello. Returns a ring packet of a processor
     /// that is heard.
@@ -255,7 +272,10 @@ impl Endpoint {
         let result = self.receive(link, datagram);
         match &result {
             Ok(Some(_)) => self.stats.packets_received += 1,
-            Ok(None) => self.stats.hellos_received += 1,
+            Ok(None) => {
+                self.stats.hellos_received += 1;
+                self.sealer.set_version(self.reach.speaks());
+            }
             Err(reason) => self.stats.count(*reason),
         }
         self.execute();
@@ -372,6 +392,7 @@ impl Endpoint {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.reach.advance(now);
         self.reach.handle_timeout();
+        self.sealer.set_version(self.reach.speaks());
         self.execute();
     }
 

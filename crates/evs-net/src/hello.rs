@@ -10,8 +10,10 @@
 //! 28..32    highest node id that this hello speaks about
 //! 32..33  flags: 1: a holder follows the echoes; 2: the hello is padded; 4: this answers an
 //!         incarnation while another one of its node is heard
-//! 33..35  number of echoes, at most 32
-//! 35..    echoes, ascending by node id, each
+//! 33      lowest and
+//! 34        highest version of the wire format that the sender speaks
+//! 35..37  number of echoes, at most 32
+//! 37..    echoes, ascending by node id, each
 //!            0..4   node id
 //!            4..12  incarnation
 //!           12..20  that incarnation's latest challenge
@@ -24,7 +26,7 @@
 //! Numbers are little-endian. A hello speaks about the link on which it travels. A node in the
 //! covered range without an echo is not heard on it.
 
-use evs_model::NodeId;
+use evs_model::{NodeId, Versions};
 use thiserror::Error;
 
 /// Most echoes in one hello (`hello_echoes_max`), so that a hello fits the smallest IPv6 packet.
@@ -46,6 +48,8 @@ pub struct Hello {
     pub detection_ms: u16,
     /// The lowest and highest node id about which the echoes are complete.
     pub covers: (u32, u32),
+    /// The versions of the wire format that the sender speaks.
+    pub versions: Versions,
     /// Whom the sender hears, ascending by node id, at most [`HELLO_ECHOES_MAX`].
     pub echoes: Vec<Echo>,
     /// Whether this is as large as the largest packet: who echoes its challenge gets those too.
@@ -92,8 +96,8 @@ pub enum HelloError {
     /// More than [`HELLO_ECHOES_MAX`].
     #[error("{0} echoes in a hello, the limit (hello_echoes_max) is {HELLO_ECHOES_MAX}")]
     TooManyEchoes(usize),
-    /// A flag that is neither 0 nor 1, an inverted range, a detection target out of range, or
-    /// echoes out of order or range.
+    /// A flag that is neither 0 nor 1, an inverted range, no version, a detection target out of
+    /// range, or echoes out of order or range.
     #[error("a hello with a field out of range")]
     Field,
     /// The padding holds something.
@@ -122,7 +126,7 @@ impl Hello {
     /// Appends the encoded hello; a full one is padded to so many bytes.
     ///
     /// # Panics
-    /// More than [`HELLO_ECHOES_MAX`] echoes.
+    /// More than [`HELLO_ECHOES_MAX`] echoes, or a version above 255.
     pub fn encode(&self, full_bytes: usize, out: &mut Vec<u8>) {
         let start = out.len();
         assert!(self.echoes.len() <= HELLO_ECHOES_MAX, "a hello is bounded");
@@ -137,6 +141,9 @@ impl Hello {
         let holder = if self.holder.is_some() { HOLDER } else { 0 };
         let other = if self.other { OTHER } else { 0 };
         out.push(holder | other | if self.full { FULL } else { 0 });
+        for version in [self.versions.lowest(), self.versions.highest()] {
+            out.push(u8::try_from(version).expect("a version of the wire format is a byte"));
+        }
         out.extend_from_slice(&count.to_le_bytes());
         for echo in &self.echoes {
             out.extend_from_slice(&echo.node.get().to_le_bytes());
@@ -179,6 +186,8 @@ impl Hello {
         let detection_ms = fields.u16()?;
         let covers = (fields.u32()?, fields.u32()?);
         let [flags] = fields.take()?;
+        let [lowest, highest] = fields.take()?;
+        let versions = Versions::new(lowest.into(), highest.into());
         let count = usize::from(fields.u16()?);
         if count > HELLO_ECHOES_MAX {
             return Some(Err(HelloError::TooManyEchoes(count)));
@@ -187,6 +196,9 @@ impl Hello {
         if flags > HOLDER | FULL | OTHER || covers.0 > covers.1 || !patient {
             return Some(Err(HelloError::Field));
         }
+        let Some(versions) = versions else {
+            return Some(Err(HelloError::Field));
+        };
         let mut echoes = Vec::with_capacity(count);
         let mut lowest = covers.0.max(1);
         for _ in 0..count {
@@ -219,6 +231,7 @@ impl Hello {
             heard,
             detection_ms,
             covers,
+            versions,
             echoes,
             full,
             other,

@@ -7,7 +7,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
-use evs_model::{NodeId, Processor};
+use evs_model::{NodeId, Processor, Versions};
 use thiserror::Error;
 
 use crate::seal::{Opener, SealMode, Sealer};
@@ -92,6 +92,11 @@ impl Keyring {
 
     pub(crate) const fn common(&self) -> Common {
         self.common
+    }
+
+    /// Understands these versions of the wire format from now on.
+    pub(crate) const fn set_versions(&mut self, versions: Versions) {
+        self.common.versions = versions;
     }
 
     /// Changes with every change of the keys.

@@ -45,6 +45,7 @@ mod socket;
 mod stats;
 #[cfg(test)]
 mod testing;
+mod versions;
 mod wire;
 
 pub use detection::Detection;
@@ -65,4 +66,5 @@ pub use replay::{Replay, ReplayWindow};
 pub use route::Trouble;
 pub use seal::{SealError, SealMode, Ticket};
 pub use stats::{NetStats, SendFailures};
+pub use versions::{Foreign, spoken};
 pub use wire::{CLUSTER_NAME_BYTES_MAX, DATAGRAM_BYTES_MAX, PAYLOAD_BYTES_MAX, SEAL_OVERHEAD};

@@ -23,10 +23,11 @@ use crate::link::{Link, LinkError};
 use crate::port::Port;
 use crate::seal::Ticket;
 use crate::socket::Sockets;
+use crate::versions::{Claim, Foreigners};
 use crate::wire::{HEADER_LEN, SEAL_OVERHEAD};
 use crate::{
-    ClusterKey, ConfigError, Destination, Endpoint, EndpointConfig, EndpointOutput, KeyChangeError,
-    LinkId, NetStats, PAYLOAD_BYTES_MAX, PeerEvent,
+    ClusterKey, ConfigError, Destination, Discard, Endpoint, EndpointConfig, EndpointOutput,
+    Foreign, KeyChangeError, LinkId, NetStats, PAYLOAD_BYTES_MAX, PeerEvent,
 };
 
 /// What a [`Net`] is made of.
@@ -114,6 +115,7 @@ pub struct Net {
     inbox: Inbox,
     events: VecDeque<NetEvent>,
     received: u64,
+    foreigners: Foreigners,
 }
 
 impl Net {
@@ -141,6 +143,7 @@ impl Net {
             inbox: Inbox::new(),
             events: VecDeque::new(),
             received: 0,
+            foreigners: Foreigners::default(),
         };
         net.open_ports(now);
         Ok(net)
@@ -200,10 +203,18 @@ impl Net {
             };
             self.received += 1;
             // The counters of the endpoint say what was dropped, and why.
-            if let Ok(Some(packet)) = self.endpoint.handle_datagram(now, link, datagram.bytes_mut())
-            {
-                let (from, end) = (packet.from, HEADER_LEN + packet.payload.len());
-                deliver(from, datagram.part(HEADER_LEN..end));
+            match self.endpoint.handle_datagram(now, link, datagram.bytes_mut()) {
+                Ok(Some(packet)) => {
+                    let (from, end) = (packet.from, HEADER_LEN + packet.payload.len());
+                    deliver(from, datagram.part(HEADER_LEN..end));
+                }
+                Err(Discard::Version) => {
+                    if let Some(claim) = Claim::of(datagram.bytes_mut()) {
+                        let peer = |node: &NodeId| self.endpoint.is_peer(*node);
+                        self.foreigners.note(now, source, claim.version, claim.node.filter(peer));
+                    }
+                }
+                Ok(None) | Err(_) => {}
             }
             self.execute(Some(source));
         }
@@ -300,6 +311,17 @@ impl Net {
         self.received
     }
 
+    /// Of whom datagrams come whose version this node does not speak. It is their own word, and
+    /// nobody has checked it. A peer of which something authentic came since is not among them.
+    pub fn foreign(&self) -> impl Iterator<Item = Foreign> {
+        let heard_since = |note: &Foreign| {
+            let node = note.node;
+            let mut peers = self.endpoint.peers().filter(move |peer| Some(peer.node) == node);
+            peers.any(|peer| peer.heard_at.is_some_and(|at| at >= note.at))
+        };
+        self.foreigners.iter().copied().filter(move |note| !heard_since(note))
+    }
+
     /// As [`Endpoint::add_key`].
     ///
     /// # Errors
@@ -362,6 +384,7 @@ impl Net {
     pub fn remove_peer(&mut self, node: NodeId) -> bool {
         let was_peer = self.endpoint.remove_peer(node);
         self.ports.iter_mut().for_each(|port| port.remove_peer(node));
+        self.foreigners.forget(node);
         self.execute(None);
         was_peer
     }

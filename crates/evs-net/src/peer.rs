@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evs_model::{Instant, NodeId, Processor};
+use evs_model::{Instant, NodeId, Processor, Versions};
 
 use crate::hello::{Echo, Hello};
 use crate::path::Path;
@@ -128,6 +128,8 @@ pub(crate) struct Session {
     pub(crate) hello_at: Instant,
     /// How long it waits for a sign of life of mine.
     pub(crate) detection: Duration,
+    /// What it speaks, by its latest hello.
+    pub(crate) versions: Option<Versions>,
     age_ms: u64,
 }
 
@@ -144,6 +146,7 @@ impl Session {
             alive_at: None,
             hello_at: now,
             detection: Duration::MAX,
+            versions: None,
             age_ms: 0,
         }
     }
@@ -204,6 +207,7 @@ impl Session {
         }
         self.hello_at = now;
         self.detection = Duration::from_millis(u64::from(hello.detection_ms));
+        self.versions = Some(hello.versions);
         self.age_ms = hello.age_ms;
         true
     }
@@ -295,6 +299,7 @@ mod tests {
             heard: 0,
             detection_ms: 1_000,
             covers: (1, 9),
+            versions: crate::spoken(),
             echoes: Vec::new(),
             full: false,
             other: false,

@@ -26,7 +26,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use evs_model::{Instant, Members, NodeId, Processor, defect};
+use evs_model::{Instant, Members, NodeId, Processor, Versions, defect};
 
 use crate::detection::{Detection, Lateness, patience};
 use crate::hello::{Echo, Hello};
@@ -166,6 +166,8 @@ pub(crate) struct Reach {
     late: Lateness,
     /// Times that more patience was due than there is, and whether that is so now.
     strained: (u64, bool),
+    /// The versions of the wire format that this node speaks.
+    versions: Versions,
     actions: VecDeque<Action>,
 }
 
@@ -203,8 +205,22 @@ impl Reach {
             pauses: 0,
             late: Lateness::new(),
             strained: (0, false),
+            versions: crate::spoken(),
             actions: VecDeque::new(),
         }
+    }
+
+    pub(crate) const fn set_versions(&mut self, versions: Versions) {
+        self.versions = versions;
+    }
+
+    pub(crate) const fn versions(&self) -> Versions {
+        self.versions
+    }
+
+    /// The detection target as it is set.
+    pub(crate) const fn target(&self) -> Duration {
+        self.detection
     }
 
     /// Takes note of the time, and of an own gap (P36). Every input begins with it.

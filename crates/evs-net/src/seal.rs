@@ -65,11 +65,16 @@ pub(crate) struct Sealer {
     id: KeyId,
     key: Option<LessSafeKey>,
     used: u64,
+    /// The version of the wire format in which this node speaks.
+    version: u8,
 }
 
 impl Sealer {
     pub(crate) fn new(keyring: &Keyring, me: Processor) -> Self {
-        let mut sealer = Self { common: keyring.common(), me, id: 0, key: None, used: 0 };
+        let common = keyring.common();
+        let version = common.versions.lowest();
+        let mut sealer = Self { common, me, id: 0, key: None, used: 0, version: 0 };
+        sealer.set_version(version);
         sealer.take_key(keyring);
         sealer
     }
@@ -112,7 +117,8 @@ impl Sealer {
             return Err(SealError::TooLong(payload.len()));
         }
         let Ticket { link, copies, counter } = *ticket;
-        let header = Header { kind, sender: self.me, link, copies, key: self.id, counter };
+        let (version, sender, key) = (self.version, self.me, self.id);
+        let header = Header { version, kind, sender, link, copies, key, counter };
         let head = header.encode(self.common);
         out.reserve(payload.len() + HEADER_LEN + TAG_LEN);
         out.extend_from_slice(&head);
@@ -137,6 +143,15 @@ impl Sealer {
     ) -> Result<(), SealError> {
         self.copies(Links::one(link), true)?
             .try_for_each(|ticket| self.seal(&ticket, kind, payload, out))
+    }
+
+    /// Speaks in this version of the wire format from now on.
+    pub(crate) fn set_version(&mut self, version: u16) {
+        self.version = u8::try_from(version).expect("a version of the wire format is a byte");
+    }
+
+    pub(crate) const fn version(&self) -> u8 {
+        self.version
     }
 
     pub(crate) const fn set_used(&mut self, used: u64) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evs_model::{Instant, NodeId, Processor};
+use evs_model::{Instant, NodeId, Processor, Versions};
 
 use crate::{
     ClusterKey, Destination, Discard, DownCause, Endpoint, EndpointConfig, EndpointOutput, LinkId,
@@ -141,6 +141,27 @@ impl World {
         let index = self.start_elsewhere(config);
         self.listed.insert(id, index);
         index
+    }
+
+    /// The same, with a build that speaks these versions.
+    pub(crate) fn start_speaking(&mut self, config: EndpointConfig, spoken: (u16, u16)) -> usize {
+        let versions = Versions::new(spoken.0, spoken.1).expect("in order");
+        let (index, seed) = (self.start(config.clone()), config.me.incarnation);
+        let endpoint = Endpoint::new(config, seed, self.now).with_versions(versions);
+        self.nodes[index].endpoint = endpoint;
+        index
+    }
+
+    /// The others send what is for all to this process too.
+    pub(crate) fn add_to_lists(&mut self, index: usize) {
+        let id = self.nodes[index].endpoint.me().node;
+        let others = self.nodes.iter_mut().filter(|node| node.endpoint.me().node != id);
+        others.for_each(|node| node.peers.push(id));
+    }
+
+    /// In which version of the wire format a process speaks.
+    pub(crate) fn speaks(&self, index: usize) -> u8 {
+        self.nodes[index].endpoint.versions().1
     }
 
     /// Starts a process at an address that nobody has listed.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0..3   magic "EVS"
-//!  3      version, 1
+//!  3      version of all that follows
 //!  4      kind: 1 hello, 2 ring packet
 //!  5      seal: 0 none, 1 AES-256-GCM
 //!  6..10  the first bytes of SHA-256 over the cluster's name
@@ -15,11 +15,14 @@
 //! 34..    payload; sealed: followed by a tag of 16 bytes
 //! ```
 //! Numbers are little-endian. The copies of one payload have neighbouring counters.
+//!
+//! In every version there is to be, magic, version, cluster and node stand where they stand here,
+//! and no datagram is shorter than this header: so that a foreign version can be named.
 
 use aws_lc_rs::digest;
-use evs_model::{NodeId, Processor};
+use evs_model::{NodeId, Processor, Versions};
 
-use crate::{Discard, LinkId};
+use crate::{Discard, LinkId, spoken};
 
 /// Most bytes in a datagram (`datagram_bytes_max`): what UDP carries over IPv4 and IPv6, rounded.
 pub const DATAGRAM_BYTES_MAX: usize = 65_000;
@@ -50,6 +53,8 @@ pub(crate) enum Kind {
 pub(crate) struct Common {
     pub(crate) cluster: [u8; 4],
     pub(crate) sealed: bool,
+    /// What is understood of what comes.
+    pub(crate) versions: Versions,
 }
 
 impl Common {
@@ -57,7 +62,7 @@ impl Common {
         let hash = digest::digest(&digest::SHA256, cluster.as_bytes());
         let mut tag = [0; 4];
         tag.copy_from_slice(&hash.as_ref()[..4]);
-        Self { cluster: tag, sealed }
+        Self { cluster: tag, sealed, versions: spoken() }
     }
 
     /// Bytes that a datagram has more than its payload.
@@ -69,6 +74,7 @@ impl Common {
 /// The header as a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Header {
+    pub(crate) version: u8,
     pub(crate) kind: Kind,
     pub(crate) sender: Processor,
     pub(crate) link: LinkId,
@@ -124,11 +130,12 @@ impl Header {
         if head[..3] != MAGIC {
             return Err(Discard::Magic);
         }
-        if head[3] != VERSION {
-            return Err(Discard::Version);
-        }
         if head[6..10] != common.cluster {
             return Err(Discard::Cluster);
+        }
+        let version = head[3];
+        if !common.versions.contains(version.into()) {
+            return Err(Discard::Version);
         }
         if head[5] != u8::from(common.sealed) {
             return Err(Discard::Seal);
@@ -143,13 +150,14 @@ impl Header {
         let copies = Copies::decode(head[23]).ok_or(Discard::Header)?;
         let sender = Processor::new(node, u64_at(head, 14));
         let key = u16::from_le_bytes([head[24], head[25]]);
-        Ok(Self { kind, sender, link, copies, key, counter: u64_at(head, COUNTER_AT) })
+        let counter = u64_at(head, COUNTER_AT);
+        Ok(Self { version, kind, sender, link, copies, key, counter })
     }
 
     pub(crate) fn encode(&self, common: Common) -> [u8; HEADER_LEN] {
         let mut head = [0; HEADER_LEN];
         head[..3].copy_from_slice(&MAGIC);
-        head[3] = VERSION;
+        head[3] = self.version;
         head[4] = self.kind as u8;
         head[5] = u8::from(common.sealed);
         head[6..10].copy_from_slice(&common.cluster);
@@ -172,15 +180,16 @@ fn u64_at(head: &[u8; HEADER_LEN], at: usize) -> u64 {
 }
 
 const MAGIC: [u8; 3] = *b"EVS";
-const VERSION: u8 = 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::versions::VERSION;
 
     fn header() -> Header {
         let node = NodeId::new(0x0102_0304).expect("not zero");
         Header {
+            version: VERSION,
             kind: Kind::Ring,
             sender: Processor::new(node, 0x1122_3344_5566_7788),
             link: LinkId::new(5).expect("below the limit"),

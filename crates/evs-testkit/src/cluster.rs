@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use evs_net::ClusterKey;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{RawClient, evsd_binary, netns, until};
+use crate::{NextVersion, RawClient, evsd_binary, netns, until};
 
 /// What kind of cluster is wanted.
 #[derive(Clone, Debug)]
@@ -59,6 +59,15 @@ impl Setup {
     }
 }
 
+/// Which build of the daemon runs on a node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Build {
+    /// The binary.
+    pub evsd: PathBuf,
+    /// Of a build that claims the next version: whether it forgets those before.
+    pub alone: bool,
+}
+
 /// Where a node runs: a network namespace, and the address that it has there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Place {
@@ -77,6 +86,8 @@ pub struct Cluster {
     dir: PathBuf,
     dir_is_ours: bool,
     evsd: PathBuf,
+    /// Nodes that run another build than `evsd`.
+    builds: BTreeMap<u32, Build>,
     addresses: BTreeMap<u32, SocketAddr>,
     running: BTreeMap<u32, Child>,
 }
@@ -111,7 +122,8 @@ impl Cluster {
             0 => free_addresses(setup.nodes)?,
             _ => (1..).zip(setup.places.iter().map(|place| place.address)).collect(),
         };
-        let cluster = Self { setup, dir, dir_is_ours, evsd, addresses, running: BTreeMap::new() };
+        let (builds, running) = (BTreeMap::new(), BTreeMap::new());
+        let cluster = Self { setup, dir, dir_is_ours, evsd, builds, addresses, running };
         cluster.write_files()?;
         Ok(cluster)
     }
@@ -191,6 +203,11 @@ impl Cluster {
         self.running.get(&node).map(Child::id)
     }
 
+    /// Has a node run another build from its next start on.
+    pub fn install(&mut self, node: u32, build: Build) {
+        self.builds.insert(node, build);
+    }
+
     /// Starts a node that does not run.
     ///
     /// # Errors
@@ -199,10 +216,15 @@ impl Cluster {
         if self.running.contains_key(&node) {
             bail!("node {node} runs already");
         }
-        let command = match self.place(node) {
-            None => Command::new(&self.evsd),
-            Some(place) => netns::command(&place.namespace, &self.evsd),
+        let build = self.builds.get(&node);
+        let evsd = build.map_or(&self.evsd, |build| &build.evsd);
+        let mut command = match self.place(node) {
+            None => Command::new(evsd),
+            Some(place) => netns::command(&place.namespace, evsd),
         };
+        if build.is_some_and(|build| build.alone) {
+            command.env(NextVersion::ALONE, "1");
+        }
         let child = self.spawn_as(command, &self.config_file(node), &self.log_file(node))?;
         self.running.insert(node, child);
         Ok(())

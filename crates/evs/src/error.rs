@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use evs_ipc::DecodeError;
-use evs_model::Groups;
+use evs_model::{Groups, Versions};
 
 /// Why there is no session. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
@@ -54,13 +54,16 @@ pub enum ConnectError {
         /// Why.
         reason: TryAgain,
     },
-    /// Client and daemon speak different versions of the protocol between them.
-    #[error("this client speaks version {client} of the protocol, the daemon version {daemon}")]
+    /// Client and daemon speak no common version of the protocol between them.
+    #[error(
+        "this client speaks version {client} of the protocol, the daemon version {daemon}: install \
+         the same release of both"
+    )]
     VersionMismatch {
         /// This library's.
-        client: u16,
+        client: Versions,
         /// The daemon's.
-        daemon: u16,
+        daemon: Versions,
     },
 }
 

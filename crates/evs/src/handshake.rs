@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use evs_ipc::shm::Channel;
 use evs_ipc::{
-    ClientFrame, DecodeError, EncodeFrame, FrameReader, Hello, PROTOCOL_VERSION, ReadOutcome,
-    Refusal, SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome, socket,
+    ClientFrame, DecodeError, EncodeFrame, FrameReader, Hello, ReadOutcome, Refusal,
+    SERVER_FRAME_BYTES_MAX, ServerFrame, Welcome, socket,
 };
 
 use rustix::io::Errno;
@@ -123,14 +123,14 @@ impl Handshake {
     fn judge(&self, frame: ServerFrame) -> Result<Welcome, ConnectError> {
         let reason = match frame {
             ServerFrame::Welcome(welcome) => return Ok(welcome),
-            ServerFrame::Refused { reason, version } => match reason {
+            ServerFrame::Refused { reason, versions } => match reason {
                 Refusal::Access => {
                     return Err(ConnectError::Access { path: self.path.clone() });
                 }
                 Refusal::Version => {
                     return Err(ConnectError::VersionMismatch {
-                        client: PROTOCOL_VERSION,
-                        daemon: version,
+                        client: evs_ipc::spoken(),
+                        daemon: versions,
                     });
                 }
                 Refusal::TooManyClients => TryAgain::TooManyClients,

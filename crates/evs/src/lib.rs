@@ -54,7 +54,7 @@ pub use event::{DisconnectReason, Event};
 pub use evs_ipc::PROTOCOL_VERSION;
 pub use evs_model::{
     ChangeReason, ClientId, Configuration, Group, Groups, Guarantee, Members, Message, MessageId,
-    NodeId, Processor, RingId,
+    NodeId, Processor, RingId, Versions,
 };
 pub use lent::{Lent, Read};
 pub use options::ConnectOptions;

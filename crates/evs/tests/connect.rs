@@ -8,8 +8,8 @@ use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::Duration;
 
-use evs::{Client, Configuration, ConnectError, ConnectOptions, Event, TryAgain};
-use evs_ipc::{PROTOCOL_VERSION, Refusal, ServerFrame, socket};
+use evs::{Client, Configuration, ConnectError, ConnectOptions, Event, TryAgain, Versions};
+use evs_ipc::{Refusal, ServerFrame, socket};
 use support::{CREDIT, Daemon, Visitor, encoded, is_readable, members, regular, ring, welcome};
 
 /// Connects while the daemon's side does its part.
@@ -44,7 +44,7 @@ fn the_daemon_learns_version_and_name() {
         let options = daemon.options().name("n".repeat(100));
         scope.spawn(move || Client::connect_with(&options));
         let hello = daemon.accept().hello();
-        assert_eq!(hello.version, PROTOCOL_VERSION);
+        assert_eq!(hello.versions, evs_ipc::spoken());
         assert_eq!(hello.name, "n".repeat(64));
     });
 }
@@ -89,20 +89,29 @@ fn a_refusal_is_heard_even_if_the_daemon_closes_without_reading() {
     assert!(matches!(error, ConnectError::Access { .. }));
 }
 
+fn versions(lowest: u16, highest: u16) -> Versions {
+    Versions::new(lowest, highest).expect("in order")
+}
+
 #[test]
 fn different_versions_are_named() {
     let error = refused(|mut visitor| {
         visitor.hello();
-        visitor.say(&ServerFrame::Refused { reason: Refusal::Version, version: 9 });
+        visitor.say(&ServerFrame::Refused { reason: Refusal::Version, versions: versions(9, 10) });
     });
-    assert!(matches!(error, ConnectError::VersionMismatch { client: 2, daemon: 9 }));
+    let said = error.to_string();
+    assert!(said.contains("speaks version 3 of") && said.contains("version 9 to 10:"), "{said}");
     let error = refused(|mut visitor| {
         visitor.hello();
         let mut later = welcome(CREDIT);
         later.version = 8;
         visitor.say(&ServerFrame::Welcome(later));
     });
-    assert!(matches!(error, ConnectError::VersionMismatch { client: 2, daemon: 8 }));
+    let expected = versions(8, 8);
+    assert!(
+        matches!(error, ConnectError::VersionMismatch { daemon, .. } if daemon == expected),
+        "{error}"
+    );
 }
 
 #[test]

@@ -121,6 +121,8 @@ pub struct ClientsStats {
     pub refused_access: u64,
     /// Connections refused for another reason.
     pub refused_other: u64,
+    /// Of them, for want of a common version of the protocol.
+    pub refused_version: u64,
     /// Sessions ended because the client broke the protocol.
     pub protocol_errors: u64,
     /// Sessions ended because the client did not read its events.
@@ -199,6 +201,7 @@ impl Clients {
                 accepted: 0,
                 refused_access: 0,
                 refused_other: 0,
+                refused_version: 0,
                 protocol_errors: 0,
                 too_slow: 0,
                 silent: 0,

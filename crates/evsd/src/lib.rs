@@ -23,6 +23,7 @@ mod control;
 pub mod daemon;
 mod files;
 pub mod flight;
+mod foreign;
 mod journal;
 pub mod listener;
 pub mod log;

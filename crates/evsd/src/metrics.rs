@@ -208,7 +208,7 @@ fn detection(sources: &Sources<'_>) -> evs_net::Detection {
     sources.node.detection()
 }
 
-static METRICS: [Metric; 29] = [
+static METRICS: [Metric; 30] = [
     gauge("evs_ring_operational", "Whether messages are ordered now: 1 or 0", |s| {
         f64::from(s.node.service().ring().state() == totem::StateKind::Operational)
     }),
@@ -277,6 +277,9 @@ static METRICS: [Metric; 29] = [
     counter("evs_clients_refused", "Connections refused, for any reason", |s| {
         let stats = s.clients.stats();
         count(stats.refused_access + stats.refused_other)
+    }),
+    counter("evs_clients_refused_version", "Of them, for want of a common version", |s| {
+        count(s.clients.stats().refused_version)
     }),
     counter("evs_clients_too_slow", "Sessions ended because the client did not read", |s| {
         count(s.clients.stats().too_slow)

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::clients::{ClientStatus, Clients, ClientsStats};
 use crate::config::{Config, Limits, Transport};
 use crate::flight::Flight;
+use crate::foreign::{ForeignNode, Spoken};
 use crate::privileges::Privileges;
 use crate::questions::key_name;
 use crate::units::{micros, millis};
@@ -75,6 +76,10 @@ struct Report<'a> {
     seal: &'static str,
     /// The names of the keys, the one that seals first.
     keys: Vec<String>,
+    /// The versions of the wire format, and of the protocol with clients.
+    wire: Spoken,
+    ipc: Spoken,
+    foreign_versions: Vec<ForeignNode>,
     transport: &'static str,
     ring: Ring,
     last_change: Option<LastChange<'a>>,
@@ -217,6 +222,9 @@ impl<'a> Report<'a> {
             address: config.address().to_string(),
             seal: if node.net().endpoint().is_sealed() { "aead" } else { "none" },
             keys: node.net().endpoint().keys().into_iter().map(key_name).collect(),
+            wire: Spoken::wire(node),
+            ipc: Spoken::of(evs_ipc::spoken()),
+            foreign_versions: crate::foreign::nodes(now, node),
             transport: transport(config.cluster.links[0].transport),
             ring: Ring::new(node),
             last_change: sources.flight.latest().map(|change| LastChange {

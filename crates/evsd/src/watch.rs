@@ -10,6 +10,7 @@ use evs_model::{Instant, NodeId};
 use evs_net::Discard;
 use evs_node::Node;
 
+use crate::foreign::ForeignWatch;
 use crate::log::RateLimit;
 use crate::status::{SEQ_EXHAUSTED, STRAINED};
 
@@ -27,6 +28,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Watch {
     at: Instant,
     signs: [Seen; SIGNS.len()],
+    foreign: ForeignWatch,
 }
 
 /// What is known of one sign.
@@ -88,7 +90,7 @@ impl Sign {
 impl Watch {
     pub(crate) fn new(now: Instant) -> Self {
         let seen = |_| Seen { told: 0, count: 0, grew_at: None, limit: RateLimit::new(TOLD_EVERY) };
-        Self { at: now + EVERY, signs: std::array::from_fn(seen) }
+        Self { at: now + EVERY, signs: std::array::from_fn(seen), foreign: ForeignWatch::new() }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, node: &Node) {
@@ -96,6 +98,7 @@ impl Watch {
             return;
         }
         self.at = now + EVERY;
+        self.foreign.look(now, node);
         for (sign, seen) in SIGNS.iter().zip(&mut self.signs) {
             let count = (sign.count)(node);
             if count > std::mem::replace(&mut seen.count, count) {
@@ -115,11 +118,13 @@ impl Watch {
         let signs = SIGNS.iter().zip(&self.signs);
         let recent =
             signs.filter(|(_, seen)| seen.grew_at.is_some_and(|at| now.since(at) < RECENT));
+        let foreign = crate::foreign::warning(now, node);
         recent
             .map(|(sign, seen)| match sign.whose(node) {
                 Some(peer) => format!("{} (node {peer}): {} so far", sign.what, seen.count),
                 None => format!("{}: {} so far", sign.what, seen.count),
             })
+            .chain(foreign)
             .collect()
     }
 
@@ -135,7 +140,7 @@ fn discarded(node: &Node, reason: Discard) -> u64 {
 /// What is told of a node that is in nobody's list, or no longer.
 const STRANGER: &str = "packets dropped of a node that is not in [[cluster.nodes]]";
 
-const SIGNS: [Sign; 17] = [
+const SIGNS: [Sign; 16] = [
     Sign {
         count: |node| node.service().ring().stats().discards(totem::Discard::SeqExhausted),
         what: SEQ_EXHAUSTED,
@@ -169,10 +174,6 @@ const SIGNS: [Sign; 17] = [
     Sign {
         count: |node| discarded(node, Discard::Seal),
         what: "packets dropped whose seal differs from this node's (cluster.seal)",
-    },
-    Sign {
-        count: |node| discarded(node, Discard::Version),
-        what: "packets dropped of another version of evsd's wire format",
     },
     Sign { count: |node| discarded(node, Discard::Stranger), what: STRANGER },
     Sign {

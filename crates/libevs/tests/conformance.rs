@@ -8,11 +8,12 @@ mod examples;
 mod programs;
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
 use evs_testkit::netns::{IpVersion, Network};
-use evs_testkit::{Cluster, Setup};
+use evs_testkit::{Build, Cluster, NextVersion, Setup, until};
 use programs::{How, Installed, PATIENT, Stage, run, text};
 
 #[test]
@@ -182,6 +183,7 @@ programs! {
     // One for each theme.
     a_callback_may_end_any_session: "finalize_in_callback.c", loopback(1);
     a_death_is_told_as_the_detection_target_says: "detection.c", with_a_patient_one(3);
+    a_daemon_of_another_version_is_named: "other_version.c", of_the_next_version();
     a_full_queue_stops_nobody: "full_queue.c", loopback(1);
     a_partition_is_told_on_both_sides: "partition.c", in_namespaces(3);
     a_process_may_fork_after_initialize: "fork.c", loopback(1);
@@ -224,6 +226,16 @@ fn conforms(source: &str, how: How, stage: Stage) {
 /// Fresh daemons on loopback, in one ring.
 fn loopback(nodes: u32) -> Stage {
     Stage { cluster: started(Setup::new(nodes)), patient: None, network: None }
+}
+
+/// A daemon that speaks the next version alone.
+fn of_the_next_version() -> Stage {
+    let mut cluster = Cluster::prepare(Setup::new(1)).expect("files can be written");
+    let evsd = NextVersion::build().expect("the next version is built").evsd;
+    cluster.install(1, Build { evsd, alone: true });
+    cluster.start_node(1).expect("it starts");
+    until("it listens", || UnixStream::connect(cluster.socket(1)).ok()).expect("it does");
+    Stage { cluster, patient: None, network: None }
 }
 
 /// The same twice; the other ones take far longer to notice a death.

@@ -19,7 +19,7 @@ const CRATES: [&str; 5] = [
 
 /// What a line of the log begins with in the code. The signs of trouble among the counters, and
 /// what the report says as well, are logged by name.
-const BEGINS: [&str; 7] = [
+const BEGINS: [&str; 8] = [
     "tracing::warn!(",
     "tracing::error!(",
     "        what: \"",
@@ -27,6 +27,7 @@ const BEGINS: [&str; 7] = [
     "const STRAINED: &str =",
     "const STRANGER: &str =",
     "const CLEAR_TEXT: &str =",
+    "const FOREIGN: &str =",
 ];
 
 pub(super) fn check(tree: &Tree) -> Vec<Complaint> {

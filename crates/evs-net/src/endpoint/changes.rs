@@ -2,10 +2,17 @@
 
 use evs_model::NodeId;
 
+use super::Place;
 use super::{ConfigError, Endpoint, EndpointConfig};
 use crate::{ClusterKey, KeyChangeError};
 
 impl Endpoint {
+    /// Whether this node talks to that one.
+    #[must_use]
+    pub fn is_peer(&self, node: NodeId) -> bool {
+        matches!(self.reach.find(node), Some(Place::Peer(_)))
+    }
+
     /// Talks to this node from now on.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ fn hello(nodes: &[u32]) -> Hello {
         heard: 4,
         detection_ms: 1_000,
         covers: (1, u32::MAX),
+        versions: Versions::new(1, 2).expect("in order"),
         echoes: nodes.iter().copied().map(echo).collect(),
         full: false,
         other: false,
@@ -73,7 +74,7 @@ fn the_number_of_echoes_has_a_limit() {
     let nodes: Vec<u32> = (1..=32).collect();
     let mut bytes = encoded(&hello(&nodes));
     assert_eq!(Hello::decode(&bytes).expect("at the limit").echoes.len(), HELLO_ECHOES_MAX);
-    bytes[33] = 41;
+    bytes[35] = 41;
     assert_eq!(Hello::decode(&bytes), Err(HelloError::TooManyEchoes(41)));
 }
 
@@ -105,7 +106,7 @@ fn a_detection_target_out_of_range_is_refused() {
 #[test]
 fn node_zero_and_unknown_flags_are_refused() {
     let mut bytes = encoded(&hello(&[1]));
-    bytes[35] = 0;
+    bytes[37] = 0;
     assert_eq!(Hello::decode(&bytes), Err(HelloError::Field));
     let mut bytes = encoded(&hello(&[1]));
     bytes[32] = 8;
@@ -136,5 +137,14 @@ fn random_bytes_never_panic() {
         if let Ok(hello) = Hello::decode(&bytes) {
             assert_eq!(padded(&hello, bytes.len()), bytes, "one value, one encoding");
         }
+    }
+}
+
+#[test]
+fn version_zero_and_an_inverted_range_of_versions_are_refused() {
+    for (lowest, highest) in [(0, 1), (2, 1)] {
+        let mut bytes = encoded(&hello(&[1]));
+        (bytes[33], bytes[34]) = (lowest, highest);
+        assert_eq!(Hello::decode(&bytes), Err(HelloError::Field), "{lowest} to {highest}");
     }
 }

@@ -150,6 +150,7 @@ impl Reach {
             heard: u16::try_from(self.heard.len()).unwrap_or(u16::MAX),
             detection_ms: u16::try_from(self.detection.as_millis()).unwrap_or(DETECTION_MS_MAX),
             covers,
+            versions: self.versions,
             echoes,
             full: challenge.full,
             other: false,

@@ -3,10 +3,10 @@
 use std::os::fd::OwnedFd;
 
 use evs_ipc::{
-    CreditLedger, HELLO_FRAME_BYTES_MAX, Hello, PROTOCOL_VERSION, QUESTION_BYTES_MAX, Refusal,
-    ServerFrame, Welcome, client_frame_bytes_max, socket,
+    CreditLedger, HELLO_FRAME_BYTES_MAX, Hello, QUESTION_BYTES_MAX, Refusal, ServerFrame, Welcome,
+    client_frame_bytes_max, socket,
 };
-use evs_model::{Groups, Instant, send_cost};
+use evs_model::{Groups, Instant, Versions, send_cost};
 use evs_node::Node;
 use evs_service::ConnectError;
 use mio::Registry;
@@ -47,9 +47,10 @@ impl Clients {
     }
 
     pub(super) fn welcome(&mut self, now: Instant, slot: usize, hello: Hello, node: &mut Node) {
-        if hello.version != PROTOCOL_VERSION {
-            return self.refuse(now, slot, Refusal::Version);
-        }
+        let spoken = evs_ipc::spoken();
+        let Some(common) = spoken.common(hello.versions) else {
+            return self.refuse_version(now, slot, hello.versions);
+        };
         let (events, requests, theirs, rings) = match rings::open(&self.terms) {
             Ok(opened) => opened,
             Err(error) => {
@@ -75,7 +76,7 @@ impl Clients {
         let credit = u64::from(terms.client_send_bytes_max);
         let cost_max = send_cost(terms.message_bytes_max as usize, Groups::MAX) as u64;
         let welcome = Welcome {
-            version: PROTOCOL_VERSION,
+            version: common.highest(),
             processor: terms.processor,
             client,
             message_bytes_max: terms.message_bytes_max,
@@ -108,9 +109,32 @@ impl Clients {
         self.mark_hot(slot);
     }
 
+    /// Both ends name what they speak: the client by the refusal, this one in its log.
+    fn refuse_version(&mut self, now: Instant, slot: usize, theirs: Versions) {
+        self.stats.refused_version += 1;
+        self.refuse_quietly(now, slot, Refusal::Version);
+        let Some(connection) = &self.slots[slot].connection else { return };
+        if let Some(suppressed) = self.refused_log.admit(now) {
+            let (uid, pid, ours) = (connection.peer.uid, connection.peer.pid, evs_ipc::spoken());
+            tracing::warn!(
+                %theirs, %ours, uid, pid, suppressed,
+                "client refused: it speaks no version of the protocol that this daemon speaks; \
+                 install the same release of both"
+            );
+        }
+    }
+
     pub(super) fn refuse(&mut self, now: Instant, slot: usize, reason: Refusal) {
-        let Some(connection) = &mut self.slots[slot].connection else { return };
+        self.refuse_quietly(now, slot, reason);
+        let Some(connection) = &self.slots[slot].connection else { return };
         let (uid, gid, pid) = (connection.peer.uid, connection.peer.gid, connection.peer.pid);
+        if let Some(suppressed) = self.refused_log.admit(now) {
+            tracing::warn!(%reason, uid, gid, pid, suppressed, "client refused");
+        }
+    }
+
+    fn refuse_quietly(&mut self, now: Instant, slot: usize, reason: Refusal) {
+        let Some(connection) = &mut self.slots[slot].connection else { return };
         let _ = connection.reply(&ServerFrame::refused(reason));
         connection.phase =
             Phase::Ending { until: connection.deadline().unwrap_or(now), events: None };
@@ -118,8 +142,5 @@ impl Clients {
             self.stats.refused_other += 1;
         }
         self.mark_dirty(slot);
-        if let Some(suppressed) = self.refused_log.admit(now) {
-            tracing::warn!(%reason, uid, gid, pid, suppressed, "client refused");
-        }
     }
 }

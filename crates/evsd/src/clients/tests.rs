@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evs_ipc::shm::Sleep;
 use evs_ipc::{ClientFrame, EncodeFrame as _, Hello, STATUS_BYTES_MAX};
-use evs_model::{DisconnectReason, Groups};
+use evs_model::{DisconnectReason, Groups, Versions};
 
 use super::connection::Input;
 use super::{ENDING_QUEUES, LINGER};
@@ -90,7 +90,10 @@ fn what_a_client_had_sent_before_the_stop_is_sent_though_its_replies_wait() {
 fn what_is_read_of_a_refused_client_has_a_budget() {
     let mut stand = Stand::new();
     let mut client = stand.knock();
-    client.say(&ClientFrame::Hello(Hello { version: 999, name: String::new() }));
+    client.say(&ClientFrame::Hello(Hello {
+        versions: Versions::new(999, 999).expect("in order"),
+        name: String::new(),
+    }));
     stand.turn();
     client.raw.send_bytes(&[0; 64 << 10]).expect("the socket takes it");
     assert!(stand.look());

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use evs::Guarantee;
 use evs_ipc::{ClientFrame, EncodeFrame as _, Hello, Refusal, ServerFrame};
-use evs_model::{DisconnectReason, Event, Groups};
+use evs_model::{DisconnectReason, Event, Groups, Versions};
 use evs_testkit::{Cluster, RawClient, Setup, until};
 use evsd::clients::SESSION_LINES;
 
@@ -125,7 +125,7 @@ fn a_first_frame_that_is_no_hello_ends_the_connection() {
 fn a_client_of_another_version_is_told_so() {
     let cluster = formed(setup(1));
     let mut client = RawClient::connect(&cluster.socket(1)).expect("connected");
-    let hello = Hello { version: 999, name: String::new() };
+    let hello = Hello { versions: Versions::new(999, 999).expect("in order"), name: String::new() };
     client.send(&ClientFrame::Hello(hello)).expect("written");
     let refused = client.reply().expect("an answer");
     assert_eq!(refused, Some(ServerFrame::refused(Refusal::Version)));

@@ -10,7 +10,7 @@ int main(void)
     memset(&version, 0xff, sizeof version);
     OK(evs_version_get(&version));
     CHECK_EQ(version.interface, EVS_EXT_INTERFACE);
-    CHECK_EQ(version.protocol, 2);
+    CHECK_EQ(version.protocol, 3);
     CHECK(version.library_major < 100 && version.library_minor < 100);
     CHECK(version.library_patch < 100);
     return passed();
