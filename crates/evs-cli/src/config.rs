@@ -141,7 +141,7 @@ fn import(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file)
+    let text = evs_config::read(file)
         .map_err(|error| Failure::new(format!("{shown}: cannot be read: {error}")))?;
     let look_up = |name: &str| if resolve { resolved(name) } else { None };
     let circumstances = Circumstances { node, resolve: &look_up, is_here: &is_here };

@@ -22,6 +22,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -188,13 +190,32 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Most entries in `allow_uids` and in `allow_gids`.
 const ALLOW_MAX: usize = 256;
 
+/// Longest configuration file that is read, in bytes (`config_bytes_max`).
+pub const CONFIG_BYTES_MAX: usize = 1 << 20;
+
+/// Reads a configuration file, or another one of its kind.
+///
+/// # Errors
+/// It cannot be read, is no text, or is longer than [`CONFIG_BYTES_MAX`]: of an endless one no more
+/// is read than that.
+pub fn read(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let limit = CONFIG_BYTES_MAX as u64 + 1;
+    let read = File::open(file)?.take(limit).read_to_string(&mut text)?;
+    if read > CONFIG_BYTES_MAX {
+        let why = format!("longer than {CONFIG_BYTES_MAX} bytes, the limit (config_bytes_max)");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(text)
+}
+
 impl Config {
     /// Reads and checks a configuration file.
     ///
     /// # Errors
     /// Every mistake in the file, or why it cannot be read.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
+        let text = read(file).map_err(|error| ConfigError {
             file: file.to_owned(),
             mistakes: vec![Mistake {
                 line: None,

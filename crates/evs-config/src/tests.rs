@@ -444,3 +444,20 @@ fn every_mistake_about_links_has_its_place() {
         "11: cluster.nodes[2].address: stands beside `addresses`: one of the two says it all",
     );
 }
+
+#[test]
+fn an_endless_file_is_read_up_to_the_limit_and_refused() {
+    let error = Config::load(Path::new("/dev/zero")).expect_err("endless");
+    assert!(error.to_string().contains("config_bytes_max"), "{error}");
+}
+
+#[test]
+fn a_file_may_be_as_long_as_the_limit() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    for (bytes, fits) in [(CONFIG_BYTES_MAX, true), (CONFIG_BYTES_MAX + 1, false)] {
+        std::fs::write(file.path(), "#".repeat(bytes)).expect("written");
+        let read = read(file.path());
+        assert_eq!(read.is_ok(), fits, "{bytes}");
+        assert!(read.map_err(|error| error.to_string().contains("config_bytes_max")) != Err(false));
+    }
+}

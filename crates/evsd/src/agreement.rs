@@ -6,8 +6,8 @@
 //!
 //! A proposal is judged by every member of the configuration in which it is delivered. When the
 //! last of their verdicts is delivered, and all are for it, it is in force: at the same place of
-//! the history everywhere. A new configuration ends what is not decided. At its begin each member
-//! says which version it has; who has an older one takes over the newest.
+//! the history everywhere. A new configuration ends what is not decided, and so can its proposer.
+//! At its begin each member says which version it has; who has an older one takes over the newest.
 //!
 //! No time and no input or output is in here: what goes in comes in the total order, so all members
 //! come to the same result.
@@ -110,6 +110,19 @@ impl Agreement {
         Ok(())
     }
 
+    /// This daemon's proposal is to end, if it is not decided before that is delivered. The answer
+    /// is a step.
+    pub(crate) fn withdraw(&mut self) {
+        if let Some(number) = self.mine {
+            self.steps.push_back(Step::Tell(Telling::Withdraw { number }));
+        }
+    }
+
+    /// This daemon's proposal was told nobody.
+    pub(crate) const fn forget(&mut self) {
+        self.mine = None;
+    }
+
     /// A configuration is in force.
     pub(crate) fn install(&mut self, members: &Members) {
         self.members = members.clone();
@@ -131,6 +144,7 @@ impl Agreement {
                 self.hear_verdict(from, (of, number), objection);
             }
             Telling::Adopt { cluster } => self.adopt(&cluster),
+            Telling::Withdraw { number } => self.hear_withdrawal(from, number),
             Telling::Evidence { .. } | Telling::Other => {}
         }
     }
@@ -209,6 +223,17 @@ impl Agreement {
                     self.refuse(against.join("\n"));
                 }
             }
+        }
+    }
+
+    /// What is not decided here is decided nowhere: no verdict after this counts.
+    fn hear_withdrawal(&mut self, from: Processor, number: u64) {
+        let is_it = |pending: &mut Pending| (pending.proposer, pending.number) == (from, number);
+        let Some(pending) = self.pending.take_if(is_it) else { return };
+        if from == self.me {
+            let silent = self.members.iter().filter(|who| !pending.verdicts.contains_key(who));
+            let silent: Vec<_> = silent.map(|who| who.node.to_string()).collect();
+            self.refuse(format!("not answered in time by node {}", silent.join(", ")));
         }
     }
 

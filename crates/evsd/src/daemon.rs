@@ -238,6 +238,7 @@ impl<'a> Daemon<'a> {
             self.manager.poll_timeout(),
             self.accept_again,
             self.departing.values().min().copied(),
+            self.operation.as_ref().and_then(|operation| operation.ends_at),
             phase,
         ];
         let next = timeouts.into_iter().flatten().fold(self.watch.poll_timeout(), Instant::min);
@@ -266,7 +267,9 @@ impl<'a> Daemon<'a> {
         self.node.handle_timeout(now);
         self.dispatch(now);
         self.membership.look_for_first(now, &mut self.node);
+        self.membership.tell_waiting(now, &mut self.node);
         self.take_steps(now);
+        self.end_proposal(now);
         self.part_with_removed(now);
         self.dispatch(now);
 

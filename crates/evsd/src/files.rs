@@ -138,7 +138,7 @@ fn write_keys(file: &Path, keys: &[ClusterKey], known: &[ClusterKey]) -> Result<
 
 fn write_cluster(file: &Path, before: &Cluster, now: &Cluster) -> Result<(), String> {
     let shown = file.display();
-    let text = fs::read_to_string(file).map_err(|error| format!("{shown}: {error}"))?;
+    let text = evs_config::read(file).map_err(|error| format!("{shown}: {error}"))?;
     let first = |mistakes: Vec<Mistake>| {
         let first = mistakes.first().map(ToString::to_string);
         format!("{shown}:{}", first.unwrap_or_default())

@@ -63,8 +63,23 @@ impl Membership {
     }
 
     /// Tells the daemons of the configuration something.
-    pub(crate) fn tell(&self, now: Instant, node: &mut Node, telling: &Telling) {
-        self.control.tell(now, node, telling);
+    ///
+    /// # Errors
+    /// It can never be told.
+    pub(crate) fn tell(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        telling: &Telling,
+    ) -> Result<(), String> {
+        self.control.tell(now, node, telling)
+    }
+
+    /// Tells what had no room until now.
+    pub(crate) fn tell_waiting(&mut self, now: Instant, node: &mut Node) {
+        if let Err(error) = self.control.tell_waiting(now, node) {
+            log_untold(&error);
+        }
     }
 
     /// The operator takes a member out of the cluster.
@@ -153,7 +168,10 @@ impl Membership {
         let counted = counted(node);
         let (evidence, trigger) = self.flight.install(now, (ring, members), counted);
         let telling = Telling::Evidence { ring: ring.to_string(), evidence: Box::new(evidence) };
-        self.control.tell(now, node, &telling);
+        self.control.begin_configuration();
+        if let Err(error) = self.control.tell(now, node, &telling) {
+            log_untold(&error);
+        }
         self.agreement.install(members);
         let cause = self.cause.map_or_else(|| "start".to_owned(), |cause| cause.to_string());
         let took = self.since.map(|since| now.since(since));
@@ -170,6 +188,11 @@ impl Membership {
         (self.ring, self.members) = (Some(ring), members.clone());
         (self.cause, self.since) = (None, None);
     }
+}
+
+/// A node that leaves tells nobody anything, and need not.
+pub(crate) fn log_untold(error: &str) {
+    tracing::debug!(error, "the other daemons are not told something");
 }
 
 fn counted(node: &Node) -> Counted {

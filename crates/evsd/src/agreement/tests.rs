@@ -205,3 +205,44 @@ fn what_is_too_long_or_makes_no_sense_is_rejected_by_everybody() {
         world.steps[0].clear();
     }
 }
+
+/// One that does not answer holds nobody up for ever.
+#[test]
+fn a_proposal_that_is_withdrawn_ends_everywhere_and_late_answers_change_nothing() {
+    let base = cluster(&[1, 2, 3], 0);
+    let mut world = World::new(vec![base.clone(); 3]);
+    world.settle();
+    world.daemon(1).propose(&with(&base, 4)).expect("sensible");
+    world.collect();
+    world.deliver(1);
+    let late = world.order.iter().position(|(from, _)| from.node == node(3)).expect("a verdict");
+    let late = world.order.remove(late).expect("just found");
+    world.settle();
+    assert!(world.daemons.iter().all(|daemon| daemon.pending.is_some()));
+    world.daemon(1).withdraw();
+    world.collect();
+    world.settle();
+    assert_eq!(world.refusal(1), Some("not answered in time by node 3"));
+    world.order.push_back(late);
+    world.settle();
+    assert_eq!(world.versions(), [0, 0, 0]);
+    world.daemon(2).propose(&with(&base, 5)).expect("sensible");
+    world.collect();
+    world.settle();
+    assert_eq!(world.versions(), [1, 1, 1], "the next one finds nothing in its way");
+}
+
+#[test]
+fn a_withdrawal_behind_the_last_verdict_comes_too_late_everywhere() {
+    let base = cluster(&[1, 2, 3], 0);
+    let mut world = World::new(vec![base.clone(); 3]);
+    world.settle();
+    world.daemon(1).propose(&with(&base, 4)).expect("sensible");
+    world.collect();
+    world.deliver(1);
+    world.daemon(1).withdraw();
+    world.collect();
+    world.settle();
+    assert_eq!(world.versions(), [1, 1, 1]);
+    assert!(world.refusal(1).is_none());
+}

@@ -8,10 +8,16 @@ use evs_model::{Instant, NodeId};
 use super::{Daemon, Phase};
 use crate::agreement::Step;
 use crate::config::Cluster;
+use crate::control::Telling;
 use crate::files::Job;
+use crate::membership::log_untold;
 
 /// How long a node that was taken out of the cluster may take to leave; then it is parted with.
 const LEAVES_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the members may take to answer a proposal. Less than a request of a client may take
+/// (10 s), so that whoever asked is told.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(7);
 
 impl Daemon<'_> {
     /// `evs node add`.
@@ -47,7 +53,7 @@ impl Daemon<'_> {
     pub(super) fn take_steps(&mut self, now: Instant) {
         while let Some(step) = self.membership.agreement().poll_step() {
             match step {
-                Step::Tell(telling) => self.membership.tell(now, &mut self.node, &telling),
+                Step::Tell(telling) => self.tell_daemons(now, &telling),
                 Step::Refused(why) => self.finish(now, Err(why)),
                 Step::Apply { before, now: cluster, mine } => {
                     self.apply_cluster(now, *before, *cluster, mine);
@@ -64,6 +70,33 @@ impl Daemon<'_> {
                     "the others have a newer section [cluster], which this node cannot take over"
                 ),
             }
+        }
+    }
+
+    /// What nobody can be told of is not proposed; what else cannot be told ends nothing.
+    fn tell_daemons(&mut self, now: Instant, telling: &Telling) {
+        let told = self.membership.tell(now, &mut self.node, telling);
+        match (told, telling) {
+            (Ok(()), Telling::Propose { .. }) => {
+                if let Some(operation) = &mut self.operation {
+                    operation.ends_at = Some(now + ANSWERED_WITHIN);
+                }
+            }
+            (Ok(()), _) => {}
+            (Err(error), Telling::Propose { .. }) => {
+                self.membership.agreement().forget();
+                self.finish(now, Err(format!("the other nodes cannot be asked: {error}")));
+            }
+            (Err(error), _) => log_untold(&error),
+        }
+    }
+
+    /// A proposal that not all answer has an end: before the one who asked for it gives up.
+    pub(super) fn end_proposal(&mut self, now: Instant) {
+        let Some(operation) = &mut self.operation else { return };
+        if operation.ends_at.take_if(|at| *at <= now).is_some() {
+            self.membership.agreement().withdraw();
+            self.take_steps(now);
         }
     }
 

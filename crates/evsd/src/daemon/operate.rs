@@ -24,11 +24,13 @@ pub(super) struct Operation {
     config: Option<Box<Config>>,
     /// What they have agreed on, while it is being written.
     agreed: Option<Vec<String>>,
+    /// When a proposal is withdrawn that is not decided by then.
+    pub(super) ends_at: Option<Instant>,
 }
 
 impl Operation {
     const fn of(by: Option<Question>) -> Self {
-        Self { by, config: None, agreed: None }
+        Self { by, config: None, agreed: None, ends_at: None }
     }
 }
 
@@ -137,6 +139,7 @@ impl Daemon<'_> {
     /// The others have agreed, and what was agreed on is in force and being written.
     pub(super) fn agreed(&mut self, mut changed: Vec<String>) {
         let Some(mut operation) = self.operation.take() else { return };
+        operation.ends_at = None;
         if let Some(mut config) = operation.config.take() {
             config.cluster = self.config.cluster.clone();
             match self.apply(*config) {
