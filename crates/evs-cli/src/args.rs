@@ -116,7 +116,8 @@ pub enum KeyCommand {
         file: PathBuf,
     },
 
-    /// Seals with this key from now on. Every node must know it.
+    /// Seals with this key from now on. Every node must know it: it is refused while a member of
+    /// the ring does not.
     Use {
         /// Which daemon.
         #[command(flatten)]
@@ -125,9 +126,14 @@ pub enum KeyCommand {
         /// Its name, as `list` shows it.
         #[arg(value_name = "NAME")]
         key: String,
+
+        /// Even though a member of the ring has not said that it has this key.
+        #[arg(long)]
+        force: bool,
     },
 
-    /// Opens nothing any more that this key seals. No node must seal with it.
+    /// Opens nothing any more that this key seals. No node must seal with it: it is refused while
+    /// a member of the ring does.
     Drop {
         /// Which daemon.
         #[command(flatten)]
@@ -136,6 +142,10 @@ pub enum KeyCommand {
         /// Its name, as `list` shows it.
         #[arg(value_name = "NAME")]
         key: String,
+
+        /// Even though a member of the ring still seals with this key.
+        #[arg(long)]
+        force: bool,
     },
 
     /// Lists the names of the keys that are known. A name tells nothing about its key.

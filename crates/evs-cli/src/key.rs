@@ -15,8 +15,12 @@ pub(crate) fn run(command: &KeyCommand, output: &mut Output) -> Result<(), Failu
             let file = std::path::absolute(file)?;
             (daemon, Question::KeyAdd { file })
         }
-        KeyCommand::Use { daemon, key } => (daemon, Question::KeyUse { key: key.clone() }),
-        KeyCommand::Drop { daemon, key } => (daemon, Question::KeyDrop { key: key.clone() }),
+        KeyCommand::Use { daemon, key, force } => {
+            (daemon, Question::KeyUse { key: key.clone(), force: *force })
+        }
+        KeyCommand::Drop { daemon, key, force } => {
+            (daemon, Question::KeyDrop { key: key.clone(), force: *force })
+        }
         KeyCommand::List(daemon) => (daemon, Question::Keys),
     };
     let (_, answer) = report::ask(daemon, &question)?;

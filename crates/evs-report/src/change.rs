@@ -397,11 +397,17 @@ pub enum Question {
     KeyUse {
         /// Its name: four hexadecimal digits.
         key: String,
+        /// Though members of the ring object.
+        #[serde(default)]
+        force: bool,
     },
     /// Open nothing any more that this key seals.
     KeyDrop {
         /// Its name.
         key: String,
+        /// Though members of the ring object.
+        #[serde(default)]
+        force: bool,
     },
     /// Take a node into the cluster, on all nodes.
     NodeAdd {

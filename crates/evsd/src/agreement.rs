@@ -145,7 +145,7 @@ impl Agreement {
             }
             Telling::Adopt { cluster } => self.adopt(&cluster),
             Telling::Withdraw { number } => self.hear_withdrawal(from, number),
-            Telling::Evidence { .. } | Telling::Other => {}
+            Telling::Evidence { .. } | Telling::Keys { .. } | Telling::Other => {}
         }
     }
 

@@ -70,6 +70,12 @@ pub(crate) enum Telling {
         /// As TOML, with its version.
         cluster: String,
     },
+    /// The names of the sender's keys, the one that seals first: at the begin of a configuration,
+    /// and when they change.
+    Keys {
+        /// Two at most.
+        keys: Vec<u16>,
+    },
     /// The sender's proposal is to end, if it is not decided before this.
     Withdraw {
         /// The sender's count.
@@ -175,7 +181,7 @@ impl Control {
             return Err(format!("it has {bytes} bytes as a message, the limit is {BYTES_MAX}"));
         }
         let guarantee = match telling {
-            Telling::Evidence { .. } | Telling::Other => Guarantee::Agreed,
+            Telling::Evidence { .. } | Telling::Keys { .. } | Telling::Other => Guarantee::Agreed,
             // What one has, all have.
             Telling::Adopt { .. }
             | Telling::Propose { .. }
@@ -201,8 +207,8 @@ impl Control {
         sent.map_err(|error| error.to_string())
     }
 
-    /// A configuration is in force: of what was to be told in the one before, only evidence is
-    /// still worth telling.
+    /// A configuration is in force: of what was to be told in the one before, only evidence and
+    /// keys are still worth telling.
     pub(crate) fn begin_configuration(&mut self) {
         self.waiting.begin_configuration();
     }

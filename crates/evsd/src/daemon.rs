@@ -239,6 +239,7 @@ impl<'a> Daemon<'a> {
             self.accept_again,
             self.departing.values().min().copied(),
             self.operation.as_ref().and_then(|operation| operation.ends_at),
+            self.operation.as_ref().and_then(|operation| Some(operation.waits.as_ref()?.1)),
             phase,
         ];
         let next = timeouts.into_iter().flatten().fold(self.watch.poll_timeout(), Instant::min);
@@ -270,6 +271,7 @@ impl<'a> Daemon<'a> {
         self.membership.tell_waiting(now, &mut self.node);
         self.take_steps(now);
         self.end_proposal(now);
+        self.go_on_with_keys(now);
         self.part_with_removed(now);
         self.dispatch(now);
 

@@ -1,10 +1,11 @@
 //! What the daemon knows and says about membership: the log's lines, what clients are told, and
 //! what goes to the flight recorder and to the other daemons.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evs_model::{ChangeReason, ConfigurationChange, Event, Instant, Members, Processor, RingId};
-use evs_net::{DownCause, PeerEvent, Trouble};
+use evs_net::{DownCause, KEYS_MAX, PeerEvent, Trouble};
 use evs_node::Node;
 use evs_report::headline_of;
 use totem::{Cause, StateKind};
@@ -25,6 +26,8 @@ pub(crate) struct Membership {
     since: Option<Instant>,
     control: Control,
     agreement: Agreement,
+    /// The names of the members' keys, the one that seals first, as they have said.
+    keys: BTreeMap<Processor, Vec<u16>>,
     flight: Flight,
     pause_log: RateLimit,
 }
@@ -38,6 +41,7 @@ impl Membership {
             since: None,
             control: Control::default(),
             agreement,
+            keys: BTreeMap::new(),
             flight,
             pause_log: RateLimit::new(Duration::from_secs(10)),
         }
@@ -73,6 +77,29 @@ impl Membership {
         telling: &Telling,
     ) -> Result<(), String> {
         self.control.tell(now, node, telling)
+    }
+
+    /// Tells the daemons of the configuration which keys this one has.
+    pub(crate) fn tell_keys(&mut self, now: Instant, node: &mut Node) {
+        let keys = node.net().endpoint().keys();
+        if let Err(error) = self.tell(now, node, &Telling::Keys { keys }) {
+            log_untold(&error);
+        }
+    }
+
+    /// The members that have not said that they have a key.
+    pub(crate) fn without_key(&self, me: Processor, key: u16) -> Vec<u32> {
+        self.members_of_whom(me, |keys| keys.is_none_or(|keys| !keys.contains(&key)))
+    }
+
+    /// The members that have said that they seal with a key.
+    pub(crate) fn sealing_with(&self, me: Processor, key: u16) -> Vec<u32> {
+        self.members_of_whom(me, |keys| keys.is_some_and(|keys| keys.first() == Some(&key)))
+    }
+
+    fn members_of_whom(&self, me: Processor, is: impl Fn(Option<&Vec<u16>>) -> bool) -> Vec<u32> {
+        let others = self.members.iter().filter(|member| *member != me);
+        others.filter(|who| is(self.keys.get(who))).map(|who| who.node.get()).collect()
     }
 
     /// Tells what had no room until now.
@@ -146,6 +173,12 @@ impl Membership {
                     evidence.node = message.id.sender.into();
                     self.flight.note_evidence(&ring, *evidence);
                 }
+                Some(Telling::Keys { mut keys }) => {
+                    keys.truncate(KEYS_MAX);
+                    if self.members.contains(message.id.sender) {
+                        self.keys.insert(message.id.sender, keys);
+                    }
+                }
                 Some(telling) => self.agreement.hear(message.id.sender, telling),
                 None => {}
             },
@@ -186,6 +219,8 @@ impl Membership {
             "membership changed"
         );
         (self.ring, self.members) = (Some(ring), members.clone());
+        self.keys.retain(|member, _| members.contains(*member));
+        self.tell_keys(now, node);
         (self.cause, self.since) = (None, None);
     }
 }

@@ -29,9 +29,9 @@ pub(crate) enum Order {
     /// As [`Question::KeyAdd`].
     KeyAdd(PathBuf),
     /// As [`Question::KeyDrop`].
-    KeyDrop(String),
+    KeyDrop(String, bool),
     /// As [`Question::KeyUse`].
-    KeyUse(String),
+    KeyUse(String, bool),
     /// As [`Question::NodeAdd`].
     NodeAdd(u32, Vec<SocketAddr>),
     /// As [`Question::NodeRemove`].
@@ -63,8 +63,8 @@ pub(crate) fn answer(
         Ok(Question::Keys) if is_operator(uid) => (keys(node), Act::None),
         Ok(Question::Keys) => (forbidden("key"), Act::None),
         Ok(Question::KeyAdd { file }) => order(uid, "key", Order::KeyAdd(file)),
-        Ok(Question::KeyDrop { key }) => order(uid, "key", Order::KeyDrop(key)),
-        Ok(Question::KeyUse { key }) => order(uid, "key", Order::KeyUse(key)),
+        Ok(Question::KeyDrop { key, force }) => order(uid, "key", Order::KeyDrop(key, force)),
+        Ok(Question::KeyUse { key, force }) => order(uid, "key", Order::KeyUse(key, force)),
         Ok(Question::NodeAdd { node, addresses }) => {
             order(uid, "node", Order::NodeAdd(node, addresses))
         }

@@ -4,6 +4,8 @@
 //! Three steps, each on every node before the next (`docs/decisions/`, 19): *add*, *use*, *drop*.
 //! One step at a time, for a node that took two would seal what others cannot open yet.
 
+use std::time::Duration;
+
 use evs_model::Instant;
 use evs_net::{ClusterKey, KeyChangeError, key_name};
 
@@ -11,6 +13,9 @@ use super::Daemon;
 use crate::config::{Config, Seal};
 use crate::files::Job;
 use crate::questions::{self, Order};
+
+/// How long what members say of their keys may be on its way.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// One step from some keys to others; the first of them seals.
 #[derive(Debug)]
@@ -24,10 +29,59 @@ enum Step<'k> {
 
 impl Daemon<'_> {
     /// `evs key use` and `evs key drop`.
-    pub(super) fn change_keys(&mut self, now: Instant, order: &Order) {
+    pub(super) fn change_keys(&mut self, now: Instant, order: Order) {
+        let (Order::KeyUse(key, force) | Order::KeyDrop(key, force)) = &order else { return };
+        let known = parse(key).map(|key| (key, self.node.net().endpoint().keys().contains(&key)));
+        // What this node itself lacks, it says at once.
+        let objection = match known {
+            Ok((key, true)) if !force => self.objection_of_members(&order, key),
+            Ok(_) | Err(_) => None,
+        };
+        match &mut self.operation {
+            Some(operation) if objection.is_some() => {
+                operation.waits = Some((order, now + TOLD_WITHIN));
+            }
+            _ => self.carry_out(now, &order),
+        }
+    }
+
+    /// What a member has done a moment ago is on its way here.
+    pub(super) fn go_on_with_keys(&mut self, now: Instant) {
+        let Some(operation) = &mut self.operation else { return };
+        let Some((order, until)) = operation.waits.take() else { return };
+        let (Order::KeyUse(name, _) | Order::KeyDrop(name, _)) = &order else { return };
+        let key = parse(name);
+        match key.ok().and_then(|key| self.objection_of_members(&order, key)) {
+            None => self.carry_out(now, &order),
+            Some(objection) if until <= now => self.finish(now, Err(objection)),
+            Some(_) => {
+                if let Some(operation) = &mut self.operation {
+                    operation.waits = Some((order, until));
+                }
+            }
+        }
+    }
+
+    /// Why a step would cut members off, as far as they have said which keys they have.
+    fn objection_of_members(&self, order: &Order, key: u16) -> Option<String> {
+        let me = self.node.me();
+        let (nodes, why) = if matches!(order, Order::KeyUse(..)) {
+            let why = "not known to have this key, and could not read what it seals: \
+                       `evs key add` there";
+            (self.membership.without_key(me, key), why)
+        } else {
+            let why = "still sealing with it: `evs key use` there";
+            (self.membership.sealing_with(me, key), why)
+        };
+        let nodes: Vec<_> = nodes.iter().map(|node| format!("node {node}")).collect();
+        let them = nodes.join(", ");
+        (!nodes.is_empty()).then(|| format!("{them}: {why} first, or say --force"))
+    }
+
+    fn carry_out(&mut self, now: Instant, order: &Order) {
         let done = match order {
-            Order::KeyUse(key) => parse(key).and_then(|key| self.use_key(key)),
-            Order::KeyDrop(key) => parse(key).and_then(|key| self.drop_key(key)),
+            Order::KeyUse(key, _) => parse(key).and_then(|key| self.use_key(key)),
+            Order::KeyDrop(key, _) => parse(key).and_then(|key| self.drop_key(key)),
             Order::KeyAdd(_) | Order::NodeAdd(..) | Order::NodeRemove(_) | Order::Reload => return,
         };
         self.write_keys(now, done);
@@ -43,6 +97,7 @@ impl Daemon<'_> {
     fn write_keys(&mut self, now: Instant, done: Result<Vec<ClusterKey>, String>) {
         match done {
             Ok(mut known) => {
+                self.membership.tell_keys(now, &mut self.node);
                 known.extend(self.config.keys.iter().cloned());
                 let (file, keys) = (self.config.local.key_file.clone(), self.config.keys.clone());
                 self.files.give(Job::WriteKeys { file, keys, known });

@@ -26,11 +26,13 @@ pub(super) struct Operation {
     agreed: Option<Vec<String>>,
     /// When a proposal is withdrawn that is not decided by then.
     pub(super) ends_at: Option<Instant>,
+    /// A step with the keys to which members have an objection, and for how long it waits.
+    pub(super) waits: Option<(Order, Instant)>,
 }
 
 impl Operation {
     const fn of(by: Option<Question>) -> Self {
-        Self { by, config: None, agreed: None, ends_at: None }
+        Self { by, config: None, agreed: None, ends_at: None, waits: None }
     }
 }
 
@@ -74,9 +76,9 @@ impl Daemon<'_> {
                 let error = format!("{} is no absolute path", file.display());
                 self.tell(now, Some(&by), Err(error));
             }
-            Order::KeyUse(_) | Order::KeyDrop(_) => {
+            Order::KeyUse(..) | Order::KeyDrop(..) => {
                 self.operation = Some(Operation::of(Some(by)));
-                self.change_keys(now, &order);
+                self.change_keys(now, order);
             }
             Order::NodeAdd(node, addresses) => {
                 self.operation = Some(Operation::of(Some(by)));
@@ -252,6 +254,9 @@ impl Daemon<'_> {
         self.clients.set_terms(terms(&config, self.node.me()), admission);
         self.config = config;
         self.keys_unwritten = None;
+        if rekeyed {
+            self.membership.tell_keys(self.clock.now(), &mut self.node);
+        }
         let mut changed: Vec<_> = differences.into_iter().map(|change| change.name).collect();
         if rekeyed && !changed.iter().any(|name| name == "local.key_file") {
             changed.push("local.key_file".to_owned());

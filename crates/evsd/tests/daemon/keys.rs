@@ -240,3 +240,44 @@ fn a_key_file_that_does_not_say_what_is_in_force_is_warned_of_and_never_overwrit
     let warnings = cluster.status(1).expect("it answers")["warnings"].to_string();
     assert!(warnings.contains("would come back with others"), "{warnings}");
 }
+
+#[test]
+fn a_step_with_a_key_is_refused_while_a_member_is_not_ready_for_it() {
+    let cluster = cluster(3, &[]);
+    let (old, new) = (ClusterKey::load(&cluster.key_file()).expect("it"), ClusterKey::generate());
+    let file = cluster.dir().join("new");
+    new.create(&file).expect("written");
+    let step = |what: &str, key: &ClusterKey| {
+        let ask = format!("key_{what}");
+        json!({ "ask": ask, "key": name(key) })
+    };
+    let add = json!({ "ask": "key_add", "file": file });
+    for node in [1, 2] {
+        ask(&cluster, node, &add);
+    }
+    let said = refused(&cluster, 1, &step("use", &new));
+    assert!(said.contains("node 3: not known to have this key"), "{said}");
+    assert!(said.contains("--force"), "{said}");
+    ask(&cluster, 3, &add);
+    for node in [1, 2] {
+        ask(&cluster, node, &step("use", &new));
+    }
+    let said = refused(&cluster, 1, &step("drop", &old));
+    assert!(said.contains("node 3: still sealing with it"), "{said}");
+    ask(&cluster, 3, &step("use", &new));
+    for node in [1, 2, 3] {
+        assert_eq!(ask(&cluster, node, &step("drop", &old)), [name(&new)]);
+    }
+    cluster.until_members(&[1, 2, 3]).expect("nobody was cut off");
+}
+
+#[test]
+fn an_operator_can_use_a_key_by_force() {
+    let cluster = cluster(2, &[]);
+    let new = ClusterKey::generate();
+    let file = cluster.dir().join("new");
+    new.create(&file).expect("written");
+    ask(&cluster, 1, &json!({ "ask": "key_add", "file": file }));
+    let force = json!({ "ask": "key_use", "key": name(&new), "force": true });
+    assert_eq!(ask(&cluster, 1, &force)[0], name(&new));
+}
