@@ -106,15 +106,19 @@ impl Forwarder {
             random: fastrand::Rng::new(),
             shared: Arc::clone(&shared),
         };
-        for (leg, (from, to)) in worker.legs.iter().zip(&pairs) {
-            network.divert(*from, *to, leg.socket.local_addr()?)?;
+        let mut ways: BTreeMap<u8, Vec<(u8, SocketAddr)>> = BTreeMap::new();
+        for leg in &worker.legs {
+            ways.entry(leg.from).or_default().push((leg.to, leg.socket.local_addr()?));
         }
         let thread = thread::Builder::new().name("forwarder".to_owned()).spawn(move || {
             while !worker.shared.end.load(Ordering::Relaxed) {
                 worker.turn();
             }
         })?;
-        Ok(Self { shared, thread: Some(thread) })
+        // It is at work before anything comes.
+        let forwarder = Self { shared, thread: Some(thread) };
+        ways.iter().try_for_each(|(host, ways)| network.divert(*host, ways))?;
+        Ok(forwarder)
     }
 
     /// From now on this happens to what one host sends to another.

@@ -11,6 +11,7 @@
 //! names shows outside.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd as _;
@@ -418,33 +419,32 @@ impl Network {
         self.address_to(host, 0, MOVED)
     }
 
-    /// From now on what a host sends to the daemon of another one goes to this address instead, and
-    /// what comes from this address looks as if it came from the other one.
+    /// From now on what a host sends to the daemons of other ones goes to these addresses instead,
+    /// and what comes from them looks as if it came from the others; all of it at one moment.
     ///
     /// Headers are rewritten packet by packet: address translation by connections depends on which
     /// end of a path the kernel saw first.
     ///
     /// # Errors
     /// The system refuses.
-    pub fn divert(&self, host: u8, to: u8, via: SocketAddr) -> anyhow::Result<()> {
-        let (family, peer) = (self.family(), self.address(to));
-        let (by, port) = (via.ip(), via.port());
-        let out = format!(
-            "{family} daddr {peer} udp dport {PORT} {family} daddr set {by} udp dport set {port}"
+    pub fn divert(&self, host: u8, ways: &[(u8, SocketAddr)]) -> anyhow::Result<()> {
+        let family = self.family();
+        let mut rules = String::from(
+            "add table inet divert; \
+             add chain inet divert out { type route hook output priority -150; }; \
+             add chain inet divert back { type filter hook prerouting priority -300; };",
         );
-        let back = format!(
-            "{family} saddr {by} udp sport {port} {family} saddr set {peer} udp sport set {PORT}"
-        );
-        self.filter(
-            host,
-            &[
-                "add table inet divert",
-                "add chain inet divert out { type route hook output priority -150; }",
-                "add chain inet divert back { type filter hook prerouting priority -300; }",
-                &format!("add rule inet divert out {out}"),
-                &format!("add rule inet divert back {back}"),
-            ],
-        )
+        for (to, via) in ways {
+            let (peer, by, port) = (self.address(*to), via.ip(), via.port());
+            write!(
+                rules,
+                "add rule inet divert out {family} daddr {peer} udp dport {PORT} \
+                 {family} daddr set {by} udp dport set {port}; \
+                 add rule inet divert back {family} saddr {by} udp sport {port} \
+                 {family} saddr set {peer} udp sport set {PORT};"
+            )?;
+        }
+        self.filter(host, &[&rules])
     }
 
     const fn family(&self) -> &'static str {

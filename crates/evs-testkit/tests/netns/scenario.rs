@@ -44,9 +44,6 @@ pub(crate) fn play(text: &str) -> Result<()> {
         ..THREE
     };
     stage.play(|scene| {
-        if scenario.forwarder {
-            scene.forwarder = Some(Forwarder::start(&scene.network, stage.nodes)?);
-        }
         let mut play = Play {
             nodes: stage.nodes,
             detection,
@@ -54,6 +51,9 @@ pub(crate) fn play(text: &str) -> Result<()> {
             dead: BTreeSet::new(),
             done: Instant::now(),
         };
+        if scenario.forwarder {
+            scene.forwarder = Some(Forwarder::start(&scene.network, stage.nodes)?);
+        }
         for (line, step) in &scenario.steps {
             play.step(scene, step).with_context(|| format!("line {line}: {step:?}"))?;
         }

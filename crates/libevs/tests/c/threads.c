@@ -145,6 +145,7 @@ int main(void)
 {
     evs_handle_t handle;
     pthread_t dispatchers[2], senders[SENDERS], lives[4];
+    struct waiter waiters[2];
     unsigned i, round;
 
     begin();
@@ -164,8 +165,14 @@ int main(void)
     messages = 0;
     OK(evs_initialize(&handle, &callbacks));
     OK(evs_join(handle, &here, 1));
+    for (i = 0; i < 2; i++) {
+        waiters[i].handle = handle;
+        waiters[i].thread = 0;
+        dispatchers[i] = small_thread(enter_blocking, &waiters[i]);
+    }
+    /* Or one of them may take all, and the other find no handle any more. */
     for (i = 0; i < 2; i++)
-        dispatchers[i] = small_thread(blocking, &handle);
+        until_it_waits(&waiters[i].thread);
     for (i = 0; i < SENDERS; i++)
         senders[i] = small_thread(sender, &handle);
     for (i = 0; i < SENDERS; i++)
