@@ -5,6 +5,9 @@ use evs_model::{Group, Groups, MEMBERS_MAX, Members, NodeId, Processor, RingId, 
 
 use crate::DecodeError;
 
+/// The version of the protocol since which each side says a range of them.
+const RANGES_SINCE: u16 = 3;
+
 /// The length and the kind.
 pub(crate) const FRAME_HEAD_BYTES: usize = 4 + 1;
 /// `Send` without group keys and body: guarantee, group count.
@@ -125,8 +128,8 @@ impl Fields {
 
     pub(crate) fn versions(&mut self) -> Result<Versions, DecodeError> {
         let lowest = self.u16("version")?;
-        // Before version 3 a side said one version alone.
-        let highest = if self.0.len() < 2 { lowest } else { self.u16("version")? };
+        // Before this version a side said one alone, and something else followed.
+        let highest = if lowest < RANGES_SINCE { lowest } else { self.u16("version")? };
         let value = lowest.into();
         Versions::new(lowest, highest).ok_or(DecodeError::Value { field: "version", value })
     }

@@ -297,10 +297,12 @@ fn a_side_that_names_one_version_speaks_that_one() {
     let decoded = ServerFrame::decode(Frame { kind: 2, fields });
     let refused = ServerFrame::Refused { reason: Refusal::Version, versions: versions(2, 2) };
     assert_eq!(decoded, Ok(refused));
-    let fields = Bytes::from_static(b"EVSc\x02\0");
-    let hello = ClientFrame::decode(Frame { kind: 1, fields });
-    let old = Hello { versions: versions(2, 2), name: String::new() };
-    assert_eq!(hello, Ok(ClientFrame::Hello(old)));
+    // What follows is its name, and no second version.
+    for fields in [&b"EVSc\x02\0"[..], b"EVSc\x02\0name"] {
+        let hello = ClientFrame::decode(Frame { kind: 1, fields: Bytes::from_static(fields) });
+        let old = Hello { versions: versions(2, 2), name: String::new() };
+        assert_eq!(hello, Ok(ClientFrame::Hello(old)));
+    }
 }
 
 #[test]
