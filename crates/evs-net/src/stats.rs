@@ -61,6 +61,22 @@ pub struct NetStats {
 }
 
 impl NetStats {
+    /// Datagrams that were not sent, by reason.
+    pub fn not_sent(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let failures = &self.send_failures;
+        [
+            ("no_buffers", failures.no_buffers),
+            ("not_permitted", failures.not_permitted),
+            ("too_large", failures.too_large),
+            ("unreachable", failures.unreachable),
+            ("refused", failures.refused),
+            ("other", failures.other),
+            ("queue_full", self.queue_full),
+            ("no_socket", self.no_socket),
+        ]
+        .into_iter()
+    }
+
     /// These and those of one more link.
     #[must_use]
     pub fn and(mut self, more: &Self) -> Self {

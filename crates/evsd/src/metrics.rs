@@ -1,7 +1,7 @@
 //! Metrics for Prometheus: OpenMetrics over HTTP, off unless `local.metrics` names an address.
 //!
 //! Responsible for: what is measured, under which name, with which unit (`docs/metrics.md` lists
-//! it), and the text. The loop hands over a few dozen numbers once a second and waits for nobody;
+//! it), and the text. The loop hands over the numbers once a second and waits for nobody;
 //! the text is made by the thread that serves it (`metrics/server.rs`).
 
 mod families;

@@ -160,7 +160,7 @@ struct Link {
     mtu_bytes: u16,
     priority: u8,
     error: Option<String>,
-    counters: BTreeMap<&'static str, u64>,
+    counters: BTreeMap<String, u64>,
 }
 
 #[derive(Serialize)]
@@ -401,17 +401,12 @@ fn links(config: &Config, node: &Node) -> Vec<Link> {
                 ("datagrams_sent", stats.datagrams_sent),
                 ("bytes_sent", stats.bytes_sent),
                 ("receive_failures", stats.receive_failures),
-                ("not_sent_no_buffers", stats.send_failures.no_buffers),
-                ("not_sent_not_permitted", stats.send_failures.not_permitted),
-                ("not_sent_too_large", stats.send_failures.too_large),
-                ("not_sent_unreachable", stats.send_failures.unreachable),
-                ("not_sent_refused", stats.send_failures.refused),
-                ("not_sent_other", stats.send_failures.other),
-                ("not_sent_queue_full", stats.queue_full),
-                ("not_sent_no_socket", stats.no_socket),
                 ("open_failures", stats.open_failures),
             ]
-            .into(),
+            .map(|(name, count)| (name.to_owned(), count))
+            .into_iter()
+            .chain(stats.not_sent().map(|(why, count)| (format!("not_sent_{why}"), count)))
+            .collect(),
         })
         .collect()
 }

@@ -205,16 +205,7 @@ fn usable(sources: &Sources<'_>) -> Vec<Sample> {
 fn not_sent(sources: &Sources<'_>) -> Vec<Sample> {
     let mut samples = Vec::new();
     for (link, stats) in sources.node.net().link_stats().enumerate() {
-        for (reason, times) in [
-            ("no_buffers", stats.send_failures.no_buffers),
-            ("not_permitted", stats.send_failures.not_permitted),
-            ("too_large", stats.send_failures.too_large),
-            ("unreachable", stats.send_failures.unreachable),
-            ("refused", stats.send_failures.refused),
-            ("other", stats.send_failures.other),
-            ("queue_full", stats.queue_full),
-            ("no_socket", stats.no_socket),
-        ] {
+        for (reason, times) in stats.not_sent() {
             let labels = vec![link.to_string(), reason.to_owned()];
             samples.push(Sample { labels, value: count(times) });
         }
