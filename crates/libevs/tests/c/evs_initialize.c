@@ -132,6 +132,7 @@ int main(void)
 
     CHECK_EQ(refused(1, 1), CS_ERR_ACCESS);
     CHECK_EQ(refused(2, 99), CS_ERR_VERSION);
+    CHECK_EQ(refused(2, 2), CS_ERR_VERSION);
     /* Too many clients, no configuration yet, about to stop. */
     CHECK_EQ(refused(3, 1), CS_ERR_TRY_AGAIN);
     CHECK_EQ(refused(4, 1), CS_ERR_TRY_AGAIN);

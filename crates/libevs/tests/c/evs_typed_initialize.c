@@ -139,6 +139,7 @@ static void initialize_errors(void)
     CHECK_EQ(handle, 0);
     CHECK_EQ(refused(1, 1), CS_ERR_ACCESS);
     CHECK_EQ(refused(2, 99), CS_ERR_VERSION);
+    CHECK_EQ(refused(2, 2), CS_ERR_VERSION);
     CHECK_EQ(refused(3, 1), CS_ERR_TRY_AGAIN);
     CHECK_EQ(answered("no daemon of ours", 17), CS_ERR_LIBRARY);
     setenv("EVS_SOCKET", socket, 1);

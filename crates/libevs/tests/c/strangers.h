@@ -51,13 +51,14 @@ static cs_error_t answered(const void *bytes, size_t size)
     return error;
 }
 
-/* A refusal: length, kind 2, reason, version. */
+/* A refusal: length, kind 2, reason, lowest version, highest version. Before version 3 a daemon
+ * said its one version alone. */
 static cs_error_t refused(unsigned char reason, unsigned char version)
 {
-    unsigned char frame[8] = {4, 0, 0, 0, 2, 0, 0, 0};
-    frame[5] = reason;
-    frame[6] = version;
-    return answered(frame, sizeof frame);
+    unsigned char frame[10] = {6, 0, 0, 0, 2, reason, version, 0, version, 0};
+    if (version < 3)
+        frame[0] = 4;
+    return answered(frame, 4 + frame[0]);
 }
 
 /* What another user gets. */
