@@ -11,6 +11,7 @@ mod lines;
 mod logs;
 mod manifests;
 mod pitfalls;
+mod reasons;
 mod tree;
 mod unsafety;
 mod wire;
@@ -63,7 +64,7 @@ pub(crate) fn run() -> Result<u64> {
 }
 
 /// The rules that need nothing but the files.
-const RULES: [fn(&Tree) -> Vec<Complaint>; 9] = [
+const RULES: [fn(&Tree) -> Vec<Complaint>; 10] = [
     lines::check,
     manifests::check,
     unsafety::check,
@@ -73,4 +74,5 @@ const RULES: [fn(&Tree) -> Vec<Complaint>; 9] = [
     pitfalls::check,
     c_interface::check,
     logs::check,
+    reasons::check,
 ];

@@ -325,8 +325,12 @@ pub enum Trigger {
         /// For how long.
         pause_us: u64,
     },
-    /// The token did not come round in time, and nobody was missed.
+    /// The token did not come round in time, and nobody was missed before.
     TokenLost {
+        /// Members that are heard and still did not come along: they have a reason of their own to
+        /// go on without this node, which it was not told.
+        #[serde(default)]
+        without: Vec<Node>,
         /// The number of the last token that anybody is known to have had.
         number: u64,
         /// Who had it last, as far as is known.

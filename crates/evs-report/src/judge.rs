@@ -175,6 +175,7 @@ fn token_lost(change: &Change) -> Option<Trigger> {
     let last = sights.max_by_key(|(_, sight)| sight.number);
     let of = |f: fn(&TokenSight) -> u64| last.map_or(0, |(_, sight)| f(sight));
     Some(Trigger::TokenLost {
+        without: change.left.clone(),
         number: of(|sight| sight.number),
         last_at: last.map(|(node, _)| node.clone()),
         passed_to: last.and_then(|(_, sight)| sight.passed_to.clone()),

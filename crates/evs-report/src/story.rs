@@ -94,6 +94,9 @@ pub fn headline_of(trigger: &Trigger) -> String {
         Trigger::Paused { node, pause_us } => {
             format!("node {} stood still for {}", node.node, span(*pause_us))
         }
+        Trigger::TokenLost { without, .. } if !without.is_empty() => {
+            format!("the token was lost, and {} went on without this node", listed(without))
+        }
         Trigger::TokenLost { .. } => "the token was lost, and nobody was missed".to_owned(),
         Trigger::Joined { nodes: new } => format!("{} started", listed(new)),
         Trigger::Merged { nodes: back, absent_us } => match absent_us {
@@ -149,10 +152,15 @@ fn details(change: &Change) -> Vec<String> {
             "the process was stopped, the machine was asleep or overloaded, or a disk held it up"
                 .to_owned(),
         ],
-        Trigger::TokenLost { last_at: Some(last), passed_to: Some(next), number } => vec![format!(
-            "token {number} was last seen at node {}, which passed it on to node {}",
-            last.node, next.node
-        )],
+        Trigger::TokenLost { without, .. } if !without.is_empty() => {
+            vec!["they are heard: their `evs why` says what they have against this node".to_owned()]
+        }
+        Trigger::TokenLost { last_at: Some(last), passed_to: Some(next), number, .. } => {
+            vec![format!(
+                "token {number} was last seen at node {}, which passed it on to node {}",
+                last.node, next.node
+            )]
+        }
         Trigger::TokenLost { last_at: Some(last), number, .. } => {
             vec![format!("token {number} was last seen at node {}", last.node)]
         }

@@ -1,4 +1,4 @@
-//! The daemon's binary.
+//! The binaries of the daemon and of the command.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,17 @@ pub fn evsd_binary() -> anyhow::Result<PathBuf> {
     if let Some(named) = std::env::var_os("EVSD") {
         return Ok(named.into());
     }
-    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    let built = BUILT.get_or_init(|| build("evsd").map_err(|error| format!("{error:#}")));
+    built.clone().map_err(anyhow::Error::msg)
+}
+
+/// The binary of the command `evs`, as [`evsd_binary`] is the daemon's.
+///
+/// # Errors
+/// It cannot be built.
+pub fn evs_binary() -> anyhow::Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build("evs").map_err(|error| format!("{error:#}")));
     built.clone().map_err(anyhow::Error::msg)
 }
 
@@ -60,12 +70,13 @@ impl NextVersion {
     }
 }
 
-fn build() -> anyhow::Result<PathBuf> {
+fn build(binary: &str) -> anyhow::Result<PathBuf> {
     let (profile_dir, profile) = own_profile()?;
+    let package = if binary == "evs" { "evs-cli" } else { binary };
     let mut command = cargo();
-    command.args(["build", "--quiet", "--package", "evsd", "--bin", "evsd"]);
-    run(command.args(["--profile", &profile]), "evsd")?;
-    Ok(profile_dir.join("evsd"))
+    command.args(["build", "--quiet", "--package", package, "--bin", binary]);
+    run(command.args(["--profile", &profile]), binary)?;
+    Ok(profile_dir.join(binary))
 }
 
 fn cargo() -> Command {

@@ -25,7 +25,7 @@ pub mod forwarder;
 pub mod netns;
 mod wait;
 
-pub use binary::{NextVersion, evsd_binary};
+pub use binary::{NextVersion, evs_binary, evsd_binary};
 pub use client::RawClient;
 pub use cluster::{Build, Cluster, Place, Setup, until_exit};
 pub use wait::{DEADLINE, until};

@@ -10,6 +10,8 @@
 //! removed by the next one. The switch is a bridge in a namespace of its own, so nothing but the
 //! names shows outside.
 
+mod kinds;
+
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -312,16 +314,6 @@ impl Network {
         self.filter(host, &[&rule])
     }
 
-    /// From now on UDP datagrams of more bytes, headers included, do not arrive at a host on one of
-    /// its links, and nothing tells the sender so.
-    ///
-    /// # Errors
-    /// The system refuses.
-    pub fn drop_large(&self, host: u8, link: u8, bytes: u16) -> anyhow::Result<()> {
-        let on = format!("iifname {} meta length > {bytes}", interface(link));
-        self.filter(host, &[&format!("add rule inet evs input {on} meta l4proto udp drop")])
-    }
-
     /// From now on nothing that `from` sends arrives at a host on one of its links.
     ///
     /// # Errors
@@ -363,17 +355,6 @@ impl Network {
         let text = output("ip", list)?;
         let counts = text.split("counter packets ").skip(1);
         Ok(counts.filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok()).sum())
-    }
-
-    /// From now on UDP datagrams of more bytes, headers included, that `from` sends do not arrive
-    /// at a host, and nothing tells the sender so.
-    ///
-    /// # Errors
-    /// The system refuses.
-    pub fn drop_large_from(&self, host: u8, from: u8, bytes: u16) -> anyhow::Result<()> {
-        let of = format!("{} saddr {}", self.family(), self.address(from));
-        let rule = format!("add rule inet evs input {of} meta l4proto udp meta length > {bytes}");
-        self.filter(host, &[&format!("{rule} drop")])
     }
 
     /// From now on so many of a hundred UDP datagrams that `from` sends do not arrive at a host, at

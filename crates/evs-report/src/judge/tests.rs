@@ -152,7 +152,19 @@ fn a_lost_token_is_where_its_number_was_highest() {
     let all = [node(1), node(2), node(3)];
     let change = change(&all, vec![with(1, 7, 2), with(2, 8, 3), with(3, 6, 1)]);
     let (last_at, passed_to) = (Some(node(2)), Some(node(3)));
-    assert_eq!(judge(&change), Trigger::TokenLost { number: 8, last_at, passed_to });
+    let without = Vec::new();
+    assert_eq!(judge(&change), Trigger::TokenLost { without, number: 8, last_at, passed_to });
+}
+
+/// The others know why they went on without it, and it does not.
+#[test]
+fn whoever_is_left_alone_after_a_lost_token_says_who_did_not_come_along() {
+    let change = change(&[node(1), node(2)], vec![saw(1, Cause::TokenLost, &[])]);
+    let trigger = judge(&change);
+    assert!(
+        matches!(&trigger, Trigger::TokenLost { without, .. } if *without == [node(3)]),
+        "{trigger:?}"
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod graphs;
 mod links;
 mod member;
 mod network;
+mod reasons;
 mod scenario;
 mod scene;
 mod soak;

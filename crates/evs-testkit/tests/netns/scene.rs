@@ -56,6 +56,8 @@ pub(crate) struct Stage {
     /// What the daemons take for the network's MTU; it is 1500.
     pub(crate) mtu_bytes: u32,
     pub(crate) detection: Duration,
+    /// Whether packets are sealed; in clear text the network can tell one kind from another.
+    pub(crate) sealed: bool,
 }
 
 /// Three sealed daemons, unicast, IPv4.
@@ -67,6 +69,7 @@ pub(crate) const THREE: Stage = Stage {
     multicast: false,
     mtu_bytes: 1500,
     detection: DETECTION,
+    sealed: true,
 };
 
 impl Stage {
@@ -116,6 +119,7 @@ impl Stage {
             cluster_lines += &format!("multicast_address = \"{group}\"\n");
         }
         Setup {
+            sealed: self.sealed,
             detection: self.detection,
             places: (1..=self.nodes).map(|host| network.place(host)).collect(),
             cluster_lines,

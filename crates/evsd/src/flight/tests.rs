@@ -54,14 +54,17 @@ fn a_token_that_nobody_is_missed_for_is_where_it_was_last_seen() {
     give_up(&mut flight, at(9000), totem::Cause::TokenLost, 7);
     flight.install(at(9010), (ring(2), &members(&[1, 2, 3])), COUNTED);
     let (last_at, passed_to) = (Some(processor(1).into()), Some(processor(2).into()));
-    assert_eq!(latest(&flight).trigger, Trigger::TokenLost { number: 7, last_at, passed_to });
+    assert_eq!(
+        latest(&flight).trigger,
+        Trigger::TokenLost { without: vec![], number: 7, last_at, passed_to }
+    );
 
     let token = TokenSight { number: 8, ..TokenSight::default() };
     let node: evs_report::Node = processor(2).into();
     let evidence = Evidence { node: node.clone(), token: Some(token), ..Evidence::default() };
     flight.note_evidence(&ring(2).to_string(), evidence);
     let last_at = Some(node);
-    let trigger = Trigger::TokenLost { number: 8, last_at, passed_to: None };
+    let trigger = Trigger::TokenLost { without: vec![], number: 8, last_at, passed_to: None };
     assert_eq!(latest(&flight).trigger, trigger);
 }
 
