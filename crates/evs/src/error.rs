@@ -171,6 +171,13 @@ pub enum RequestError {
     /// As many requests wait for an answer as the library keeps (`requests_max`).
     #[error("{0} requests wait for an answer, the limit (requests_max)")]
     TooManyRequests(usize),
+    /// The daemon has no record of this configuration: it never was one of this node, or it is too
+    /// long ago (`flight_changes_max`).
+    #[error("{said}")]
+    UnknownConfiguration {
+        /// What the daemon says.
+        said: String,
+    },
     /// A question to the daemon is too long; it was not asked.
     #[error("a question of {bytes} bytes, the limit (question_bytes_max) is {max}")]
     TooLong {

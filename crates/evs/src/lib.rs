@@ -45,6 +45,7 @@ mod requests;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod wait;
+mod why;
 
 pub use bytes::Bytes;
 pub use client::{Arrived, Client};

@@ -48,7 +48,7 @@ use crate::requests::{Answer, Request, outcome, too_many_groups};
 use crate::wait::{Interest, Step, Versioned as _};
 use crate::{
     ClientId, Closed, Configuration, ConnectError, ConnectOptions, Event, Group, Groups, Guarantee,
-    Limits, MessageId, Processor, RequestError, SendError, Target,
+    Limits, MessageId, Processor, RequestError, RingId, SendError, Target, why,
 };
 
 /// Connects as the options say. The first event, the current configuration, is there when this
@@ -208,6 +208,18 @@ impl Client {
             Answer::Report(json) => Ok(json),
             Answer::Done(_) => Err(Closed.into()),
         }
+    }
+
+    /// Why this configuration came about, by its ring, as an event names it: the JSON that `evs why
+    /// --json` prints (`docs/reports.md`). The reason in the event is what the own daemon gave up
+    /// the configuration before for; this is the judgement over what all members saw. What the
+    /// others saw comes some milliseconds after the event, and `trigger` may become a better one
+    /// then: the record is complete when each of its `members` is in its `evidence`.
+    ///
+    /// # Errors
+    /// [`RequestError::UnknownConfiguration`], and those of [`ask_json`](Self::ask_json).
+    pub async fn why_json(&self, ring: RingId) -> Result<String, RequestError> {
+        why::answer(self.ask_json(&why::question(ring)).await?)
     }
 
     /// The last configuration among the events received so far; before the first, the one that it

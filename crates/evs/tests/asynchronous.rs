@@ -10,7 +10,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use evs::tokio::{Client, Events};
-use evs::{Closed, ConnectError, DisconnectReason, Event, Guarantee, RequestError, SendError};
+use evs::{
+    Closed, Configuration, ConnectError, DisconnectReason, Event, Guarantee, RequestError,
+    SendError,
+};
 use evs_ipc::{ClientFrame, Outcome, ServerFrame};
 use evs_model::send_cost;
 use futures_core::Stream;
@@ -43,6 +46,35 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 /// Polls once.
 fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// The daemon's record of a configuration, or its word that there is none.
+#[test]
+fn a_reason_is_asked_for_by_its_ring() {
+    run(async {
+        let (client, _events, mut peer) = connect(CREDIT).await;
+        let Configuration::Regular { ring, .. } = client.configuration() else {
+            panic!("a session begins with a regular one")
+        };
+        let record = r#"{"schema":1,"changes":[{"change":1}]}"#;
+        let answers = [record, r#"{"schema":1,"error":"no change is recorded"}"#];
+        let daemon = thread::spawn(move || {
+            for json in answers {
+                let Some(ClientFrame::Ask { request, question }) = peer.read() else {
+                    panic!("a question")
+                };
+                let which = format!("\"{ring}\"");
+                assert!(question.contains(&which), "{question} is about {ring}");
+                peer.say(&ServerFrame::StatusReply { request, json: json.to_owned() });
+            }
+            peer
+        });
+        assert_eq!(client.why_json(ring).await.expect("answered"), record);
+        let said = "no change is recorded".to_owned();
+        let error = client.why_json(ring).await;
+        assert_eq!(error, Err(RequestError::UnknownConfiguration { said }));
+        daemon.join().expect("the daemon's side");
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::os::fd::AsRawFd;
 
 use crate::abi::Handle;
@@ -11,7 +11,7 @@ use crate::entry::{guard, put};
 use crate::handles;
 use crate::instance::Instance;
 use crate::status::Status;
-use crate::typed::{Processor, TypedCallbacks, Version, end_number, version};
+use crate::typed::{Processor, Ring, TypedCallbacks, Version, end_number, version};
 
 /// Opens a session with typed callbacks; see evs_typed_initialize(3).
 ///
@@ -118,6 +118,41 @@ pub unsafe extern "C" fn evs_room_fd_get(handle: Handle, fd: *mut c_int) -> Stat
         let room = instance.client.room_fd().map_err(|_| Status::NoResources)?;
         // SAFETY: not null, so to an int.
         unsafe { put(fd, room.as_raw_fd()) }
+    })
+}
+
+/// Why a configuration came about; see evs_why_get(3).
+///
+/// # Safety
+/// `ring` is null or to a ring, `size` is null or to a number, `json` is null or to so many bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evs_why_get(
+    handle: Handle,
+    ring: *const Ring,
+    json: *mut c_char,
+    size: *mut usize,
+) -> Status {
+    guard(|| {
+        let instance = handles::find(handle)?;
+        // SAFETY: the caller says that they are null or to a ring and a number.
+        let (ring, size) = unsafe { (ring.as_ref(), size.as_mut()) };
+        let (Some(ring), Some(size)) = (ring, size) else { return Err(Status::InvalidParam) };
+        if json.is_null() && *size > 0 {
+            return Err(Status::InvalidParam);
+        }
+        let ring = evs::RingId::try_from(*ring).map_err(|()| Status::InvalidParam)?;
+        let text = instance.client.why_json(ring)?;
+        let room = std::mem::replace(size, text.len() + 1);
+        if room <= text.len() {
+            return Err(Status::NoSpace);
+        }
+        // SAFETY: not null, for it has room for more than nothing: for the text and its end, as the
+        // caller says.
+        unsafe {
+            json.cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), text.len());
+            json.add(text.len()).write(0);
+        }
+        Ok(())
     })
 }
 

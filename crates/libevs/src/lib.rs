@@ -34,7 +34,7 @@ pub use entry::{
     evs_join, evs_leave, evs_mcast_groups, evs_mcast_joined, evs_membership_get,
 };
 pub use extension::{
-    evs_end_get, evs_room_fd_get, evs_self_get, evs_typed_initialize, evs_version_get,
+    evs_end_get, evs_room_fd_get, evs_self_get, evs_typed_initialize, evs_version_get, evs_why_get,
 };
 pub use status::Status;
 pub use typed::{

@@ -25,8 +25,10 @@ pub enum Status {
     BadHandle = 9,
     /// `CS_ERR_ACCESS`: this user may not use the daemon.
     Access = 11,
-    /// `CS_ERR_NOT_EXIST`: a leave of a group that is not joined.
+    /// `CS_ERR_NOT_EXIST`: a leave of a group that is not joined, a configuration without a record.
     NotExist = 12,
+    /// `CS_ERR_NO_SPACE`: the caller's buffer is too short; it was told how long it must be.
+    NoSpace = 15,
     /// `CS_ERR_NO_RESOURCES`: no descriptor or no memory of the kernel left.
     NoResources = 18,
     /// `CS_ERR_NOT_SUPPORTED`: what a later version of this library knows.
@@ -67,7 +69,7 @@ impl From<&io::Error> for Status {
 impl From<RequestError> for Status {
     fn from(error: RequestError) -> Self {
         match error {
-            RequestError::NotJoined => Self::NotExist,
+            RequestError::NotJoined | RequestError::UnknownConfiguration { .. } => Self::NotExist,
             RequestError::TimedOut { .. } => Self::Timeout,
             RequestError::TooManyGroups { .. } => Self::TooManyGroups,
             RequestError::TooManyRequests(_) => Self::TryAgain,

@@ -39,6 +39,16 @@ impl From<evs::RingId> for Ring {
     }
 }
 
+impl TryFrom<Ring> for evs::RingId {
+    type Error = ();
+
+    fn try_from(ring: Ring) -> Result<Self, ()> {
+        let node = evs::NodeId::new(ring.representative.nodeid).ok_or(())?;
+        let rep = evs::Processor::new(node, ring.representative.incarnation);
+        Ok(Self { seq: ring.seq, rep })
+    }
+}
+
 /// `struct evs_reason`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
@@ -182,7 +192,7 @@ pub struct Version {
 }
 
 /// `EVS_EXT_INTERFACE`.
-const INTERFACE: c_uint = 1;
+const INTERFACE: c_uint = 2;
 
 /// Of this library.
 pub(crate) fn version() -> Version {

@@ -44,6 +44,7 @@ fn the_exported_symbols_are_those_of_the_original_and_ours_under_another_version
         "evs_self_get",
         "evs_typed_initialize",
         "evs_version_get",
+        "evs_why_get",
     ];
     wanted.extend(new.map(|name| format!("T {name}@@EVS_1.0")));
     wanted.sort_unstable();
@@ -106,7 +107,7 @@ fn pkg_config_knows_both_libraries() {
 fn every_function_has_a_manual_page_that_renders_without_warnings() {
     let tree = Installed::new();
     let functions = functions(&tree);
-    assert_eq!(functions.len(), 16, "{functions:?}");
+    assert_eq!(functions.len(), 17, "{functions:?}");
     let mut pages: Vec<_> = functions.iter().map(|name| format!("man3/{name}.3")).collect();
     pages.push("man8/evs_overview.8".to_owned());
     for page in pages {
@@ -179,6 +180,7 @@ programs! {
     self_get_names_the_session: "evs_self_get.c", loopback(1);
     typed_callbacks_are_told_who_why_and_where: "evs_typed_initialize.c", loopback(3);
     version_get_needs_no_daemon: "evs_version_get.c", loopback(1);
+    why_get_tells_what_all_members_saw: "evs_why_get.c", with_a_patient_one(3);
 
     // One for each theme.
     a_callback_may_end_any_session: "finalize_in_callback.c", loopback(1);

@@ -1,5 +1,6 @@
 //! Why did that happen? For each kind of fault that a test can make on one host.
 
+use evs::{Event, RequestError, RingId};
 use evs_testkit::{Cluster, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -109,6 +110,35 @@ fn a_node_that_stood_still_says_so_when_it_is_back() {
         assert_eq!(change["trigger"]["node"]["node"], 3, "{change:#}");
         assert!(change["trigger"]["pause_us"].as_u64() >= Some(250_000), "{change:#}");
     }
+}
+
+/// The event says what its own daemon gave up the old configuration for; the judgement is asked for
+/// by its ring, as soon as the event is there.
+#[test]
+fn a_client_asks_why_by_the_ring_of_an_event_and_gets_what_evs_why_prints() {
+    let mut cluster = formed(setup(3));
+    let client = super::client(&cluster, 1);
+    cluster.kill(3).expect("it runs");
+    let ring = loop {
+        let event = client.recv().expect("a session");
+        let Event::Regular { ring, members, .. } = event else { continue };
+        let json = client.why_json(ring).expect("it is recorded");
+        let answer: Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(answer["changes"][0]["to"], ring.to_string(), "{answer:#}");
+        if members.len() == 2 {
+            break ring;
+        }
+    };
+    let change = until_reason(&cluster, 1, "died");
+    let change = until_told(&cluster, 1, &change, &[1, 2]);
+    let answer = client.why_json(ring).expect("it is recorded");
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer["changes"], json!([change]));
+
+    let other = RingId { seq: ring.seq + 1, ..ring };
+    let error = client.why_json(other).expect_err("there is no such configuration");
+    assert!(matches!(error, RequestError::UnknownConfiguration { .. }), "{error}");
+    assert!(error.to_string().contains(&format!("no change {other} is recorded")), "{error}");
 }
 
 #[test]

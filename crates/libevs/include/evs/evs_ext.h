@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 /* The version of this header; it grows with every addition. See evs_version_get(3). */
-#define EVS_EXT_INTERFACE 1
+#define EVS_EXT_INTERFACE 2
 
 /* A running incarnation of a node: a node that restarted is another processor. */
 struct evs_processor {
@@ -34,7 +34,10 @@ struct evs_ring {
     struct evs_processor representative;
 };
 
-/* Why a configuration came about, as the own node saw it. Others may have had another reason. */
+/*
+ * Why a configuration came about, as the own node saw it. Others may have had another reason; what
+ * all of them together know, evs_why_get tells.
+ */
 typedef enum {
     EVS_REASON_BEGIN = 0,        /* nothing has changed: the session begins */
     EVS_REASON_TOKEN_LOST = 1,   /* a member has failed, or what it sends is lost */
@@ -131,6 +134,13 @@ cs_error_t evs_self_get(evs_handle_t handle, struct evs_processor *processor, ui
 
 /* Why the session ended. */
 cs_error_t evs_end_get(evs_handle_t handle, evs_end_t *reason);
+
+/*
+ * Why a configuration came about, by what all its members saw: the JSON that "evs why --json"
+ * prints. size is that of the buffer, and becomes that of the text with its final NUL. See
+ * evs_why_get(3).
+ */
+cs_error_t evs_why_get(evs_handle_t handle, const struct evs_ring *ring, char *json, size_t *size);
 
 /*
  * A descriptor that is readable while a send is worth trying: always, except from a send that

@@ -56,6 +56,7 @@ int main(void)
     static pthread_t threads[REQUESTS_MAX + MORE];
     evs_callbacks_t callbacks = {deliver, NULL};
     struct evs_group left = group("left"), late = group("late");
+    struct evs_ring ring = {1, {1, 1}};
     unsigned timeouts = 0, again = 0, sent = 0, i;
     double start;
     size_t entries;
@@ -93,9 +94,11 @@ int main(void)
         again += error == CS_ERR_TRY_AGAIN;
     }
     CHECK(again >= MORE && timeouts > 0);
+    entries = 0;
     /* Even one alone: the requests before it still wait for their answers. */
     CHECK_EQ(evs_join(handle, &here, 1), CS_ERR_TRY_AGAIN);
     CHECK_EQ(evs_leave(handle, &here, 1), CS_ERR_TRY_AGAIN);
+    CHECK_EQ(evs_why_get(handle, &ring, NULL, &entries), CS_ERR_TRY_AGAIN);
 
     /* What was asked is done late, and counts. */
     control("resume 1");
