@@ -22,7 +22,8 @@ pub(crate) fn run(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
     }
     let rows: Vec<_> = list(&status["peers"]).iter().flat_map(rows).collect();
     let cells: Vec<_> = rows.iter().map(|(_, cells)| cells.clone()).collect();
-    let heading = ["node", "link", "address", "state", "last packet", "round trip", "loss", "data"];
+    let heading =
+        ["node", "link", "address", "state", "mtu", "last packet", "round trip", "loss", "data"];
     let lines = report::table(&heading, &cells);
     for (i, line) in lines.iter().enumerate() {
         let works = i == 0 || rows[i - 1].0;
@@ -45,7 +46,8 @@ fn row(peer: &Value, path: &Value) -> (bool, Vec<String>) {
     };
     let works = path["up"] == true;
     let state = match (works, path["narrow"] == true, path["heard_by_peer"] == true) {
-        (true, ..) => "works".to_owned(),
+        (true, false, _) => "works".to_owned(),
+        (true, true, _) => "works, large packets are cut".to_owned(),
         (false, true, _) => "NO DATA: large packets are lost".to_owned(),
         // Nothing from there: whether it hears this node, it cannot say.
         (false, false, true) => "DOWN from the node".to_owned(),
@@ -65,6 +67,7 @@ fn row(peer: &Value, path: &Value) -> (bool, Vec<String>) {
         plain(&path["link"]),
         plain(&path["address"]),
         state,
+        plain(&path["mtu_bytes"]),
         ms.map_or_else(|| "never".to_owned(), |ms| format!("{ms} ms ago")),
         trip,
         loss,
@@ -84,16 +87,19 @@ mod tests {
             "paths": [
                 { "link": 0, "address": "10.0.0.2:5405", "up": false, "loss_ppm": 1_000_000 },
                 { "link": 1, "address": "10.1.0.2:5405", "up": true, "last_heard_ms": 4,
-                  "round_trip_us": { "smoothed": 90, "minimum": 70 }, "loss_ppm": 12_300 },
+                  "mtu_bytes": 1_500, "round_trip_us": { "smoothed": 90, "minimum": 70 },
+                  "loss_ppm": 12_300 },
                 { "link": 2, "up": false, "narrow": true, "held_down_ms": 500 },
+                { "link": 3, "up": true, "narrow": true, "mtu_bytes": 1_260 },
             ],
         });
         let rows = rows(&peer);
         assert!(!rows[0].0 && rows[1].0 && !rows[2].0);
-        let cells = ["2", "0", "10.0.0.2:5405", "DOWN", "never", "?", "100.00 %", ""];
+        let cells = ["2", "0", "10.0.0.2:5405", "DOWN", "?", "never", "?", "100.00 %", ""];
         assert_eq!(rows[0].1, cells);
-        let works = ["works", "4 ms ago", "90 µs (least 70)", "1.23 %", "here"];
+        let works = ["works", "1500", "4 ms ago", "90 µs (least 70)", "1.23 %", "here"];
         assert_eq!(rows[1].1[3..], works);
         assert_eq!(rows[2].1[3], "NO DATA: large packets are lost, held down for 500 ms");
+        assert_eq!(rows[3].1[3..5], ["works, large packets are cut", "1260"]);
     }
 }

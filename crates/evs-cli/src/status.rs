@@ -89,7 +89,11 @@ fn trouble(peer: &Value, path: &Value, target: u64) -> Option<String> {
     let loss = path["loss_ppm"].as_u64().unwrap_or(0);
     let silent = path["last_heard_ms"].as_u64().is_none_or(|ms| ms >= target);
     let what = if path["narrow"] == true {
-        format!("large packets from here to {peer} get lost")
+        let cut = match path["mtu_bytes"].as_u64().filter(|_| path["up"] == true) {
+            Some(mtu) => format!("; they are cut to {mtu} B"),
+            None => String::new(),
+        };
+        format!("large packets from here to {peer} get lost{cut}")
     } else if path["up"] != true && silent {
         format!("nothing comes from {peer} to here")
     } else if path["up"] != true && path["heard_by_peer"] == false {
@@ -162,7 +166,8 @@ mod tests {
             json!({ "link": 0, "up": true, "last_heard_ms": 2, "heard_by_peer": true }),
             json!({ "link": 0, "up": false, "last_heard_ms": 900, "heard_by_peer": true }),
             json!({ "link": 1, "up": false, "last_heard_ms": 3, "heard_by_peer": false }),
-            json!({ "link": 0, "up": true, "last_heard_ms": 3, "narrow": true }),
+            json!({ "link": 0, "up": true, "last_heard_ms": 3, "narrow": true,
+                    "mtu_bytes": 1_260 }),
             json!({ "link": 0, "up": true, "last_heard_ms": 3, "loss_ppm": 512_000 }),
             json!({ "link": 0, "up": false, "last_heard_ms": 3, "heard_by_peer": true,
                     "held_down_ms": 70 }),
@@ -174,7 +179,7 @@ mod tests {
             [
                 "  BROKEN on link 0: nothing comes from 2 to here",
                 "  BROKEN on link 1: nothing gets from here to 2, as it says",
-                "  BROKEN on link 0: large packets from here to 2 get lost",
+                "  BROKEN on link 0: large packets from here to 2 get lost; they are cut to 1260 B",
                 "  BROKEN on link 0: 51 % of the packets from here to 2 get lost",
                 "  BROKEN on link 0: held down for 70 ms yet",
             ]

@@ -9,10 +9,10 @@ use std::time::Duration;
 use evs_model::{Instant, NodeId, Processor};
 use evs_net::{
     ClusterKey, Discard, Echo, Endpoint, EndpointConfig, EndpointOutput, Hello, Holder, LinkId,
-    LinkTerms, PeerEvent, SealMode,
+    LinkTerms, PeerEvent, SealMode, UNFINISHED_PACKETS_MAX,
 };
 
-use crate::forge::{Forge, HEADER_BYTES, HELLO, RING, SECRET};
+use crate::forge::{Forge, HEADER_BYTES, HELLO, PART, RING, SECRET};
 use crate::input::Input;
 use crate::{Seen, Target, seeds, trace};
 
@@ -22,7 +22,8 @@ pub(crate) const TARGET: Target =
 /// Every reason to drop a datagram, and what becomes of peers.
 fn landmarks() -> Vec<String> {
     let discards = Discard::ALL.iter().map(|reason| reason.name().to_owned());
-    let more = ["handed up", "up", "down", "double", "duplicate", "must stop"];
+    let more =
+        ["handed up", "up", "down", "double", "duplicate", "must stop", "joined", "given up"];
     discards.chain(more.map(str::to_owned)).collect()
 }
 
@@ -32,6 +33,8 @@ const DOWN: usize = UP + 1;
 const DOUBLE: usize = DOWN + 1;
 const DUPLICATE: usize = DOUBLE + 1;
 const MUST_STOP: usize = DUPLICATE + 1;
+const JOINED: usize = MUST_STOP + 1;
+const GIVEN_UP: usize = JOINED + 1;
 
 /// Inputs are as long as it takes to reach anything, not longer.
 const ACTIONS_MAX: usize = 400;
@@ -43,7 +46,13 @@ fn run(input: &[u8]) -> Seen {
         if input.is_empty() {
             break;
         }
-        match input.u8() % 9 {
+        let action = input.u8();
+        // Apart from the others, so that inputs that were found before keep their meaning.
+        if action >= PART_FROM {
+            world.part(&mut input);
+            continue;
+        }
+        match action % 9 {
             0 => world.timeout(),
             1 => world.sleep(Duration::from_millis(4 * u64::from(input.u8()))),
             2 => {
@@ -65,6 +74,10 @@ fn run(input: &[u8]) -> Seen {
     for (i, (_, count)) in world.endpoint.stats().discards().enumerate() {
         world.seen.mark_if(i, count > 0);
     }
+    let stats = world.endpoint.stats();
+    world.seen.mark_if(JOINED, stats.packets_joined > 0);
+    world.seen.mark_if(GIVEN_UP, stats.packets_given_up > 0);
+    assert!(world.endpoint.held() <= HELD_MAX, "what is held is bounded");
     world.seen
 }
 
@@ -155,6 +168,30 @@ impl World {
         for (from, handed_up) in handed_up {
             assert_eq!(from, sender);
             assert_eq!(handed_up, payload);
+        }
+    }
+
+    /// A part of a packet: of one of a few packets, whose bytes all tell which. Its head may be
+    /// anything.
+    fn part(&mut self, input: &mut Input<'_>) {
+        let sender = self.sender(input);
+        let (style, number) = (input.u8(), u64::from(input.u8()));
+        let (count, index) = (u16::from(style & 7), u16::from(style >> 3 & 7));
+        // What is put together is as long, and says of which packet it is.
+        let total = if style & 64 == 0 { 24 } else { u16::from(input.u8()) };
+        let mut payload = number.to_le_bytes().to_vec();
+        payload.extend_from_slice(&total.to_le_bytes());
+        payload.extend_from_slice(&[input_byte(index), input_byte(count)]);
+        let each = total.div_ceil(count.max(1));
+        let length = total.saturating_sub(each * index).min(each);
+        let length = if style & 128 == 0 { length } else { u16::from(input.u8()) };
+        payload.extend((0..length).map(|_| input_byte(number.try_into().unwrap_or(0))));
+        let datagram = self.sealed(PART, sender, self.next_counter(sender), &payload);
+        if let Some((from, packet)) = self.hand_over(datagram) {
+            assert_eq!(from, sender);
+            assert_eq!(packet.len(), usize::from(total));
+            let one = packet.iter().all(|byte| u64::from(*byte) == number);
+            assert!(one || self.counters_broken, "nothing is mixed: {packet:?} of {number}");
         }
     }
 
@@ -279,7 +316,7 @@ impl World {
         trace::step(format_args!("{:?} <- {datagram:02x?}", self.now));
         let result = self.endpoint.handle_datagram(self.now, LinkId::FIRST, &mut bytes);
         trace::step(format_args!("    {result:?}"));
-        let incoming = result.ok().flatten().map(|i| (i.from, i.payload.to_vec()));
+        let incoming = result.ok().flatten().map(|i| (i.from, i.payload.into_owned()));
         if let Some((from, _)) = &incoming {
             assert!(self.endpoint.heard().contains(*from), "of processors that are heard");
             let counter = &datagram[HEADER_BYTES - 8..HEADER_BYTES];
@@ -310,7 +347,10 @@ impl World {
                     PeerEvent::Double { .. } => DOUBLE,
                     PeerEvent::PathUp { .. }
                     | PeerEvent::PathDown { .. }
-                    | PeerEvent::Moved { .. } => panic!("there is one link"),
+                    | PeerEvent::Mtu { .. }
+                    | PeerEvent::Moved { .. } => {
+                        panic!("there is one link, and packets are small")
+                    }
                 }),
                 EndpointOutput::DuplicateNode { incarnation, must_stop } => {
                     assert_ne!(incarnation, self.me.incarnation);
@@ -336,6 +376,10 @@ impl World {
     }
 }
 
+fn input_byte(value: u16) -> u8 {
+    u8::try_from(value).expect("taken from a byte")
+}
+
 fn processor(node: u32, incarnation: u64) -> Processor {
     Processor::new(NodeId::new(node).expect("not zero"), incarnation)
 }
@@ -343,7 +387,11 @@ fn processor(node: u32, incarnation: u64) -> Processor {
 const CLUSTER: &str = "fuzz";
 /// The size of a full hello.
 const FULL_BYTES: usize = 200;
+/// Actions from this on are a part.
+const PART_FROM: u8 = 248;
 const RECORDED_MAX: usize = 16;
+/// Incarnations, challenges, and unfinished packets of three peers, and some more.
+const HELD_MAX: usize = 8 + 128 + 6 * UNFINISHED_PACKETS_MAX + 16;
 const CHALLENGES_MAX: usize = 64;
 const OUTPUTS_MAX: usize = 16;
 /// 1,280 bytes without the headers of IPv6 and UDP.

@@ -12,6 +12,8 @@ use evs_model::Processor;
 pub(crate) const HELLO: u8 = 1;
 /// See [`HELLO`].
 pub(crate) const RING: u8 = 2;
+/// See [`HELLO`].
+pub(crate) const PART: u8 = 3;
 
 /// Bytes in front of a payload.
 pub(crate) const HEADER_BYTES: usize = 34;

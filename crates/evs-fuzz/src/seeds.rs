@@ -199,6 +199,12 @@ pub(crate) fn datagrams() -> Seeds {
     let replays = [1, 65, 1, 65, 6, 2, 0, 0, 6, 2, 0, 0];
     let recording = [&[0, 0], &hello(1, 0)[..], &packet, &hello(9, 0), &replays].concat();
     let holder = (0..16).flat_map(|_| [4, 1, 16, 0, 5, 50, 9, 9, 1, 25]);
+    // Two of two and three of three, the second packet the other way round.
+    let of = |packet: u8, count: u8, index: u8| [250, 1, index << 3 | count, packet];
+    let parts = [&up[..], &of(5, 2, 0), &of(6, 3, 2), &of(5, 2, 1), &of(6, 3, 1), &of(6, 3, 0)];
+    let parts = parts.concat();
+    let unfinished = (0..20).flat_map(|packet| of(packet, 2, 0));
+    let unfinished: Vec<u8> = up.iter().copied().chain(unfinished).collect();
     named(&[
         ("up", &up),
         ("clear", &[&[1], &up[1..]].concat()),
@@ -206,11 +212,15 @@ pub(crate) fn datagrams() -> Seeds {
         ("restart", &restart),
         ("deaf", &[&up[..], &[8, 1], &hello(1, 0), &[1, 250, 1, 250], &hello(1, 0)].concat()),
         ("second-owner", &owner),
+        ("parts", &parts),
+        ("parts-that-never-end", &unfinished),
+        ("a-part-that-fits-nothing", &[&up[..], &[250, 1, 2, 5], &[250, 1, 2, 5]].concat()),
+        ("a-part-of-none", &[&up[..], &[250, 1, 0, 5]].concat()),
         ("two-copies", &[&up[..], &[3, 1, 0, 34, 7, 7]].concat()),
         ("another-link", &[&up[..], &[6, 0, 22, 0]].concat()),
         ("another-version", &[&up[..], &[6, 0, 3, 0]].concat()),
         ("another-magic", &[&up[..], &[6, 0, 1, 0]].concat()),
-        ("another-kind", &[&up[..], &[6, 0, 4, 0]].concat()),
+        ("another-kind", &[&up[..], &[6, 0, 4, 13]].concat()),
         ("another-counter", &[&up[..], &[6, 0, 33, 0]].concat()),
         ("another-key", &[&up[..], &[6, 0, 24, 0]].concat()),
         ("holder", &up.iter().copied().chain(holder).collect::<Vec<u8>>()),

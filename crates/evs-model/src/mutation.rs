@@ -279,6 +279,11 @@ defects! {
         RepetitionCancelled,
         /// A join that a member sent before the ring was formed breaks the ring (P26).
         JoinOfAnyTime,
+        /// Packets are sent as large as before, though large datagrams get lost
+        /// (`docs/protocol.md` §6, D30).
+        MtuNeverShrinks,
+        /// Parts of different packets are put together (`docs/wire.md` §1, D29).
+        PartsMixed,
     }
 }
 

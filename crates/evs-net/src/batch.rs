@@ -14,6 +14,10 @@ use crate::wire::DATAGRAM_BYTES_MAX;
 pub(crate) enum To {
     /// To the peers that are heard.
     Heard,
+    /// To those of them for whom packets of full size are not cut.
+    Wide,
+    /// To the others.
+    Narrow,
     /// To all peers, heard or not.
     Everybody,
     /// To one address.
@@ -49,6 +53,8 @@ pub(crate) struct PeerAddress {
     pub(crate) node: NodeId,
     pub(crate) address: SocketAddr,
     pub(crate) heard: bool,
+    /// Packets of full size are cut for it.
+    pub(crate) narrow: bool,
 }
 
 /// What one system call may carry.
@@ -204,10 +210,16 @@ impl Targets<'_> {
         let one = |address| (place == 0).then_some(Some(address));
         match (to, self.group) {
             (To::Address(address), _) => one(address),
-            (To::Heard | To::Everybody, Some(group)) => one(group),
-            (To::Heard | To::Everybody, None) => {
+            (_, Some(group)) => one(group),
+            (_, None) => {
                 let peer = self.peers.get(place)?;
-                Some((peer.heard || to == To::Everybody).then_some(peer.address))
+                let is_meant = match to {
+                    To::Wide => peer.heard && !peer.narrow,
+                    To::Narrow => peer.heard && peer.narrow,
+                    To::Heard => peer.heard,
+                    To::Everybody | To::Address(_) => true,
+                };
+                Some(is_meant.then_some(peer.address))
             }
         }
     }

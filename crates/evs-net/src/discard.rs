@@ -5,7 +5,7 @@ use std::fmt;
 use evs_model::NodeId;
 
 /// Why a datagram was dropped. In the order in which the reasons are looked for; the state of the
-/// endpoint is unchanged by all of them but the last three, which still count as a sign of life.
+/// endpoint is unchanged by all of them but the last four, which still count as a sign of life.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Discard {
@@ -47,11 +47,13 @@ pub enum Discard {
     NotHeard,
     /// An authentic hello that cannot be decoded: a peer's defect.
     BadHello,
+    /// An authentic part of a packet that fits no other part: a peer's defect.
+    BadPart,
 }
 
 impl Discard {
     /// Every reason, in order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Length,
         Self::Magic,
         Self::Cluster,
@@ -70,6 +72,7 @@ impl Discard {
         Self::ThirdIncarnation,
         Self::NotHeard,
         Self::BadHello,
+        Self::BadPart,
     ];
 
     /// A short name for counters, in `snake_case`.
@@ -94,6 +97,7 @@ impl Discard {
             Self::ThirdIncarnation => "third_incarnation",
             Self::NotHeard => "not_heard",
             Self::BadHello => "bad_hello",
+            Self::BadPart => "bad_part",
         }
     }
 }
@@ -110,10 +114,18 @@ pub struct EndpointStats {
     discards: [u64; Discard::ALL.len()],
     /// Ring packets handed up.
     pub packets_received: u64,
+    /// Parts of ring packets received, and packets put together of them.
+    pub parts_received: u64,
+    /// See [`parts_received`](Self::parts_received).
+    pub packets_joined: u64,
+    /// Packets of which parts were missing when there was no more room for them.
+    pub packets_given_up: u64,
     /// Hellos received and understood.
     pub hellos_received: u64,
     /// Ring packets sealed.
     pub packets_sealed: u64,
+    /// Parts of ring packets sealed.
+    pub parts_sealed: u64,
     /// Hellos sealed.
     pub hellos_sealed: u64,
     /// Own gaps so long that verdicts about peers were put off (`docs/protocol.md` §6).

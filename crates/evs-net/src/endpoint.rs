@@ -1,5 +1,6 @@
 //! One node's end of the cluster's network, without the network.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use thiserror::Error;
 use crate::detection::Detection;
 use crate::hello::{DETECTION_MS_MAX, DETECTION_MS_MIN, Hello};
 use crate::keys::Keyring;
-use crate::path::Path;
+use crate::mtu::Sizes;
+use crate::path::{Path, is_large};
 use crate::peer::{RoundTrip, Session};
 use crate::reach::{Action, PeerEvent, Place, Reach};
-use crate::seal::{Opener, SealError, SealMode, Sealer, Ticket};
-use crate::wire::{CLUSTER_NAME_BYTES_MAX, Header, Kind};
+use crate::seal::{Audience, Cuts, Opener, SealError, SealMode, Sealer, Ticket};
+use crate::wire::{CLUSTER_NAME_BYTES_MAX, DATAGRAM_BYTES_MAX, Header, Kind};
 use crate::{Discard, EndpointStats, LINKS_MAX, LinkId, Links};
 
 /// Who this node is, whom it talks to, and how.
@@ -31,8 +33,8 @@ pub struct EndpointConfig {
     /// Silence after which a peer is down, from 10 ms to 60 s; up to twice as long where hellos
     /// come late ([`Detection`]). Default of the daemon: 500 ms.
     pub detection: Duration,
-    /// The size of the largest packets that the layer above sends as data, in bytes: who does not
-    /// get packets of this size is not heard.
+    /// The size of the largest packets that the layer above sends, in bytes: this much is tried on
+    /// every path, and what does not pass whole is cut.
     pub packet_bytes_max: usize,
     /// The links, 1 to [`LINKS_MAX`], the same on all nodes.
     pub links: Vec<LinkTerms>,
@@ -116,18 +118,17 @@ pub struct Endpoint {
     keyring: Keyring,
     sealer: Sealer,
     reach: Reach,
-    packet_bytes_max: usize,
     stats: EndpointStats,
     outputs: VecDeque<EndpointOutput>,
 }
 
 /// An authentic, fresh ring packet of a processor that is heard.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Incoming<'d> {
     /// Who sealed it.
     pub from: Processor,
     /// What it carries.
-    pub payload: &'d [u8],
+    pub payload: Cow<'d, [u8]>,
 }
 
 /// Where a hello goes.
@@ -202,8 +203,10 @@ pub struct PathStatus {
     pub round_trip: Option<RoundTrip>,
     /// How many datagrams to the peer are lost, in parts of a million, averaged.
     pub loss_ppm: u32,
-    /// Large datagrams do not arrive.
+    /// Packets of full size do not arrive unless they are cut.
     pub narrow: bool,
+    /// The longest datagram that is sent on it, in bytes.
+    pub datagram_bytes_max: usize,
     /// It is held down for so long yet after it was lost again and again.
     pub held_down: Duration,
 }
@@ -220,12 +223,13 @@ impl Endpoint {
         let valid = config.validate();
         assert!(valid.is_ok(), "the configuration was validated: {valid:?}");
         let keyring = Keyring::new(&config.seal, &config.cluster);
+        let full = config.packet_bytes_max + keyring.common().overhead();
+        let links = (config.links, Sizes::up_to(full.min(DATAGRAM_BYTES_MAX)));
         Self {
             me: config.me,
             sealer: Sealer::new(&keyring, config.me),
             keyring,
-            packet_bytes_max: config.packet_bytes_max,
-            reach: Reach::new(config.me, config.peers, config.links, config.detection, seed, now),
+            reach: Reach::new(config.me, config.peers, links, config.detection, seed, now),
             stats: EndpointStats::default(),
             outputs: VecDeque::new(),
         }
@@ -272,10 +276,7 @@ impl Endpoint {
         let result = self.receive(link, datagram);
         match &result {
             Ok(Some(_)) => self.stats.packets_received += 1,
-            Ok(None) => {
-                self.stats.hellos_received += 1;
-                self.sealer.set_version(self.reach.speaks());
-            }
+            Ok(None) => self.sealer.set_version(self.reach.speaks()),
             Err(reason) => self.stats.count(*reason),
         }
         self.execute();
@@ -294,10 +295,12 @@ impl Endpoint {
     ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
         let links = self.reach.links_to_heard();
         let alone = links.len() == 1 || !self.reach.is_shared(links);
+        let overhead = self.keyring.common().overhead();
+        let cuts = self.reach.cuts_for_all(links, bytes, overhead);
         if alone {
-            self.reach.count_sent(links, self.is_large(bytes));
+            self.reach.count_sent(links, &cuts, bytes, overhead);
         }
-        self.copies(links, alone)
+        self.copies(links, alone, cuts)
     }
 
     /// The right to seal a payload for one peer; if it must not be lost, for two links where there
@@ -313,24 +316,32 @@ impl Endpoint {
     ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
         let route = self.reach.route(node);
         let links = if urgent { route.twice() } else { Links::one(route.best()) };
+        let overhead = self.keyring.common().overhead();
+        let cuts = self.reach.cuts_for(node, links, bytes, overhead);
         if links.len() == 1 {
-            self.reach.count_sent_to(node, route.best(), self.is_large(bytes));
+            self.reach.count_sent_to((node, route.best()), &cuts, bytes, overhead);
         }
-        self.copies(links, false)
+        self.copies(links, false, cuts)
     }
 
-    /// Whether data for all goes to this node over this link.
+    /// Whether what of data for all is for these goes to this node over this link.
     #[must_use]
-    pub fn leads_to(&self, link: LinkId, node: NodeId) -> bool {
+    pub fn leads_to(&self, link: LinkId, audience: Audience, node: NodeId) -> bool {
         self.reach.route(node).best() == link
+            && match audience {
+                Audience::All => true,
+                Audience::Wide => !self.reach.is_cut(link, node),
+                Audience::Narrow => self.reach.is_cut(link, node),
+            }
     }
 
     fn copies(
         &mut self,
         links: Links,
         alone: bool,
+        cuts: Cuts,
     ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
-        let copies = self.sealer.copies(links, alone);
+        let copies = self.sealer.copies_cut(links, alone, cuts);
         self.stats.seals_refused += u64::from(copies.is_err());
         copies
     }
@@ -347,6 +358,7 @@ impl Endpoint {
     ) -> Result<(), SealError> {
         let result = self.sealer.seal(&ticket, Kind::Ring, payload, out);
         match result {
+            Ok(()) if ticket.is_part() => self.stats.parts_sealed += 1,
             Ok(()) => self.stats.packets_sealed += 1,
             Err(_) => self.stats.seals_refused += 1,
         }
@@ -478,7 +490,7 @@ impl Endpoint {
             self.stats.stranger = Some(from.node);
             return Err(Discard::Stranger);
         };
-        let large = self.is_large(datagram.len());
+        let large = is_large(datagram.len());
         let now = self.reach.now();
         let peer = self.reach.peer(place);
         let up = peer.hears(from.incarnation);
@@ -491,14 +503,27 @@ impl Endpoint {
         session.heard_at = now;
         let path = session.path_mut(link);
         path.heard_at = Some(now);
-        if header.copies.count == 1 {
+        let hello = match header.kind {
+            Kind::Hello => Some(Hello::decode(payload).map_err(|_| Discard::BadHello)?),
+            Kind::Ring | Kind::Part => None,
+        };
+        // Padded ones try what may not pass: that they get lost says nothing about the rest.
+        if header.copies.count == 1 && hello.as_ref().is_none_or(|hello| !hello.full) {
             path.health.count_received(large);
         }
-        match header.kind {
-            Kind::Ring if up => Ok(Some(Incoming { from, payload })),
-            Kind::Ring => Err(Discard::NotHeard),
-            Kind::Hello => {
-                let hello = Hello::decode(payload).map_err(|_| Discard::BadHello)?;
+        match (header.kind, hello) {
+            (Kind::Ring | Kind::Part, _) if !up => Err(Discard::NotHeard),
+            (Kind::Part, _) => {
+                self.stats.parts_received += 1;
+                let packet = session.join(&header, payload);
+                self.stats.packets_given_up += std::mem::take(&mut session.unfinished.given_up);
+                let packet = packet?;
+                self.stats.packets_joined += u64::from(packet.is_some());
+                Ok(packet.map(|packet| Incoming { from, payload: Cow::Owned(packet) }))
+            }
+            (_, None) => Ok(Some(Incoming { from, payload: Cow::Borrowed(payload) })),
+            (_, Some(hello)) => {
+                self.stats.hellos_received += 1;
                 self.reach.on_hello(place, from.incarnation, (link, header.counter), &hello);
                 Ok(None)
             }
@@ -522,12 +547,9 @@ impl Endpoint {
         session.accept(header)?;
         session.path_mut(header.link).heard_at = Some(now);
         let hello = Hello::decode(payload).map_err(|_| Discard::BadHello)?;
-        self.reach.introduce(place, session, (header.link, header.counter), &hello)
-    }
-
-    /// Whether a path that lets only small packets pass would stop a datagram of this size.
-    const fn is_large(&self, bytes: usize) -> bool {
-        bytes >= self.packet_bytes_max / 4 * 3
+        self.reach.introduce(place, session, (header.link, header.counter), &hello)?;
+        self.stats.hellos_received += 1;
+        Ok(())
     }
 
     /// Seals the hellos that are due and puts all effects into the queue.
@@ -536,9 +558,10 @@ impl Endpoint {
         self.stats.strained = self.reach.strained();
         while let Some(action) = self.reach.poll_action() {
             let output = match action {
-                Action::Say { link, to, hello } => {
+                Action::Say { link, to, hello, size } => {
                     let mut payload = Vec::new();
-                    hello.encode(self.packet_bytes_max, &mut payload);
+                    let padded = size.saturating_sub(self.keyring.common().overhead());
+                    hello.encode(padded, &mut payload);
                     let mut datagram = Vec::new();
                     let sealed = self.sealer.seal_one(link, Kind::Hello, &payload, &mut datagram);
                     if sealed.is_err() {
@@ -568,7 +591,8 @@ impl PathStatus {
             heard_by_peer: path.lists_me,
             round_trip: path.round_trip,
             loss_ppm: path.health.loss_ppm,
-            narrow: path.health.narrow,
+            narrow: path.mtu.is_narrow() || path.health.choked,
+            datagram_bytes_max: path.mtu.limit(),
             held_down: path.flaps.until.since(now),
         }
     }

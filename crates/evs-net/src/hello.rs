@@ -8,7 +8,7 @@
 //! 22..24  the sender's detection target in milliseconds, from 10 to 60,000
 //! 24..28  covers: lowest and
 //! 28..32    highest node id that this hello speaks about
-//! 32..33  flags: 1: a holder follows the echoes; 2: the hello is padded; 4: this answers an
+//! 32..33  flags: 1: a holder follows the echoes; 2: the hello may be padded; 4: this answers an
 //!         incarnation while another one of its node is heard
 //! 33      lowest and
 //! 34        highest version of the wire format that the sender speaks
@@ -19,9 +19,9 @@
 //!           12..20  that incarnation's latest challenge
 //!           20..24  its stamp, moved on by the time that it waited here
 //!           24..28  how many of its datagrams had come on this link when that challenge did
-//!           28..32  how many of them were large: three quarters of the largest packet, or more
+//!           28..32  how many of them were large: longer than the safe size
 //! then    the holder: incarnation (8), age in milliseconds (8)
-//! last    zeros, in a padded hello: as many as make it as large as the largest packet
+//! last    zeros, in a padded hello: as many as make it as long as the datagrams that it tries
 //! ```
 //! Numbers are little-endian. A hello speaks about the link on which it travels. A node in the
 //! covered range without an echo is not heard on it.
@@ -52,7 +52,7 @@ pub struct Hello {
     pub versions: Versions,
     /// Whom the sender hears, ascending by node id, at most [`HELLO_ECHOES_MAX`].
     pub echoes: Vec<Echo>,
-    /// Whether this is as large as the largest packet: who echoes its challenge gets those too.
+    /// Whether this is padded: who echoes its challenge gets datagrams of its size.
     pub full: bool,
     /// In an answer to one incarnation: the sender hears another one of its node at present.
     pub other: bool,
@@ -72,9 +72,9 @@ pub struct Echo {
     /// The stamp that came with the challenge, plus the microseconds since.
     pub stamp: u32,
     /// How many of its datagrams had come on this link when that challenge did, modulo 2^32,
-    /// without those that travel in several copies.
+    /// without those that travel in several copies, and padded hellos.
     pub received: u32,
-    /// How many of them were large: three quarters of the largest packet, or more.
+    /// How many of them were longer than [`SAFE_DATAGRAM_BYTES`](crate::SAFE_DATAGRAM_BYTES).
     pub received_large: u32,
 }
 

@@ -13,12 +13,13 @@
 //!
 //! ```text
 //! datagram ─► header ─► known sender? ─► new? ─► AEAD ─► replay window ─┬─► hello: stays here
-//!            (34 bytes)  (node id)   (counter)                          └─► ring packet: goes up
+//!            (34 bytes)  (node id)   (counter)                          ├─► ring packet: goes up
+//!                                                                       └─► part of one: waits
 //! ```
 //!
 //! Architecture invariants: nothing of a datagram but its fixed header is looked at before it is
 //! authenticated; whatever is dropped is a counter with a reason ([`Discard`]), never a log line;
-//! memory per peer is bounded by two incarnations.
+//! memory per peer is bounded by two incarnations, and by what of incomplete packets is kept.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +34,9 @@ mod key;
 mod keys;
 mod link;
 mod links;
+mod mtu;
 mod net;
+mod parts;
 mod path;
 mod peer;
 mod port;
@@ -57,14 +60,16 @@ pub use endpoint::{
 pub use hello::{Echo, HELLO_ECHOES_MAX, Hello, HelloError, Holder};
 pub use key::{ClusterKey, KeyError, random_u64};
 pub use keys::{KEYS_MAX, KeyChangeError, key_name};
-pub use link::{Link, LinkError, Multicast, Transport, payload_bytes_max};
+pub use link::{Link, LinkError, Multicast, Transport, ip_packet_bytes, payload_bytes_max};
 pub use links::{LINKS_MAX, LinkId, Links};
+pub use mtu::SAFE_DATAGRAM_BYTES;
 pub use net::{Net, NetConfig, NetConfigError, NetEvent, PeerError};
+pub use parts::{UNFINISHED_BYTES_MAX, UNFINISHED_PACKETS_MAX};
 pub use peer::RoundTrip;
-pub use reach::{DownCause, PeerEvent};
+pub use reach::{DownCause, MtuCause, PeerEvent};
 pub use replay::{Replay, ReplayWindow};
 pub use route::Trouble;
-pub use seal::{SealError, SealMode, Ticket};
+pub use seal::{Audience, SealError, SealMode, Ticket};
 pub use stats::{NetStats, SendFailures};
 pub use versions::{Foreign, spoken};
 pub use wire::{CLUSTER_NAME_BYTES_MAX, DATAGRAM_BYTES_MAX, PAYLOAD_BYTES_MAX, SEAL_OVERHEAD};

@@ -124,6 +124,12 @@ pub(crate) const fn datagram_bytes_max(mtu: usize, ipv6: bool) -> usize {
     if bytes < DATAGRAM_BYTES_MAX { bytes } else { DATAGRAM_BYTES_MAX }
 }
 
+/// How long the IP packet is in which a datagram of so many bytes travels.
+#[must_use]
+pub const fn ip_packet_bytes(datagram: usize, ipv6: bool) -> usize {
+    datagram + UDP_HEADER + if ipv6 { IPV6_HEADER } else { IPV4_HEADER }
+}
+
 const UDP_HEADER: usize = 8;
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;

@@ -9,6 +9,7 @@
 //! 4. calls [`Net::handle_timeout`] and drains [`Net::poll_event`];
 //! 5. queues what is to be sent and calls [`Net::flush`], in any case: hellos wait there too.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -21,7 +22,7 @@ use crate::batch::To;
 use crate::inbox::{Inbox, Received};
 use crate::link::{Link, LinkError};
 use crate::port::Port;
-use crate::seal::Ticket;
+use crate::seal::{Audience, Ticket};
 use crate::socket::Sockets;
 use crate::versions::{Claim, Foreigners};
 use crate::wire::{HEADER_LEN, SEAL_OVERHEAD};
@@ -204,9 +205,12 @@ impl Net {
             self.received += 1;
             // The counters of the endpoint say what was dropped, and why.
             match self.endpoint.handle_datagram(now, link, datagram.bytes_mut()) {
-                Ok(Some(packet)) => {
-                    let (from, end) = (packet.from, HEADER_LEN + packet.payload.len());
+                Ok(Some(Incoming { from, payload: Cow::Borrowed(payload) })) => {
+                    let end = HEADER_LEN + payload.len();
                     deliver(from, datagram.part(HEADER_LEN..end));
+                }
+                Ok(Some(Incoming { from, payload: Cow::Owned(joined) })) => {
+                    deliver(from, joined.into());
                 }
                 Err(Discard::Version) => {
                     if let Some(claim) = Claim::of(datagram.bytes_mut()) {
@@ -225,25 +229,35 @@ impl Net {
     /// queued is dropped and counted.
     pub fn send_all(&mut self, payload: &[u8]) {
         // Counted by the endpoint, if there are no counters left.
-        let Ok(tickets) = self.endpoint.copies_for_all(payload.len() + SEAL_OVERHEAD) else {
+        let Ok(tickets) = self.endpoint.copies_for_all(payload.len()) else {
             return;
         };
         for ticket in tickets {
-            self.queue_payload(To::Heard, ticket, payload);
+            let to = match ticket.audience() {
+                Audience::All => To::Heard,
+                Audience::Wide => To::Wide,
+                Audience::Narrow => To::Narrow,
+            };
+            if !self.queue_payload(to, ticket, payload) {
+                return;
+            }
         }
     }
 
     /// Queues a payload for one peer, twice if there are two links that lead to it: what goes to
     /// one peer must not be lost. What cannot be queued is dropped and counted.
     pub fn send_to(&mut self, node: NodeId, payload: &[u8]) {
-        let bytes = payload.len() + SEAL_OVERHEAD;
-        let Ok(tickets) = self.endpoint.copies_for(node, bytes, true) else {
+        let Ok(tickets) = self.endpoint.copies_for(node, payload.len(), true) else {
             return;
         };
         for ticket in tickets {
             let port = &mut self.ports[ticket.link().place()];
             match port.address_of(node) {
-                Some(address) => self.queue_payload(To::Address(address), ticket, payload),
+                Some(address) => {
+                    if !self.queue_payload(To::Address(address), ticket, payload) {
+                        return;
+                    }
+                }
                 None => port.stats.no_address += 1,
             }
         }
@@ -439,7 +453,10 @@ impl Net {
                     self.events.push_back(NetEvent::Heard(heard));
                 }
                 EndpointOutput::Peer(event) => {
-                    moved |= matches!(event, PeerEvent::Moved { .. });
+                    moved |= matches!(
+                        event,
+                        PeerEvent::Moved { .. } | PeerEvent::Mtu { .. } | PeerEvent::PathUp { .. }
+                    );
                     self.events.push_back(NetEvent::Peer(event));
                 }
                 EndpointOutput::DuplicateNode { incarnation, must_stop } => {
@@ -452,24 +469,31 @@ impl Net {
         }
     }
 
-    /// Has data for all leave for each peer over one link.
+    /// Has data for all leave for each peer over one link, from now on: what is queued was meant
+    /// for others.
     fn aim(&mut self) {
+        self.flush();
         for (place, port) in self.ports.iter_mut().enumerate() {
             let Some(link) = LinkId::at(place) else { continue };
             for peer in &mut port.peers {
                 let heard = self.endpoint.heard().find(peer.node).is_some();
-                peer.heard = heard && self.endpoint.leads_to(link, peer.node);
+                peer.heard = heard && self.endpoint.leads_to(link, Audience::All, peer.node);
+                peer.narrow = self.endpoint.leads_to(link, Audience::Narrow, peer.node);
             }
         }
     }
 
-    fn queue_payload(&mut self, to: To, ticket: Ticket, payload: &[u8]) {
-        let len = payload.len().min(PAYLOAD_BYTES_MAX) + SEAL_OVERHEAD;
+    /// Returns whether the payload is one that can be sealed; the endpoint counts if not.
+    fn queue_payload(&mut self, to: To, ticket: Ticket, payload: &[u8]) -> bool {
+        let len = ticket.payload_bytes(payload.len()).min(PAYLOAD_BYTES_MAX) + SEAL_OVERHEAD;
         let (endpoint, port) = (&mut self.endpoint, &mut self.ports[ticket.link().place()]);
-        // A payload that cannot be sealed is counted by the endpoint.
         let queue = port.queue_for(to);
-        if queue.push(to, len, |bytes| endpoint.seal(ticket, payload, bytes)).is_none() {
-            port.stats.queue_full += 1;
+        match queue.push(to, len, |bytes| endpoint.seal(ticket, payload, bytes)) {
+            Some(result) => result.is_ok(),
+            None => {
+                port.stats.queue_full += 1;
+                true
+            }
         }
     }
 }

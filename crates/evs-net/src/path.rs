@@ -12,7 +12,10 @@ use evs_model::Instant;
 use crate::detection::Lateness;
 use crate::flaps::Flaps;
 use crate::hello::{Echo, Hello};
+use crate::mtu::{PathMtu, SAFE_DATAGRAM_BYTES};
+use crate::parts::{PART_OVERHEAD, Part};
 use crate::peer::{RoundTrip, micros};
+use crate::reach::MtuCause;
 use crate::replay::{Replay, ReplayWindow};
 
 /// One path.
@@ -28,9 +31,9 @@ pub(crate) struct Path {
     pub(crate) hello_at: Option<Instant>,
     /// When the latest of my challenges was drawn that came back: then this path carried it.
     pub(crate) carried_at: Option<Instant>,
-    /// When a fresh challenge of mine came back last, and one as large as the largest packet.
+    /// When a fresh challenge of mine came back last, and one of the safe size.
     pub(crate) proven_at: Option<Instant>,
-    pub(crate) full_at: Option<Instant>,
+    pub(crate) safe_at: Option<Instant>,
     /// Whether the peer says that it hears me on this link.
     pub(crate) lists_me: bool,
     pub(crate) round_trip: Option<RoundTrip>,
@@ -38,6 +41,8 @@ pub(crate) struct Path {
     /// For how long it is left alone after traffic was moved away from it.
     pub(crate) demotions: Flaps,
     pub(crate) health: Health,
+    /// How large a datagram passes.
+    pub(crate) mtu: PathMtu,
     /// How late the hellos to all came lately.
     pub(crate) late: Lateness,
     /// When the last of them came, while it was up.
@@ -47,7 +52,7 @@ pub(crate) struct Path {
     stamp: u32,
 }
 
-/// How many datagrams, and how many of them were about as large as they may be.
+/// How many datagrams, and how many of them were larger than is safe.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Tally {
     pub(crate) all: u32,
@@ -82,9 +87,13 @@ pub(crate) struct Health {
     settled: Option<(Tally, Tally)>,
     /// In parts of a million, averaged over some hellos.
     pub(crate) loss_ppm: u32,
-    /// Large datagrams get lost, small ones do not.
-    pub(crate) narrow: bool,
-    /// Large hellos without an answer, in a row.
+    /// The same of small datagrams alone.
+    small_loss_ppm: u32,
+    /// Large datagrams lost since one came last.
+    large_lost: u32,
+    /// Not even datagrams of a safe size pass.
+    pub(crate) choked: bool,
+    /// Padded hellos without an answer, in a row.
     full_missed: u32,
     full_due: Option<u64>,
 }
@@ -99,12 +108,13 @@ impl Path {
             hello_at: None,
             carried_at: None,
             proven_at: None,
-            full_at: None,
+            safe_at: None,
             lists_me: false,
             round_trip: None,
             flaps: Flaps::new(now),
             demotions: Flaps::new(now),
             health: Health::new(),
+            mtu: PathMtu::new(now),
             late: Lateness::new(),
             all_at: None,
             hello_counter: 0,
@@ -177,8 +187,9 @@ impl Path {
     }
 
     /// The path has come up.
-    pub(crate) fn begin(&mut self, now: Instant) {
+    pub(crate) fn begin(&mut self, now: Instant, full: usize) {
         self.up = true;
+        self.mtu.begin(now, full);
         self.all_at = None;
         self.flaps.up(now);
         self.health.begin();
@@ -194,18 +205,45 @@ impl Path {
         }
     }
 
+    /// A hello of mine came back that was padded to this size, if it was: that may change how large
+    /// a datagram is sent.
+    pub(crate) fn resize(
+        &mut self,
+        now: Instant,
+        (echo, size): (Echo, usize),
+        detection: Duration,
+    ) -> Option<MtuCause> {
+        let was_narrow = self.mtu.is_narrow();
+        let large_is_lost = self.health.settle(echo);
+        if self.mtu.passed(now, size) {
+            self.health.resized();
+            return Some(if was_narrow { MtuCause::Healed } else { MtuCause::Found });
+        }
+        (large_is_lost && self.shrink(now, detection)).then_some(MtuCause::Lost)
+    }
+
+    /// Large datagrams get lost. Returns whether smaller ones are sent from now on.
+    pub(crate) fn shrink(&mut self, now: Instant, detection: Duration) -> bool {
+        let shrinks = self.mtu.shrink(now, detection);
+        if shrinks {
+            self.health.resized();
+        }
+        shrinks
+    }
+
     /// How good it is for what is to be sent now; of two, the lower one is the better one.
     pub(crate) fn grade(&self, now: Instant, patience: Patience) -> Grade {
         let trip = self.round_trip;
         Grade {
             down: !self.up,
-            narrow: self.health.narrow,
+            choked: self.health.choked,
             silent: self.doubtful_at(patience).is_none_or(|at| now >= at),
             loss: match self.health.loss_ppm {
                 0..30_000 => 0,
                 30_000..120_000 => 1,
                 120_000.. => 2,
             },
+            narrow: self.mtu.is_narrow(),
             slowness: trip.map_or(0, |trip| {
                 let share = trip.smoothed.as_nanos() * 100 / patience.detection.as_nanos().max(1);
                 match share {
@@ -241,9 +279,10 @@ pub(crate) struct Patience {
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Grade {
     pub(crate) down: bool,
-    pub(crate) narrow: bool,
+    pub(crate) choked: bool,
     pub(crate) silent: bool,
     pub(crate) loss: u8,
+    pub(crate) narrow: bool,
     pub(crate) slowness: u8,
 }
 
@@ -257,7 +296,9 @@ impl Health {
             probes: [None; PROBES],
             settled: None,
             loss_ppm: 0,
-            narrow: false,
+            small_loss_ppm: 0,
+            large_lost: 0,
+            choked: false,
             full_missed: 0,
             full_due: None,
         }
@@ -265,8 +306,22 @@ impl Health {
 
     /// The path has come up: what was sent before may have been refused for good reasons.
     pub(crate) const fn begin(&mut self) {
-        (self.settled, self.loss_ppm, self.narrow) = (None, 0, false);
+        (self.settled, self.loss_ppm, self.small_loss_ppm) = (None, 0, 0);
+        (self.large_lost, self.choked) = (0, false);
+        (self.full_due, self.full_missed) = (None, 0);
         self.probes = [None; PROBES];
+    }
+
+    /// A payload of so many bytes left in so many parts, or as a whole if they are none.
+    pub(crate) fn count_payload(&mut self, bytes: usize, parts: u8, overhead: usize) {
+        if parts == 0 {
+            return self.count_sent(is_large(bytes + overhead));
+        }
+        let part = Part::of(bytes, parts);
+        for index in 0..parts {
+            let length = Part { index, ..part }.range().len() + PART_OVERHEAD;
+            self.count_sent(is_large(length + overhead));
+        }
     }
 
     pub(crate) const fn count_sent(&mut self, large: bool) {
@@ -283,62 +338,107 @@ impl Health {
         self.probes[0] = Some((challenge, self.sent));
     }
 
-    /// A hello as large as the largest packet is about to leave; the one before it is late by now.
-    pub(crate) fn probe_full(&mut self, challenge: u64) {
+    /// A hello of the size that is in use is about to leave; the one before it is late by now.
+    /// Returns whether so many stayed without an answer that this size does not pass.
+    pub(crate) fn probe_full(&mut self, challenge: u64) -> bool {
         if self.full_due.replace(challenge).is_some() {
             self.full_missed += 1;
-            self.narrow |= self.full_missed >= FULL_MISSED_MAX;
         }
+        self.full_missed >= self.enough() - 1
     }
 
-    /// The peer has echoed a challenge, and says what had come when it did.
-    pub(crate) fn settle(&mut self, echo: Echo, full: bool) {
-        if full {
-            (self.full_due, self.full_missed, self.narrow) = (None, 0, false);
-        }
+    /// A hello of the size that is in use, or of a larger one, came back.
+    pub(crate) const fn passed(&mut self) {
+        (self.full_due, self.full_missed, self.choked) = (None, 0, false);
+    }
+
+    /// Nothing of what was learnt about the size in use holds for the one that is now.
+    const fn resized(&mut self) {
+        (self.full_due, self.full_missed, self.large_lost) = (None, 0, 0);
+    }
+
+    /// The peer has echoed a challenge, and says what had come when it did. Returns whether large
+    /// datagrams get lost, though small ones do not.
+    #[must_use]
+    pub(crate) fn settle(&mut self, echo: Echo) -> bool {
         let mut probes = self.probes.iter();
         let Some(place) = probes.position(|p| p.is_some_and(|(c, _)| c == echo.challenge)) else {
-            return;
+            return false;
         };
-        let Some((_, sent)) = self.probes[place] else { return };
+        let Some((_, sent)) = self.probes[place] else { return false };
         self.probes[place..].fill(None);
         let received = Tally { all: echo.received, large: echo.received_large };
         if let Some((sent_before, received_before)) = self.settled.replace((sent, received)) {
             let (sent, received) = (sent.since(sent_before), received.since(received_before));
-            self.judge(sent, received);
+            return self.judge(sent, received);
         }
+        false
     }
 
-    fn judge(&mut self, sent: Tally, received: Tally) {
+    fn judge(&mut self, sent: Tally, received: Tally) -> bool {
         if sent.all == 0 || received.all > u32::MAX / 2 {
-            return;
+            return false;
         }
-        let lost = u64::from(sent.all.saturating_sub(received.all));
-        let ppm = u32::try_from(lost * MILLION / u64::from(sent.all)).unwrap_or(0);
-        // One datagram says little, a hundred say all.
-        let weight = sent.all.clamp(1, WEIGHT_MAX);
-        let average = u64::from(self.loss_ppm) * u64::from(WEIGHT - weight)
-            + u64::from(ppm) * u64::from(weight);
-        self.loss_ppm = u32::try_from(average / u64::from(WEIGHT)).unwrap_or(0);
+        let lost = sent.all.saturating_sub(received.all);
         let lost_large = sent.large.saturating_sub(received.large);
-        let lost_small = u32::try_from(lost).unwrap_or(u32::MAX).saturating_sub(lost_large);
-        let small = sent.all - sent.large;
-        if lost_large >= LARGE_MIN.max(sent.large / 4) && lost_small <= small / 8 {
-            self.narrow = true;
-        } else if sent.large > 0 && lost_large == 0 {
-            self.narrow = false;
+        let (small, lost_small) = (sent.all - sent.large, lost.saturating_sub(lost_large));
+        let large_is_lost =
+            self.large_is_lost(sent, received, lost_large) && lost_small <= small / SMALL_LOST_MAX;
+        self.loss_ppm = averaged(self.loss_ppm, lost, sent.all);
+        self.small_loss_ppm = averaged(self.small_loss_ppm, lost_small, small);
+        large_is_lost
+    }
+
+    /// Whether so many large ones were lost that it cannot be what small ones suffer, too: all of
+    /// late, or a large part at once.
+    fn large_is_lost(&mut self, sent: Tally, received: Tally, lost: u32) -> bool {
+        let (ppm, enough) = (self.small_loss_ppm, self.enough());
+        if received.large == 0 {
+            self.large_lost = self.large_lost.saturating_add(lost);
+            return lost > 0 && self.large_lost >= enough;
+        }
+        // Those that came may have come before.
+        self.large_lost = lost;
+        let chance = u64::from(sent.large) * (u64::from(ppm) * 4 + MILLION / 4);
+        lost >= enough && u64::from(lost) * MILLION >= chance
+    }
+
+    /// So many in a row are not lost by chance.
+    const fn enough(&self) -> u32 {
+        match self.small_loss_ppm {
+            0..10_000 => LARGE_MIN,
+            10_000..50_000 => 5,
+            50_000..150_000 => 8,
+            150_000..350_000 => 13,
+            350_000.. => 24,
         }
     }
 }
 
+/// Whether a datagram of this size may be too large for some network.
+pub(crate) const fn is_large(bytes: usize) -> bool {
+    bytes > SAFE_DATAGRAM_BYTES
+}
+
+/// An average in which one datagram says little, and some dozens say nearly all.
+fn averaged(before: u32, lost: u32, sent: u32) -> u32 {
+    if sent == 0 {
+        return before;
+    }
+    let ppm = u64::from(lost) * MILLION / u64::from(sent);
+    let weight = u64::from(sent.clamp(1, WEIGHT_MAX));
+    let average = u64::from(before) * (WEIGHT - weight) + ppm * weight;
+    u32::try_from(average / WEIGHT).unwrap_or(0)
+}
+
 /// My challenges on a path that are remembered for counting.
 const PROBES: usize = 6;
-/// Large hellos that may stay without an answer.
-const FULL_MISSED_MAX: u32 = 2;
-/// Large datagrams lost, a quarter of them at the least, that make a path narrow.
+/// Large datagrams lost that make a path narrow, where small ones are not lost.
 const LARGE_MIN: u32 = 3;
+/// One of so many small ones may be lost meanwhile.
+const SMALL_LOST_MAX: u32 = 8;
 /// The average over so many datagrams; one hello counts for this much of it at most.
-const WEIGHT: u32 = 64;
+const WEIGHT: u64 = 64;
 const WEIGHT_MAX: u32 = 48;
 const MILLION: u64 = 1_000_000;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use evs_model::{Instant, NodeId, Processor, Versions};
 
 use crate::hello::{Echo, Hello};
+use crate::parts::{Part, Put, Unfinished};
 use crate::path::Path;
 use crate::replay::{Replay, ReplayWindow};
 use crate::route::Route;
@@ -116,6 +117,8 @@ pub(crate) struct Session {
     paths: Vec<Path>,
     /// Which payloads came that travel in several copies.
     copies: Option<Box<ReplayWindow>>,
+    /// Packets that came in part.
+    pub(crate) unfinished: Unfinished,
     /// When it introduced itself.
     pub(crate) since: Instant,
     /// When any authentic datagram of it came last.
@@ -140,6 +143,7 @@ impl Session {
             opener,
             paths: (0..links).map(|_| Path::new(now)).collect(),
             copies: None,
+            unfinished: Unfinished::default(),
             since: now,
             heard_at: now,
             proven_at: None,
@@ -173,7 +177,7 @@ impl Session {
     pub(crate) fn check(&self, header: &Header) -> Result<(), Discard> {
         self.path(header.link).check(header.counter).map_err(discard)?;
         match &self.copies {
-            Some(copies) if header.copies.count > 1 => copies.check(header.payload_number()),
+            Some(copies) if header.is_copy() => copies.check(header.payload_number()),
             _ => Ok(()),
         }
         .map_err(|replay| match replay {
@@ -185,12 +189,36 @@ impl Session {
     /// Takes note of an authentic datagram that passed the check.
     pub(crate) fn accept(&mut self, header: &Header) -> Result<(), Discard> {
         self.path_mut(header.link).accept(header.counter).map_err(discard)?;
-        if header.copies.count > 1 {
+        if header.is_copy() {
             let copies = self.copies.get_or_insert_default();
             // It was checked; a defect of the check is no harm here.
             let _ = copies.accept(header.payload_number());
         }
         Ok(())
+    }
+
+    /// Takes in a part of a packet; returns the packet if that was the last one that it lacked.
+    pub(crate) fn join(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+    ) -> Result<Option<Vec<u8>>, Discard> {
+        let (part, bytes) = Part::decode(payload).ok_or(Discard::BadPart)?;
+        let is_copy = header.copies.count > 1;
+        if is_copy && self.copies.as_ref().is_some_and(|seen| seen.check(part.number).is_err()) {
+            return Err(Discard::Duplicate);
+        }
+        match self.unfinished.put(header.link, part, bytes) {
+            Put::Waits => Ok(None),
+            Put::Misfit => Err(Discard::BadPart),
+            Put::Whole(packet) => {
+                if is_copy {
+                    // It was checked.
+                    let _ = self.copies.get_or_insert_default().accept(part.number);
+                }
+                Ok(Some(packet))
+            }
+        }
     }
 
     /// Takes over what a hello says of its sender; returns whether it is the latest one on its

@@ -41,7 +41,12 @@ impl Port {
         let mut peers: Vec<_> = link
             .peers
             .iter()
-            .map(|(node, address)| PeerAddress { node: *node, address: *address, heard: false })
+            .map(|(node, address)| PeerAddress {
+                node: *node,
+                address: *address,
+                heard: false,
+                narrow: false,
+            })
             .collect();
         peers.sort_by_key(|peer| (peer.node < me, peer.node));
         Self {
@@ -77,7 +82,7 @@ impl Port {
     /// Sends to this node, too.
     pub(crate) fn add_peer(&mut self, me: NodeId, node: NodeId, address: SocketAddr) {
         self.link.peers.push((node, address));
-        self.peers.push(PeerAddress { node, address, heard: false });
+        self.peers.push(PeerAddress { node, address, heard: false, narrow: false });
         self.peers.sort_by_key(|peer| (peer.node < me, peer.node));
     }
 
@@ -108,7 +113,7 @@ impl Port {
     pub(crate) const fn queue_for(&mut self, to: To) -> &mut SendQueue {
         match to {
             To::Address(_) if self.blocked => &mut self.urgent,
-            To::Address(_) | To::Heard | To::Everybody => &mut self.queue,
+            To::Address(_) | To::Heard | To::Wide | To::Narrow | To::Everybody => &mut self.queue,
         }
     }
 

@@ -9,10 +9,10 @@
 //! about both directions, and a recording of an old incarnation is worth nothing: it cannot echo
 //! what was drawn after it. A peer is *heard* while one path to it is up.
 //!
-//! A path comes up only when a hello as large as the largest packet was echoed on it: one that lets
-//! only small packets pass is none. A path that is lost again and again is held down for longer and
-//! longer (`flaps.rs`). Long before a path is down, traffic has left it for a better one
-//! (`route.rs`).
+//! A path comes up only when a hello of the safe size was echoed on it: one that lets only smaller
+//! packets pass is none. How much more passes is found out thereafter (`sizes.rs`). A path that
+//! is lost again and again is held down for longer and longer (`flaps.rs`). Long before a path is
+//! down, traffic has left it for a better one (`route.rs`).
 //!
 //! A newer incarnation takes over as soon as the older one has missed two hellos: a restart is
 //! noticed before the death. Where both stay alive, two processes own one node id. Their peers stay
@@ -30,6 +30,7 @@ use evs_model::{Instant, Members, NodeId, Processor, Versions, defect};
 
 use crate::detection::{Detection, Lateness, patience};
 use crate::hello::{Echo, Hello};
+use crate::mtu::Sizes;
 use crate::path::{Path, Patience};
 use crate::peer::{Peer, Session};
 use crate::route::Route;
@@ -51,6 +52,19 @@ pub enum DownCause {
     Removed,
     /// Small packets pass, but it does not get the data that others get, or others not its own.
     Deaf,
+}
+
+/// Why datagrams on a path are as large as they are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MtuCause {
+    /// The path is new, and this size was tried and came back.
+    Found,
+    /// Large datagrams get lost, small ones do not.
+    Lost,
+    /// The path is new, and nothing larger came back.
+    Unproven,
+    /// Large datagrams pass again.
+    Healed,
 }
 
 /// What became of a peer: for the log and for the simulator's trace.
@@ -98,6 +112,17 @@ pub enum PeerEvent {
         /// What is wrong with the former.
         trouble: Trouble,
     },
+    /// Datagrams to it are larger, or smaller, from now on.
+    Mtu {
+        /// Who.
+        peer: Processor,
+        /// On which link.
+        link: LinkId,
+        /// The longest datagram that is sent, in bytes.
+        bytes: usize,
+        /// Why.
+        cause: MtuCause,
+    },
     /// Two living incarnations claim one node id; this node stays with the first.
     Double {
         /// The incarnation that is heard.
@@ -109,7 +134,7 @@ pub enum PeerEvent {
 
 /// What [`Reach`] wants done, in this order.
 pub(crate) enum Action {
-    Say { link: LinkId, to: Destination, hello: Hello },
+    Say { link: LinkId, to: Destination, hello: Hello, size: usize },
     Heard(Members),
     Peer(PeerEvent),
     Duplicate { incarnation: u64, must_stop: bool },
@@ -130,8 +155,8 @@ struct Challenge {
     value: u64,
     link: LinkId,
     drawn: Instant,
-    /// It was sent in hellos as large as the largest packet.
-    full: bool,
+    /// It was sent in hellos that were padded to so many bytes; 0: in others.
+    size: usize,
 }
 
 /// The reachability of all peers, without any I/O or cryptography of its own.
@@ -139,6 +164,9 @@ pub(crate) struct Reach {
     me: Processor,
     /// One for each link, of which there is one at least.
     links: Vec<LinkTerms>,
+    sizes: Sizes,
+    /// Packets of full size are cut for somebody.
+    cuts: bool,
     detection: Duration,
     started: Instant,
     /// The latest time seen; time never goes back.
@@ -176,7 +204,7 @@ impl Reach {
     pub(crate) fn new(
         me: Processor,
         mut peers: Vec<NodeId>,
-        links: Vec<LinkTerms>,
+        (links, sizes): (Vec<LinkTerms>, Sizes),
         detection: Duration,
         seed: u64,
         now: Instant,
@@ -187,6 +215,8 @@ impl Reach {
         Self {
             me,
             links,
+            sizes,
+            cuts: false,
             detection,
             started: now,
             now,
@@ -333,25 +363,6 @@ impl Reach {
         links.iter().any(|link| self.links[link.place()].shared)
     }
 
-    /// Takes note that a datagram left for all who are heard over these links.
-    pub(crate) fn count_sent(&mut self, links: Links, large: bool) {
-        for peer in self.peers.iter_mut().filter(|peer| peer.up) {
-            let link = peer.route.best();
-            if let Some(current) = peer.current.as_mut().filter(|_| links.contains(link)) {
-                current.path_mut(link).health.count_sent(large);
-            }
-        }
-    }
-
-    /// Takes note that a datagram left for one peer.
-    pub(crate) fn count_sent_to(&mut self, node: NodeId, link: LinkId, large: bool) {
-        if let Some(Place::Peer(index)) = self.find(node)
-            && let Some(current) = &mut self.peers[index].current
-        {
-            current.path_mut(link).health.count_sent(large);
-        }
-    }
-
     /// Takes in an incarnation that was unknown so far, with its first hello. It becomes the
     /// candidate, unless the present candidate is known to be alive and this one is not.
     pub(crate) fn introduce(
@@ -382,6 +393,7 @@ impl Reach {
         hello: &Hello,
     ) {
         let (now, detection) = (self.now, self.detection);
+        let (safe, full) = (self.sizes.safe(), self.sizes.full());
         let due = Some(self.patience()).filter(|_| !self.is_void());
         let proof = self.proof(place, link, hello);
         let lists_me = self.lists_me(hello);
@@ -391,6 +403,7 @@ impl Reach {
             return;
         };
         let was_up = peer_was_up && session.path(link).up;
+        let mut resized = None;
         if session.update(now, link, counter, hello) {
             let path = session.path_mut(link);
             path.lists_me = lists_me.unwrap_or(path.lists_me);
@@ -410,16 +423,20 @@ impl Reach {
             let path = session.path_mut(link);
             path.proven_at = Some(now);
             path.carried_at = path.carried_at.max(Some(challenge.drawn));
-            if challenge.full {
-                path.full_at = Some(now);
-            }
             path.measure(now, echo, detection);
-            path.health.settle(echo, challenge.full);
+            if challenge.size >= safe {
+                path.safe_at = Some(now);
+            }
+            if challenge.size >= path.mtu.limit().min(full) {
+                path.health.passed();
+            }
+            resized = path.resize(now, (echo, challenge.size), detection);
         }
         if proof.is_some() {
             self.note_claims(place, incarnation, hello);
         }
         if let Place::Peer(index) = place {
+            self.tell_mtu(index, link, resized.filter(|_| was_up));
             self.settle(index);
             let pace = self.needed_pace_of(index);
             if pace < self.pace {
@@ -437,8 +454,8 @@ impl Reach {
     }
 
     /// The layer above has found that a peer does not get data that others get, or the other way
-    /// round. The path that data takes is up again when large hellos pass both ways and its
-    /// hold-down is over.
+    /// round. The path that data takes is up again when hellos of the safe size pass both ways and
+    /// its hold-down is over.
     pub(crate) fn distrust(&mut self, peer: Processor) {
         let Some(Place::Peer(index)) = self.find(peer.node) else { return };
         if self.peers[index].hears(peer.incarnation) {
@@ -453,7 +470,12 @@ impl Reach {
     pub(crate) fn held(&self) -> usize {
         let peers = self.peers.iter().chain([&self.double]);
         let incarnations = peers.flat_map(|peer| peer.current.iter().chain(&peer.candidate));
-        incarnations.count() + self.challenges.len() + self.actions.len() + self.heard.len()
+        let unfinished = incarnations.clone().map(|session| session.unfinished.len());
+        unfinished.sum::<usize>()
+            + incarnations.count()
+            + self.challenges.len()
+            + self.actions.len()
+            + self.heard.len()
     }
 
     /// How long the longest hold-down still lasts.
@@ -476,7 +498,7 @@ impl Reach {
     }
 
     /// Whether the path to this incarnation is not up, and has not shown of late that it carries
-    /// large packets.
+    /// packets of the safe size.
     fn lacks_proof(&mut self, place: Place, link: LinkId, incarnation: u64) -> bool {
         let (now, detection) = (self.now, self.detection);
         let peer = self.peer(place);
@@ -484,7 +506,7 @@ impl Reach {
         let Some(path) = peer.session(incarnation).map(|session| session.path(link)) else {
             return true;
         };
-        !(heard && path.up) && path.full_at.is_none_or(|at| now.since(at) >= detection)
+        !(heard && path.up) && path.safe_at.is_none_or(|at| now.since(at) >= detection)
     }
 
     /// The echo of a challenge that I drew no longer than the detection target ago, and the
@@ -538,13 +560,14 @@ pub(crate) const fn hello_interval(detection: Duration, links: usize) -> Duratio
 }
 
 /// Challenges remembered for each link: more than are drawn in one detection target.
-const CHALLENGES_MAX: usize = 64;
+const CHALLENGES_MAX: usize = 128;
 /// Hello intervals in which every living peer was heard again.
 const HELLO_ROUND: u32 = 3;
 
 mod burst;
 mod ownership;
 mod roster;
+mod sizes;
 mod speak;
 #[cfg(test)]
 mod tests;

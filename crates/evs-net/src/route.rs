@@ -121,7 +121,7 @@ impl Route {
 fn trouble(path: &Path, left: Grade, taken: Grade) -> Trouble {
     if left.down && !taken.down {
         Trouble::Down
-    } else if left.narrow && !taken.narrow {
+    } else if left.choked && !taken.choked || left.narrow && !taken.narrow {
         Trouble::Narrow
     } else if left.silent && !taken.silent {
         Trouble::Silent

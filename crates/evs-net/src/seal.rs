@@ -19,8 +19,9 @@ use evs_model::Processor;
 use thiserror::Error;
 
 use crate::keys::{KEYS_MAX, Keyring};
+use crate::parts::{PART_OVERHEAD, Part};
 use crate::wire::{COUNTER_AT, Common, Copies, HEADER_LEN, Header, KeyId, Kind, TAG_LEN};
-use crate::{ClusterKey, Discard, LinkId, Links, PAYLOAD_BYTES_MAX};
+use crate::{ClusterKey, Discard, LINKS_MAX, LinkId, Links, PAYLOAD_BYTES_MAX};
 
 /// How the datagrams of a cluster are protected. The same on all its nodes.
 #[derive(Clone, Debug)]
@@ -48,13 +49,71 @@ pub struct Ticket {
     link: LinkId,
     copies: Copies,
     counter: u64,
+    audience: Audience,
+    /// Seals this part of the payload alone.
+    part: Option<Slice>,
 }
+
+/// For whom a datagram for all is, of those to whom its link leads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Audience {
+    /// For all of them.
+    All,
+    /// For those whose paths carry packets of full size.
+    Wide,
+    /// For the others.
+    Narrow,
+}
+
+/// One part of a payload.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Slice {
+    number: u64,
+    index: u8,
+    count: u8,
+}
+
+/// How a payload leaves on one link.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Cut {
+    /// In one piece, for these; else in parts only.
+    pub(crate) whole: Option<Audience>,
+    /// In so many parts, for the others; not at all if it is 0.
+    pub(crate) parts: u8,
+    pub(crate) others: Audience,
+}
+
+impl Cut {
+    pub(crate) const WHOLE: Self =
+        Self { whole: Some(Audience::All), parts: 0, others: Audience::Narrow };
+}
+
+/// The same for each link.
+pub(crate) type Cuts = [Cut; LINKS_MAX];
 
 impl Ticket {
     /// On which link the datagram is to travel.
     #[must_use]
     pub const fn link(&self) -> LinkId {
         self.link
+    }
+
+    /// For whom it is, if it is for all.
+    #[must_use]
+    pub const fn audience(&self) -> Audience {
+        self.audience
+    }
+
+    /// How long a payload the datagram has that carries this one, or a part of it.
+    pub(crate) fn payload_bytes(&self, bytes: usize) -> usize {
+        self.part.map_or(bytes, |Slice { index, count, .. }| {
+            Part { index, ..Part::of(bytes, count) }.range().len() + PART_OVERHEAD
+        })
+    }
+
+    /// Whether it is for a part of the payload.
+    pub(crate) const fn is_part(&self) -> bool {
+        self.part.is_some()
     }
 }
 
@@ -94,15 +153,52 @@ impl Sealer {
         links: Links,
         alone: bool,
     ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
-        let count = u8::try_from(links.len()).expect("there are eight links");
-        let first = self.used.checked_add(1).ok_or(SealError::CountersUsed)?;
-        self.used = self.used.checked_add(u64::from(count)).ok_or(SealError::CountersUsed)?;
-        let places = (0..count).zip(links.iter());
-        Ok(places.map(move |(place, link)| Ticket {
+        let (first, count) = self.take(links, 0)?;
+        Ok((0..count).zip(links.iter()).map(move |(place, link)| Ticket {
             link,
             copies: if alone { Copies::ONE } else { Copies { place, count } },
             counter: first + u64::from(place),
+            audience: Audience::All,
+            part: None,
         }))
+    }
+
+    /// The same where the payload is cut on some of the links. Each part has a counter of its own,
+    /// and names the packet by that of its first copy.
+    pub(crate) fn copies_cut(
+        &mut self,
+        links: Links,
+        alone: bool,
+        cuts: Cuts,
+    ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
+        let parts = links.iter().map(|link| u64::from(cuts[link.place()].parts)).sum();
+        let (first, count) = self.take(links, parts)?;
+        let mut next = first + u64::from(count);
+        Ok((0..count).zip(links.iter()).flat_map(move |(place, link)| {
+            let cut = cuts[link.place()];
+            let copies = if alone { Copies::ONE } else { Copies { place, count } };
+            let own = first + u64::from(place);
+            let number = if alone { own } else { first };
+            let ticket =
+                move |counter, audience, part| Ticket { link, copies, counter, audience, part };
+            let whole = cut.whole.map(|audience| ticket(own, audience, None));
+            let from = next;
+            next += u64::from(cut.parts);
+            let parts = (0..cut.parts).map(move |index| {
+                let slice = Slice { number, index, count: cut.parts };
+                ticket(from + u64::from(index), cut.others, Some(slice))
+            });
+            whole.into_iter().chain(parts)
+        }))
+    }
+
+    /// Takes a counter for each link, and so many more: the first of them, and the number of links.
+    fn take(&mut self, links: Links, more: u64) -> Result<(u64, u8), SealError> {
+        let count = u8::try_from(links.len()).expect("there are eight links");
+        let first = self.used.checked_add(1).ok_or(SealError::CountersUsed)?;
+        let used = self.used.checked_add(u64::from(count)).and_then(|used| used.checked_add(more));
+        self.used = used.ok_or(SealError::CountersUsed)?;
+        Ok((first, count))
     }
 
     /// Appends one datagram.
@@ -116,13 +212,24 @@ impl Sealer {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(SealError::TooLong(payload.len()));
         }
-        let Ticket { link, copies, counter } = *ticket;
+        let Ticket { link, copies, counter, part, .. } = *ticket;
+        let (kind, payload, front) = match part {
+            None => (kind, payload, None),
+            Some(slice) => {
+                let Slice { number, index, count } = slice;
+                let part = Part { number, index, ..Part::of(payload.len(), count) };
+                (Kind::Part, &payload[part.range()], Some(part.encode()))
+            }
+        };
         let (version, sender, key) = (self.version, self.me, self.id);
         let header = Header { version, kind, sender, link, copies, key, counter };
         let head = header.encode(self.common);
-        out.reserve(payload.len() + HEADER_LEN + TAG_LEN);
+        out.reserve(payload.len() + HEADER_LEN + PART_OVERHEAD + TAG_LEN);
         out.extend_from_slice(&head);
         let start = out.len();
+        if let Some(front) = front {
+            out.extend_from_slice(&front);
+        }
         out.extend_from_slice(payload);
         if let Some(key) = &self.key {
             let tag = key

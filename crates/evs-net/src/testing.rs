@@ -265,7 +265,7 @@ impl World {
         let mut bytes = bytes.to_vec();
         let link = link_in(&bytes);
         let result = self.nodes[to].endpoint.handle_datagram(self.now, link, &mut bytes);
-        let result = result.map(|packet| packet.map(|packet| packet.payload.to_vec()));
+        let result = result.map(|packet| packet.map(|packet| packet.payload.into_owned()));
         self.drain(to, Some(from));
         result
     }
@@ -289,11 +289,11 @@ impl World {
         let endpoint = &mut self.nodes[from].endpoint;
         let tickets: Vec<_> = endpoint.copies_for_all(payload.len()).expect("counters").collect();
         for ticket in tickets {
-            let (link, mut bytes) = (ticket.link(), Vec::new());
+            let (link, audience, mut bytes) = (ticket.link(), ticket.audience(), Vec::new());
             self.nodes[from].endpoint.seal(ticket, payload, &mut bytes).expect("short");
             for to in self.everybody_but(from) {
                 let node = self.nodes[to].endpoint.me().node;
-                if self.nodes[from].endpoint.leads_to(link, node) {
+                if self.nodes[from].endpoint.leads_to(link, audience, node) {
                     self.put(from, to, bytes.clone());
                 }
             }

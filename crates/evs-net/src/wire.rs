@@ -3,7 +3,7 @@
 //! ```text
 //!  0..3   magic "EVS"
 //!  3      version of all that follows
-//!  4      kind: 1 hello, 2 ring packet
+//!  4      kind: 1 hello, 2 ring packet, 3 part of a ring packet
 //!  5      seal: 0 none, 1 AES-256-GCM
 //!  6..10  the first bytes of SHA-256 over the cluster's name
 //! 10..14  sender's node id, never 0
@@ -46,6 +46,7 @@ pub(crate) const COUNTER_AT: usize = 26;
 pub(crate) enum Kind {
     Hello = 1,
     Ring = 2,
+    Part = 3,
 }
 
 /// What all datagrams of a cluster have in common.
@@ -115,6 +116,11 @@ impl Copies {
 
 impl Header {
     /// What all copies of the payload have in common: the counter of the first of them.
+    /// Whether other datagrams may carry the same payload. (A part names its packet inside.)
+    pub(crate) fn is_copy(&self) -> bool {
+        self.copies.count > 1 && self.kind != Kind::Part
+    }
+
     pub(crate) fn payload_number(&self) -> u64 {
         self.counter.saturating_sub(u64::from(self.copies.place))
     }
@@ -143,6 +149,7 @@ impl Header {
         let kind = match head[4] {
             1 => Kind::Hello,
             2 => Kind::Ring,
+            3 => Kind::Part,
             _ => return Err(Discard::Header),
         };
         let node = NodeId::new(u32_at(head, 10)).ok_or(Discard::Header)?;

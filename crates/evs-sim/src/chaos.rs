@@ -192,7 +192,9 @@ impl Chaos {
             Move::Crash => world.crash(id),
             Move::CrashMidStep => world.crash_after(id, self.rng.u32(0..60)),
             Move::CutLarge if id != other => {
-                world.cut_large(id, other, [100, 200, 500][self.rng.usize(0..3)]);
+                // Some of them above what is safe: then nothing may come of it.
+                let sizes = [100, 200, 500, 1_232, 1_300, 1_440];
+                world.cut_large(id, other, sizes[self.rng.usize(0..sizes.len())]);
             }
             Move::CutOneWay if id != other => world.cut_one_way(id, other),
             Move::CutPair if id != other => world.cut(id, other),

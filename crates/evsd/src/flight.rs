@@ -194,7 +194,7 @@ impl Flight {
                     DownCause::Replaced(_) => PathSign::Restarted,
                 },
             ),
-            PeerEvent::Moved { .. } | PeerEvent::Double { .. } => return,
+            PeerEvent::Moved { .. } | PeerEvent::Mtu { .. } | PeerEvent::Double { .. } => return,
         };
         self.see(now, seen);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evs_model::{ChangeReason, ConfigurationChange, Event, Instant, Members, Processor, RingId};
-use evs_net::{DownCause, KEYS_MAX, PeerEvent, Trouble};
+use evs_net::{DownCause, KEYS_MAX, LinkId, MtuCause, PeerEvent, Trouble};
 use evs_node::Node;
 use evs_report::headline_of;
 use totem::{Cause, StateKind};
@@ -280,6 +280,7 @@ fn log_peer(event: PeerEvent) {
                 "traffic moved: the path is slow"
             ),
         },
+        PeerEvent::Mtu { peer, link, bytes, cause } => log_mtu(peer, link, bytes, cause),
         PeerEvent::Double { kept, other } => {
             let other = format!("{other:016x}");
             tracing::warn!(
@@ -287,6 +288,29 @@ fn log_peer(event: PeerEvent) {
                 "two processes run with one node id; give one of them an id of its own"
             );
         }
+    }
+}
+
+/// How large a datagram is sent. That a sound path carries everything is nothing to tell.
+fn log_mtu(peer: Processor, link: LinkId, datagram_bytes: usize, cause: MtuCause) {
+    match cause {
+        MtuCause::Found => {
+            tracing::debug!(%peer, %link, datagram_bytes, "how much the path carries is known");
+        }
+        MtuCause::Healed => tracing::info!(
+            %peer, %link, datagram_bytes,
+            "large packets get through to the peer again"
+        ),
+        MtuCause::Lost => tracing::warn!(
+            %peer, %link, datagram_bytes,
+            "large packets to the peer get lost, and are cut from now on; is the network's MTU \
+             what the configuration says?"
+        ),
+        MtuCause::Unproven => tracing::warn!(
+            %peer, %link, datagram_bytes,
+            "large packets do not get through to the peer, and are cut; is the network's MTU what \
+             the configuration says?"
+        ),
     }
 }
 

@@ -4,9 +4,11 @@
 //! changes its meaning or goes.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use evs_model::{Instant, Members, Processor};
-use evs_net::{LinkId, PeerStatus};
+use evs_config::LinkSettings;
+use evs_model::{Instant, Members, NodeId, Processor};
+use evs_net::{LinkId, PeerStatus, ip_packet_bytes};
 use evs_node::Node;
 use serde::Serialize;
 
@@ -148,8 +150,10 @@ struct Path {
     round_trip_us: Option<RoundTrip>,
     /// Of what is sent to the peer.
     loss_ppm: u32,
-    /// Large packets to the peer get lost.
+    /// Large packets to the peer get lost, and are cut.
     narrow: bool,
+    /// The largest IP packet that is sent to the peer here.
+    mtu_bytes: usize,
     held_down_ms: u64,
 }
 
@@ -283,6 +287,10 @@ impl Counters {
                 ("packets_received", endpoint.packets_received),
                 ("packets_sealed", endpoint.packets_sealed),
                 ("hellos_received", endpoint.hellos_received),
+                ("parts_sealed", endpoint.parts_sealed),
+                ("parts_received", endpoint.parts_received),
+                ("packets_joined", endpoint.packets_joined),
+                ("packets_given_up", endpoint.packets_given_up),
                 ("hellos_sealed", endpoint.hellos_sealed),
                 ("pauses", endpoint.pauses),
                 ("detection_strained", endpoint.strained),
@@ -380,9 +388,16 @@ fn paths(now: Instant, config: &Config, peer: &PeerStatus) -> Vec<Path> {
             round_trip_us: path.round_trip.map(RoundTrip::from),
             loss_ppm: path.loss_ppm,
             narrow: path.narrow,
+            mtu_bytes: path_mtu(path.datagram_bytes_max, settings, peer.node),
             held_down_ms: millis(path.held_down),
         })
         .collect()
+}
+
+/// The IP packet of a datagram of so many bytes on a link.
+fn path_mtu(datagram: usize, link: &LinkSettings, peer: NodeId) -> usize {
+    let ipv6 = link.addresses.get(&peer).is_some_and(SocketAddr::is_ipv6);
+    ip_packet_bytes(datagram, ipv6)
 }
 
 fn links(config: &Config, node: &Node) -> Vec<Link> {

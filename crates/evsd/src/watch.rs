@@ -177,7 +177,10 @@ const SIGNS: [Sign; 16] = [
     },
     Sign { count: |node| discarded(node, Discard::Stranger), what: STRANGER },
     Sign {
-        count: |node| discarded(node, Discard::BadHello) + node.stats().packets_undecodable,
+        count: |node| {
+            let senseless = discarded(node, Discard::BadHello) + discarded(node, Discard::BadPart);
+            senseless + node.stats().packets_undecodable
+        },
         what: "authentic packets dropped that make no sense: a peer is defective",
     },
     Sign {

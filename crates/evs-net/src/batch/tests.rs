@@ -12,6 +12,7 @@ fn peers() -> Vec<PeerAddress> {
         node: NodeId::new(u32::from(port)).expect("not zero"),
         address: address(port),
         heard: port != 2,
+        narrow: false,
     };
     (1..=3).map(peer).collect()
 }

@@ -12,7 +12,7 @@ fn a_ring_packet_of_a_peer_that_is_heard_is_handed_up() {
     let now = world.now;
     let incoming = world.nodes[0].endpoint.handle_datagram(now, LinkId::FIRST, &mut bytes);
     let incoming = incoming.expect("fresh").expect("a ring packet");
-    assert_eq!(incoming, Incoming { from: processor(2, 200), payload: b"payload" });
+    assert_eq!(incoming, Incoming { from: processor(2, 200), payload: b"payload"[..].into() });
     assert_eq!(world.nodes[0].endpoint.stats().packets_received, 1);
 }
 

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use evs_model::NodeId;
 
-use super::{Action, DownCause, Place, Reach};
-use crate::hello::Hello;
+use super::{DownCause, Place, Reach};
+use crate::LinkId;
 use crate::peer::Burst;
-use crate::{Destination, LinkId};
 
 impl Reach {
     /// The network says that a peer is not there.
@@ -57,17 +56,14 @@ impl Reach {
         }
     }
 
-    /// A large hello on every path, for such are answered.
+    /// A padded hello on every path, for such are answered.
     fn ask(&mut self, index: usize) {
-        let now = self.now;
         for link in (0..self.links.len()).filter_map(LinkId::at) {
             let peer = &self.peers[index];
             let Some(current) = peer.current.as_ref().filter(|c| c.path(link).up) else { continue };
-            let (node, echo) = (peer.node, current.echo(peer.node, link, now));
-            let challenge = self.draw_challenge(link, true);
-            let covers = (node.get(), node.get());
-            let hello: Hello = self.hello(challenge, covers, vec![echo], None);
-            self.actions.push_back(Action::Say { link, to: Destination::Node(node), hello });
+            let size = current.path(link).mtu.limit().min(self.sizes.full());
+            let challenge = self.draw_challenge(link, size);
+            self.say_padded(index, link, challenge);
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Action, CHALLENGES_MAX, Challenge, Place, Reach, hello_interval};
+use super::{Action, CHALLENGES_MAX, Challenge, MtuCause, Place, Reach, hello_interval};
 use crate::hello::{DETECTION_MS_MAX, Echo, HELLO_ECHOES_MAX, Hello, Holder};
+use crate::path::Path;
 use crate::peer::micros;
 use crate::{Destination, LINKS_MAX, LinkId};
 
@@ -22,6 +23,7 @@ impl Reach {
             self.full_at = now + self.detection;
             self.prove_paths();
         }
+        self.try_larger();
         let detection = self.detection;
         self.double.candidate.take_if(|double| now.since(double.heard_at) >= detection);
         self.pace = self.needed_pace();
@@ -46,7 +48,7 @@ impl Reach {
     /// gets the one that speaks about it.
     fn say_on(&mut self, link: LinkId) {
         let (now, detection) = (self.now, self.detection);
-        let challenge = self.draw_challenge(link, false);
+        let challenge = self.draw_challenge(link, 0);
         let echoes: Vec<Echo> =
             self.peers.iter().filter_map(|peer| peer.echo(link, now, detection)).collect();
         let parts = echoes.len().div_ceil(HELLO_ECHOES_MAX).max(1);
@@ -65,30 +67,39 @@ impl Reach {
             let hello = self.hello(challenge, (lowest, highest), echoes[start..end].to_vec(), None);
             let among = Destination::Among(lowest, highest);
             let to = if shared || parts == 1 { Destination::All } else { among };
-            self.actions.push_back(Action::Say { link, to, hello });
+            self.actions.push_back(Action::Say { link, to, hello, size: 0 });
             lowest = highest.saturating_add(1);
         }
     }
 
-    /// Where there is a choice of paths, each has to show now and then that it carries large
-    /// packets, before it is needed.
+    /// Where there is a choice of paths, each has to show now and then that it carries packets of
+    /// the size that would be sent on it, before it is needed.
     fn prove_paths(&mut self) {
-        let now = self.now;
+        let (now, detection, full) = (self.now, self.detection, self.sizes.full());
         for link in (0..self.links.len()).filter_map(LinkId::at) {
-            let challenge = self.draw_challenge(link, true);
-            for index in 0..self.peers.len() {
-                let peer = &mut self.peers[index];
-                let current = peer.current.as_mut().filter(|_| peer.up);
-                let Some(current) = current.filter(|current| current.path(link).up) else {
-                    continue;
-                };
-                let health = &mut current.path_mut(link).health;
-                health.probe_full(challenge.value);
-                health.count_sent(true);
-                let (node, echo) = (peer.node, current.echo(peer.node, link, now));
-                let covers = (node.get(), node.get());
-                let hello = self.hello(challenge, covers, vec![echo], None);
-                self.actions.push_back(Action::Say { link, to: Destination::Node(node), hello });
+            for size in self.sizes.above(0) {
+                let mut challenge = None;
+                for index in 0..self.peers.len() {
+                    let peer = &mut self.peers[index];
+                    let current = peer.current.as_mut().filter(|_| peer.up);
+                    let path = current.map(|current| current.path_mut(link));
+                    let in_use = |path: &&mut Path| path.up && path.mtu.limit().min(full) == size;
+                    if path.filter(in_use).is_none() {
+                        continue;
+                    }
+                    let challenge =
+                        *challenge.get_or_insert_with(|| self.draw_challenge(link, size));
+                    let Some(current) = &mut self.peers[index].current else { continue };
+                    let path = current.path_mut(link);
+                    let mut cause = None;
+                    if path.health.probe_full(challenge.value) {
+                        let shrinks = path.shrink(now, detection);
+                        path.health.choked |= !shrinks;
+                        cause = shrinks.then_some(MtuCause::Lost);
+                    }
+                    self.tell_mtu(index, link, cause);
+                    self.say_padded(index, link, challenge);
+                }
             }
         }
     }
@@ -105,10 +116,10 @@ impl Reach {
         needs.fold(self.interval(), Duration::min)
     }
 
-    /// Answers one incarnation where its hello came from, with a large hello if it is asked for an
-    /// echo.
+    /// Answers one incarnation where its hello came from, with one of the safe size if it is asked
+    /// for an echo.
     pub(super) fn answer(&mut self, place: Place, link: LinkId, incarnation: u64, asks: bool) {
-        let now = self.now;
+        let (now, safe) = (self.now, self.sizes.safe());
         let peer = self.peer(place);
         if peer.answers[link.place()] >= ANSWERS_MAX {
             return;
@@ -116,7 +127,10 @@ impl Reach {
         peer.answers[link.place()] += 1;
         let node = peer.node;
         let Some(session) = peer.session(incarnation) else { return };
-        session.path_mut(link).health.count_sent(asks);
+        let size = if asks { safe } else { 0 };
+        if size == 0 {
+            session.path_mut(link).health.count_sent(false);
+        }
         let (echo, since) = (session.echo(node, link, now), session.since);
         let holder = peer.current.as_ref().filter(|holder| {
             peer.up && holder.incarnation != incarnation && holder.was_alive_after(since)
@@ -127,13 +141,13 @@ impl Reach {
         let newest = self
             .challenges
             .iter()
-            .rfind(|challenge| challenge.link == link && challenge.full == asks)
+            .rfind(|challenge| challenge.link == link && challenge.size == size)
             .copied();
         let fresh = newest.filter(|challenge| now.since(challenge.drawn) <= self.interval());
-        let challenge = fresh.unwrap_or_else(|| self.draw_challenge(link, asks));
+        let challenge = fresh.unwrap_or_else(|| self.draw_challenge(link, size));
         let covers = (node.get(), node.get());
         let hello = Hello { other, ..self.hello(challenge, covers, vec![echo], holder) };
-        self.actions.push_back(Action::Say { link, to: Destination::Source, hello });
+        self.actions.push_back(Action::Say { link, to: Destination::Source, hello, size });
     }
 
     pub(super) fn hello(
@@ -152,17 +166,17 @@ impl Reach {
             covers,
             versions: self.versions,
             echoes,
-            full: challenge.full,
+            full: challenge.size > 0,
             other: false,
             holder,
         }
     }
 
-    pub(super) fn draw_challenge(&mut self, link: LinkId, full: bool) -> Challenge {
+    pub(super) fn draw_challenge(&mut self, link: LinkId, size: usize) -> Challenge {
         if self.challenges.len() == CHALLENGES_MAX * self.links.len() {
             self.challenges.pop_front();
         }
-        let challenge = Challenge { value: self.rng.u64(..), link, drawn: self.now, full };
+        let challenge = Challenge { value: self.rng.u64(..), link, drawn: self.now, size };
         self.challenges.push_back(challenge);
         challenge
     }

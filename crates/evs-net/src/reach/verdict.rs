@@ -24,12 +24,13 @@ impl Reach {
 
     fn settle_path(&mut self, index: usize, link: LinkId) {
         let (now, void, detection) = (self.now, self.is_void(), self.detection);
+        let full = self.sizes.full();
         let Some(current) = &self.peers[index].current else { return };
         let patience = self.silence_max(current.path(link));
         let Some(current) = &mut self.peers[index].current else { return };
         let path = current.path_mut(link);
-        let full_at = if defect!(SmallHellosSuffice) { path.proven_at } else { path.full_at };
-        let proven = full_at.is_some_and(|at| now.since(at) < detection);
+        let safe_at = if defect!(SmallHellosSuffice) { path.proven_at } else { path.safe_at };
+        let proven = safe_at.is_some_and(|at| now.since(at) < detection);
         let held_down = now < path.flaps.until && !defect!(NoHoldDown);
         let silence = path.heard_at.map_or(Duration::ZERO, |at| now.since(at));
         if path.up && !void && silence >= patience && !defect!(SilenceUnnoticed) {
@@ -37,8 +38,12 @@ impl Reach {
         } else if path.up && !void && !path.lists_me {
             self.take_path_down(index, link, DownCause::NotHeardByPeer);
         } else if !path.up && proven && path.lists_me && !held_down {
-            path.begin(now);
+            path.begin(now, full);
+            self.note_cuts();
             self.tell_path(index, link, None);
+            if self.cuts {
+                self.try_on(link, &[index]);
+            }
         }
     }
 
@@ -67,9 +72,10 @@ impl Reach {
         };
         if let Some(least) = least {
             path.flaps.down(now, detection, least);
-            path.full_at = None;
+            path.safe_at = None;
         }
         let is_last = !current.paths().iter().any(|path| path.up);
+        self.note_cuts();
         self.tell_path(index, link, Some(cause));
         if let Some(processor) = self.peers[index].processor()
             && is_last

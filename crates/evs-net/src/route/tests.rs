@@ -50,7 +50,7 @@ fn a_path_with_a_fault_is_better_than_one_with_a_graver_fault() {
     paths[0].health.loss_ppm = 50_000;
     let moved = route.choose(at(2), &mut paths, &terms, PATIENCE).expect("one is sound");
     assert_eq!(moved.trouble, Trouble::Loss(50_000));
-    paths[1].health.narrow = true;
+    paths[1].health.choked = true;
     let moved = route.choose(at(3), &mut paths, &terms, PATIENCE).expect("loss is less");
     assert_eq!((moved.from, moved.to), (link(1), link(0)), "though the hold-down is not over");
 }

@@ -33,8 +33,8 @@ pub struct Span {
     /// By how much, when it began, some processor's effective detection target was above the
     /// setting, because hellos had been late before.
     pub patience: Time,
-    /// Every processor that is up, with those that it hears and that hear it: packets of every
-    /// size pass both ways. (A path that takes small ones only is a disturbance in which nothing
+    /// Every processor that is up, with those that it hears and that hear it: packets of the safe
+    /// size pass both ways. (A path that takes smaller ones only is a disturbance in which nothing
     /// is judged: what becomes of it depends on whether there is data; see
     /// `crates/evs-sim/tests/deaf.rs`.)
     pub hears: BTreeMap<Processor, Members>,

@@ -284,6 +284,29 @@ pub(super) fn a_path_that_large_packets_do_not_pass_is_left_alone() {
     script.finish();
 }
 
+/// LIVE-6, D29, D30: large packets no longer pass between any two, and nobody says so.
+pub(super) fn large_packets_that_get_lost_are_cut() {
+    let mut script = World::script(3);
+    let before = script.configurations(2);
+    let send = |script: &mut Script, ms: u32| {
+        for _ in 0..ms / 5 {
+            (1..=3).for_each(|id| {
+                script.try_send(id, Agreed, 3_000);
+            });
+            script.run_for(5);
+        }
+    };
+    send(&mut script, 200);
+    for (from, to) in (1..=3).flat_map(|from| (1..=3).map(move |to| (from, to))) {
+        script.cut_large(from, to, 1_300);
+    }
+    send(&mut script, 1_000);
+    script.run_for(200);
+    assert_eq!(script.configurations(2), before, "packets are cut, and pass");
+    assert!(script.delivered(2) >= 600, "{}", script.delivered(2));
+    script.finish();
+}
+
 /// LIVE-3: a ring is split for a path that flaps at most once in each hold-down.
 pub(super) fn a_path_that_comes_and_goes_is_used_ever_more_seldom() {
     let mut script = World::script(3);

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use evs_net::SAFE_DATAGRAM_BYTES;
 use totem::PacketKind;
 
 use super::aim::{Aim, Aims, Strike};
@@ -156,10 +157,11 @@ impl Network {
         self.on_each_link(from, to).any(|path| path.open)
     }
 
-    /// Whether a path loses no more, and is no slower, than the weather says and this much.
+    /// Whether a path loses no more, and is no slower, than the weather says and this much. Packets
+    /// above the safe size are cut where they do not pass.
     pub(super) fn is_fair(&self, from: usize, to: usize, slow_max: Nanos) -> bool {
         let is_fair = |path: &Path| {
-            path.bytes_max == usize::MAX
+            path.bytes_max >= SAFE_DATAGRAM_BYTES
                 && path.loss_ppm == 0
                 && path.slow <= slow_max
                 && path.clog.is_none()

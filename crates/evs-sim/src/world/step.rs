@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use evs_model::{ClientId, ConfigurationChange, Event as ClientEvent, Members};
-use evs_net::{EndpointOutput, LinkId};
+use evs_net::{Audience, EndpointOutput, LinkId};
 use evs_service::Output;
 use totem::{Discard, Packet, PacketKind};
 
@@ -20,7 +20,9 @@ use crate::history::End;
 const READ_MAX: usize = 1_024;
 
 /// A datagram and the link on which it leaves.
-type Sealed = (LinkId, Rc<[u8]>);
+type Sealed = (LinkId, Audience, Rc<[u8]>);
+/// Those whose ids are in a range, or of all these.
+type Whom = (Option<(u32, u32)>, Audience);
 
 /// Whether the process is still there after an input.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,7 +129,7 @@ impl World {
         self.sealed.extend_from_slice(&datagram.bytes);
         let packet = match machine.endpoint.handle_datagram(now, datagram.link, &mut self.sealed) {
             Ok(Some(incoming)) => {
-                let payload = Bytes::copy_from_slice(incoming.payload);
+                let payload = Bytes::from(incoming.payload.into_owned());
                 Some((incoming.from, Packet::decode(payload)))
             }
             Ok(None) | Err(_) => None,
@@ -411,9 +413,9 @@ impl World {
             totem::Destination::All => None,
             totem::Destination::Node(p) => Some((p.node.get(), p.node.get())),
         };
-        for (link, bytes) in copies {
+        for (link, audience, bytes) in copies {
             let datagram = Datagram { from: node, link, kind, bytes, forged: false };
-            self.put_on_wire(node, target, &datagram);
+            self.put_on_wire(node, (target, audience), &datagram);
         }
     }
 
@@ -442,14 +444,14 @@ impl World {
                 return None;
             };
             for ticket in tickets {
-                let link = ticket.link();
+                let (link, audience) = (ticket.link(), ticket.audience());
                 self.sealed.clear();
                 let endpoint = &mut self.nodes[node].machine.as_mut()?.endpoint;
                 if let Err(error) = endpoint.seal(ticket, payload, &mut self.sealed) {
                     self.stop = Some(Stop::Codec(error.to_string()));
                     return None;
                 }
-                copies.push((link, self.sealed.as_slice().into()));
+                copies.push((link, audience, self.sealed.as_slice().into()));
             }
         }
         Some(copies)
@@ -476,11 +478,8 @@ impl World {
                 };
                 let bytes: Rc<[u8]> = datagram.into();
                 let kind = Kind::Hello;
-                self.put_on_wire(
-                    node,
-                    target,
-                    &Datagram { from: node, link, kind, bytes, forged: false },
-                );
+                let datagram = Datagram { from: node, link, kind, bytes, forged: false };
+                self.put_on_wire(node, (target, Audience::All), &datagram);
             }
             EndpointOutput::Heard(heard) => self.heard(node, heard),
             EndpointOutput::Peer(event) => self.tell(node, &format_args!("{event:?}")),
@@ -514,7 +513,8 @@ impl World {
     }
 
     /// Puts a datagram on its way to each of the others whose ids are in a range.
-    fn put_on_wire(&mut self, node: usize, target: Option<(u32, u32)>, datagram: &Datagram) {
+    fn put_on_wire(&mut self, node: usize, whom: Whom, datagram: &Datagram) {
+        let (target, audience) = whom;
         self.wire.note(datagram);
         for to in 0..self.nodes.len() {
             let id = self.nodes[to].id.get();
@@ -522,7 +522,7 @@ impl World {
             if to == node || !addressed {
                 continue;
             }
-            if target.is_none() && !self.leads_to(node, datagram, to) {
+            if target.is_none() && !self.leads_to(node, (datagram, audience), to) {
                 continue;
             }
             let packet = (datagram.link.place(), datagram.kind, datagram.bytes.len());
@@ -543,10 +543,12 @@ impl World {
     }
 
     /// Whether a datagram for all goes to this one on its link: each gets data once.
-    fn leads_to(&self, node: usize, datagram: &Datagram, to: usize) -> bool {
+    fn leads_to(&self, node: usize, what: (&Datagram, Audience), to: usize) -> bool {
+        let (datagram, audience) = what;
         let machine = self.nodes[node].machine.as_ref();
-        let leads = |m: &Machine| m.endpoint.leads_to(datagram.link, self.nodes[to].id);
-        datagram.kind == Kind::Hello || self.options.links == 1 || machine.is_none_or(leads)
+        let leads = |m: &Machine| m.endpoint.leads_to(datagram.link, audience, self.nodes[to].id);
+        let is_plain = self.options.links == 1 && audience == Audience::All;
+        datagram.kind == Kind::Hello || is_plain || machine.is_none_or(leads)
     }
 
     fn mix_event(&mut self, event: &ClientEvent) {

@@ -164,6 +164,60 @@ fn a_path_that_is_cut_one_way_changes_no_configuration_and_its_direction_is_told
     )
 }
 
+/// D30, P55: a black hole for large packets, and nobody says so. Packets are cut for it.
+fn large_packets_are_dropped(stage: Stage, safe_mtu: u64) -> Result<()> {
+    costs_nothing(
+        stage,
+        |network| (1..=3).try_for_each(|host| network.drop_large(host, 0, 1_300)),
+        |scene| {
+            until_paths(scene, |path| {
+                path["narrow"] == true && path["up"] == true && path["mtu_bytes"] == safe_mtu
+            })?;
+            let line = "large packets to the peer get lost, and are cut from now on";
+            let nodes = scene.cluster.nodes();
+            nodes.into_iter().try_for_each(|node| scene.cluster.until_logged(node, &[line]))
+        },
+        |network| (1..=3).try_for_each(|host| network.heal(host)),
+    )
+}
+
+#[test]
+fn a_black_hole_for_large_packets_changes_no_configuration() -> Result<()> {
+    large_packets_are_dropped(THREE, 1_260)
+}
+
+#[test]
+fn a_black_hole_for_large_packets_changes_no_configuration_with_multicast() -> Result<()> {
+    large_packets_are_dropped(Stage { multicast: true, version: IpVersion::V6, ..THREE }, 1_280)
+}
+
+#[test]
+fn a_black_hole_for_large_packets_on_one_of_two_links_changes_no_configuration() -> Result<()> {
+    large_packets_are_dropped(TWO_LINKS, 1_260)
+}
+
+/// A black hole on one path alone, from the start: whole packets go to everybody else.
+#[test]
+fn who_is_behind_a_black_hole_from_the_start_is_in_the_ring() -> Result<()> {
+    THREE.play_from_nothing(|scene| {
+        scene.network.drop_large_from(2, 1, 1_300)?;
+        for node in scene.cluster.nodes() {
+            scene.cluster.start_node(node)?;
+        }
+        scene.cluster.until_members(&scene.cluster.nodes())?;
+        for node in scene.cluster.nodes() {
+            scene.connect(node)?;
+        }
+        scene.load();
+        scene.until_traffic(&scene.cluster.nodes(), MESSAGES)?;
+        let size = |peer, path: &Value| path["mtu_bytes"] == if peer == 2 { 1_260 } else { 1_500 };
+        until_path(scene, 1, size)?;
+        until_path(scene, 2, |_, path| path["mtu_bytes"] == 1_500)?;
+        let line = "large packets do not get through to the peer, and are cut";
+        scene.cluster.until_logged(1, &[line, "peer=2/"])
+    })
+}
+
 #[test]
 fn a_network_that_drops_large_packets_is_left_and_changes_no_configuration() -> Result<()> {
     costs_nothing(

@@ -1,0 +1,177 @@
+//! How large datagrams are: what is cut for whom, and what is tried.
+
+use evs_model::{NodeId, Processor};
+
+use super::{Action, MtuCause, PeerEvent, Place, Reach};
+use crate::mtu::SAFE_DATAGRAM_BYTES;
+use crate::parts::{PART_OVERHEAD, PARTS_MAX};
+use crate::seal::{Audience, Cut, Cuts};
+use crate::{Destination, LINKS_MAX, LinkId, Links};
+
+impl Reach {
+    /// How a payload for all who are heard leaves over these links. A datagram has `overhead` more
+    /// bytes than what it carries.
+    pub(crate) fn cuts_for_all(&self, links: Links, bytes: usize, overhead: usize) -> Cuts {
+        let mut cuts = [Cut::WHOLE; LINKS_MAX];
+        if !self.cuts || bytes + overhead <= SAFE_DATAGRAM_BYTES {
+            return cuts;
+        }
+        for link in links.iter() {
+            let (mut limit, mut anybody_wide) = (usize::MAX, false);
+            for peer in self.peers.iter().filter(|peer| peer.up && peer.route.best() == link) {
+                let Some(current) = &peer.current else { continue };
+                let mtu = &current.path(link).mtu;
+                anybody_wide |= !mtu.cuts();
+                limit = if mtu.cuts() { limit.min(mtu.limit()) } else { limit };
+            }
+            if bytes + overhead > limit {
+                let shared = self.links[link.place()].shared;
+                cuts[link.place()] = Cut {
+                    whole: Some(Audience::Wide).filter(|_| anybody_wide && !shared),
+                    parts: parts(bytes, limit, overhead),
+                    others: if shared { Audience::All } else { Audience::Narrow },
+                };
+            }
+        }
+        cuts
+    }
+
+    /// How a payload for one peer leaves over these links.
+    pub(crate) fn cuts_for(
+        &self,
+        node: NodeId,
+        links: Links,
+        bytes: usize,
+        overhead: usize,
+    ) -> Cuts {
+        let mut cuts = [Cut::WHOLE; LINKS_MAX];
+        if !self.cuts || bytes + overhead <= SAFE_DATAGRAM_BYTES {
+            return cuts;
+        }
+        let Some(Place::Peer(index)) = self.find(node) else { return cuts };
+        let Some(current) = &self.peers[index].current else { return cuts };
+        for link in links.iter() {
+            let mtu = &current.path(link).mtu;
+            if mtu.cuts() && bytes + overhead > mtu.limit() {
+                let parts = parts(bytes, mtu.limit(), overhead);
+                cuts[link.place()] = Cut { whole: None, parts, others: Audience::All };
+            }
+        }
+        cuts
+    }
+
+    /// Takes note that a payload left for all who are heard over these links.
+    pub(crate) fn count_sent(&mut self, links: Links, cuts: &Cuts, bytes: usize, overhead: usize) {
+        for peer in self.peers.iter_mut().filter(|peer| peer.up) {
+            let link = peer.route.best();
+            let Some(current) = peer.current.as_mut().filter(|_| links.contains(link)) else {
+                continue;
+            };
+            let (cut, path) = (cuts[link.place()], current.path_mut(link));
+            let whole = cut.parts == 0 || cut.others == Audience::Narrow && !path.mtu.cuts();
+            let parts = if whole { 0 } else { cut.parts };
+            path.health.count_payload(bytes, parts, overhead);
+        }
+    }
+
+    /// Takes note that a payload left for one peer.
+    pub(crate) fn count_sent_to(
+        &mut self,
+        (node, link): (NodeId, LinkId),
+        cuts: &Cuts,
+        bytes: usize,
+        overhead: usize,
+    ) {
+        if let Some(Place::Peer(index)) = self.find(node)
+            && let Some(current) = &mut self.peers[index].current
+        {
+            let parts = cuts[link.place()].parts;
+            current.path_mut(link).health.count_payload(bytes, parts, overhead);
+        }
+    }
+
+    /// Whether packets of full size are cut for this node on this link.
+    pub(crate) fn is_cut(&self, link: LinkId, node: NodeId) -> bool {
+        let Some(Place::Peer(index)) = self.find(node) else { return false };
+        let current = self.peers[index].current.as_ref();
+        current.is_some_and(|current| current.path(link).mtu.cuts())
+    }
+
+    /// Tries larger sizes on the paths that have come up, and on those that may have healed.
+    pub(super) fn try_larger(&mut self) {
+        if !self.cuts {
+            return;
+        }
+        for link in (0..self.links.len()).filter_map(LinkId::at) {
+            let is_due = |reach: &Self, index: &usize| {
+                let current = reach.peers[*index].current.as_ref();
+                let path = current.map(|current| current.path(link));
+                path.is_some_and(|path| path.up && path.mtu.is_due(reach.now))
+            };
+            let places = 0..self.peers.len();
+            let due: Vec<usize> = places.filter(|index| is_due(self, index)).collect();
+            self.try_on(link, &due);
+        }
+    }
+
+    /// Says one hello of each larger size to each of these: whatever comes back has passed.
+    pub(super) fn try_on(&mut self, link: LinkId, indices: &[usize]) {
+        let (now, interval, detection) = (self.now, self.interval(), self.detection);
+        for size in self.sizes.above(0) {
+            let limit = |reach: &Self, index: usize| {
+                let current = reach.peers[index].current.as_ref();
+                current.map_or(usize::MAX, |current| current.path(link).mtu.limit())
+            };
+            let mut smaller = indices.iter().filter(|i| limit(self, **i) < size).peekable();
+            if smaller.peek().is_none() {
+                continue;
+            }
+            let smaller: Vec<usize> = smaller.copied().collect();
+            let challenge = self.draw_challenge(link, size);
+            for index in smaller {
+                self.say_padded(index, link, challenge);
+            }
+        }
+        for index in indices.iter().copied() {
+            let Some(current) = &mut self.peers[index].current else { continue };
+            let mtu = &mut current.path_mut(link).mtu;
+            let cause = mtu.probe(now, interval, detection).then_some(MtuCause::Unproven);
+            self.tell_mtu(index, link, cause);
+        }
+    }
+
+    /// A padded hello to one peer, which answers it.
+    pub(super) fn say_padded(&mut self, index: usize, link: LinkId, challenge: super::Challenge) {
+        let peer = &self.peers[index];
+        let Some(current) = &peer.current else { return };
+        let (node, echo) = (peer.node, current.echo(peer.node, link, self.now));
+        let hello = self.hello(challenge, (node.get(), node.get()), vec![echo], None);
+        let (to, size) = (Destination::Node(node), challenge.size);
+        self.actions.push_back(Action::Say { link, to, hello, size });
+    }
+
+    /// The size for a path may have changed.
+    pub(super) fn tell_mtu(&mut self, index: usize, link: LinkId, cause: Option<MtuCause>) {
+        let Some(cause) = cause else { return };
+        self.note_cuts();
+        let peer = &self.peers[index];
+        let Some(current) = peer.current.as_ref().filter(|_| peer.up) else { return };
+        let bytes = current.path(link).mtu.limit();
+        let peer = Processor::new(peer.node, current.incarnation);
+        self.actions.push_back(Action::Peer(PeerEvent::Mtu { peer, link, bytes, cause }));
+    }
+
+    /// Whether anything has to be cut is known before anything is sent.
+    pub(super) fn note_cuts(&mut self) {
+        let sessions = self.peers.iter().filter_map(|peer| peer.current.as_ref());
+        let mut paths = sessions.flat_map(|session| session.paths());
+        self.cuts = paths.any(|path| path.up && path.mtu.cuts());
+    }
+}
+
+/// In how many parts so many bytes pass where no datagram is longer than the limit.
+pub(crate) fn parts(bytes: usize, limit: usize, overhead: usize) -> u8 {
+    let each = limit.saturating_sub(overhead + PART_OVERHEAD).max(1);
+    let parts = bytes.div_ceil(each).clamp(2, PARTS_MAX);
+    u8::try_from(parts).expect("bounded above")
+}

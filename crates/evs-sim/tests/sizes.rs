@@ -1,0 +1,228 @@
+//! Paths that drop large packets and tell nobody (D29, D30, P48, P55): packets are cut for them.
+//! That changes no configuration, and stalls delivery for a quarter of the detection target at
+//! most.
+
+use evs_model::Guarantee::{Agreed, Safe};
+use evs_net::{SAFE_DATAGRAM_BYTES, UNFINISHED_PACKETS_MAX};
+use evs_sim::script::Script;
+use evs_sim::world::{LinkFault, Options};
+
+/// In nanoseconds.
+const MS: u64 = 1_000_000;
+/// The datagram of a packet of full size in a world of the default packets.
+const FULL: usize = 1_400 + evs_net::SEAL_OVERHEAD;
+
+fn cold(seed: u64, nodes: u32, links: usize) -> Script {
+    Script::cold(Options { links, sealed: true, ..Options::fair(seed, nodes) })
+}
+
+fn formed(seed: u64, nodes: u32, links: usize) -> Script {
+    let mut script = cold(seed, nodes, links);
+    script.world().start_all();
+    script.until_one_ring(5_000).run_for(1_000);
+    script
+}
+
+/// Every pair of nodes, both ways.
+fn pairs(nodes: u32) -> Vec<(u32, u32)> {
+    let ids = move || 1..=nodes;
+    ids().flat_map(|from| ids().map(move |to| (from, to))).filter(|(a, b)| a != b).collect()
+}
+
+fn fault(script: &mut Script, on: &[(u32, u32)], bytes_max: usize) {
+    for (from, to) in on {
+        script.world().link_fault(0, *from, *to, LinkFault::Large(bytes_max));
+    }
+}
+
+fn heal(script: &mut Script, on: &[(u32, u32)]) {
+    for (from, to) in on {
+        script.world().link_fault(0, *from, *to, LinkFault::None);
+    }
+}
+
+fn configurations(script: &Script, nodes: u32) -> Vec<usize> {
+    (1..=nodes).map(|id| script.configurations(id)).collect()
+}
+
+/// The longest datagram that one node sends to another on the first link.
+fn size(script: &mut Script, from: u32, to: u32) -> usize {
+    let endpoint = script.world().endpoint(from).expect("it is up");
+    let peer = endpoint.peers().find(|peer| peer.node.get() == to).expect("a peer");
+    peer.paths[0].datagram_bytes_max
+}
+
+/// Everybody sends, mostly full packets, while so many milliseconds pass. Returns the longest time
+/// in which some node delivered nothing.
+fn longest_stall(script: &mut Script, nodes: u32, ms: u64) -> u64 {
+    let ids: Vec<u32> = (1..=nodes).collect();
+    let mut seen: Vec<(usize, u64)> =
+        ids.iter().map(|id| (script.delivered(*id), script.world().now())).collect();
+    let mut longest = 0;
+    for turn in 0..ms {
+        for id in &ids {
+            let bytes = if turn % 2 == 0 { 4_000 } else { 100 };
+            let guarantee = if turn % 4 < 2 { Agreed } else { Safe };
+            let _ = script.try_send(*id, guarantee, bytes);
+        }
+        script.run_for(1);
+        let now = script.world().now();
+        for (id, (count, at)) in ids.iter().zip(&mut seen) {
+            let delivered = script.delivered(*id);
+            longest = longest.max(now - *at);
+            if delivered > *count {
+                (*count, *at) = (delivered, now);
+            }
+        }
+    }
+    longest
+}
+
+/// What a black hole that appears under load may cost.
+fn costs_nothing(nodes: u32, links: usize, on: &[(u32, u32)], bytes_max: usize) {
+    for seed in 0..2 {
+        let mut script = formed(seed, nodes, links);
+        let quarter = script.detection() / 4;
+        longest_stall(&mut script, nodes, 100 + seed * 7);
+        let before = configurations(&script, nodes);
+        fault(&mut script, on, bytes_max);
+        let stall = longest_stall(&mut script, nodes, 600);
+        let what = format!("{bytes_max} bytes on {on:?}, seed {seed}");
+        assert_eq!(configurations(&script, nodes), before, "{what}");
+        assert!(stall <= quarter, "{what}: {} ms", stall / MS);
+        let (from, to) = on[0];
+        assert_eq!(size(&mut script, from, to), SAFE_DATAGRAM_BYTES, "{what}");
+        heal(&mut script, on);
+        longest_stall(&mut script, nodes, 1_500);
+        assert_eq!(configurations(&script, nodes), before, "{what}, and healed");
+        assert_eq!(size(&mut script, from, to), FULL, "{what}, and healed");
+        script.finish();
+    }
+}
+
+#[test]
+fn a_black_hole_that_appears_under_load_costs_a_quarter_of_the_target_and_no_configuration() {
+    for nodes in [2, 3, 5] {
+        costs_nothing(nodes, 1, &pairs(nodes), 1_300);
+    }
+}
+
+#[test]
+fn a_black_hole_on_one_path_in_one_direction_costs_no_more() {
+    costs_nothing(4, 1, &[(1, 2)], 1_300);
+    costs_nothing(4, 1, &[(2, 1), (3, 1), (4, 1)], SAFE_DATAGRAM_BYTES);
+    costs_nothing(4, 1, &[(1, 2), (1, 3), (1, 4)], 1_400);
+}
+
+#[test]
+fn a_black_hole_on_one_of_two_links_costs_no_more() {
+    costs_nothing(3, 2, &pairs(3), 1_300);
+}
+
+/// P55: whoever starts behind one is in the ring at once.
+#[test]
+fn a_black_hole_from_the_start_keeps_nobody_out() {
+    for seed in 0..6 {
+        let mut script = cold(seed, 4, 1);
+        fault(&mut script, &pairs(4), SAFE_DATAGRAM_BYTES);
+        script.world().start_all();
+        script.until_one_ring(1_000);
+        let before = configurations(&script, 4);
+        assert!(longest_stall(&mut script, 4, 2_000) <= script.detection() / 4);
+        assert_eq!(configurations(&script, 4), before);
+        script.finish();
+    }
+}
+
+/// P48: full packets outstanding, and the path passes them exactly.
+#[test]
+fn a_path_that_passes_exactly_the_largest_packet_cuts_nothing() {
+    let mut script = cold(3, 3, 1);
+    fault(&mut script, &pairs(3), FULL);
+    script.world().start_all();
+    script.until_one_ring(1_000).run_for(200);
+    longest_stall(&mut script, 3, 500);
+    for id in 1..=3 {
+        let stats = script.world().endpoint(id).expect("it is up").stats();
+        assert!(stats.packets_sealed > 500);
+        assert_eq!(stats.packets_joined, 0);
+    }
+    script.finish();
+}
+
+/// D30: sizes that come and go are used less and less often.
+#[test]
+fn a_black_hole_that_comes_and_goes_is_tried_less_and_less_often() {
+    let mut script = formed(5, 3, 1);
+    let before = configurations(&script, 3);
+    let (mut size_before, mut changes) = (FULL, [0; 4]);
+    for changes in &mut changes {
+        for _ in 0..20 {
+            for hole in [true, false] {
+                if hole {
+                    fault(&mut script, &[(1, 2)], 1_300);
+                } else {
+                    heal(&mut script, &[(1, 2)]);
+                }
+                longest_stall(&mut script, 3, 150);
+                let size_now = size(&mut script, 1, 2);
+                *changes += u32::from(size_now != size_before);
+                size_before = size_now;
+            }
+        }
+    }
+    assert!(changes[0] >= 4 && changes[0] <= 12, "20 holes in 6 s: {changes:?}");
+    assert!(changes[2] + changes[3] <= 6, "{changes:?}");
+    assert_eq!(configurations(&script, 3), before);
+    script.finish();
+}
+
+/// D29: of packets in parts that get lost nothing is mixed, and what waits is bounded.
+#[test]
+fn packets_in_parts_at_a_loss_of_thirty_percent_are_repaired_and_not_mixed() {
+    let mut script = formed(9, 3, 1);
+    fault(&mut script, &pairs(3), 1_300);
+    longest_stall(&mut script, 3, 300);
+    for (from, to) in pairs(3) {
+        script.world().lossy(from, to, 300_000);
+    }
+    let held = |script: &mut Script| {
+        (1..=3).map(|id| script.world().endpoint(id).expect("it is up").held()).max().unwrap_or(0)
+    };
+    let before = held(&mut script);
+    for _ in 0..100 {
+        longest_stall(&mut script, 3, 20);
+        assert!(held(&mut script) <= before + 2 * UNFINISHED_PACKETS_MAX + 130);
+    }
+    for (from, to) in pairs(3) {
+        script.world().lossy(from, to, 0);
+    }
+    let given_up = |script: &mut Script| {
+        let stats = |id| script.world().endpoint(id).expect("it is up").stats().packets_given_up;
+        (1..=3).map(stats).sum::<u64>()
+    };
+    assert!(given_up(&mut script) > 0);
+    // Every message carries its own name, and the judge looks at it.
+    script.finish();
+}
+
+/// A jumbo packet that some network cuts to the usual size: no size below that is used.
+#[test]
+fn of_several_sizes_the_largest_that_passes_is_used() {
+    let options = Options { packet_bytes_max: 9_000, sealed: true, ..Options::fair(4, 3) };
+    let mut script = Script::cold(options);
+    fault(&mut script, &[(1, 2)], 1_452);
+    script.world().start_all();
+    script.until_one_ring(1_000);
+    let before = configurations(&script, 3);
+    assert!(longest_stall(&mut script, 3, 2_000) <= script.detection() / 4);
+    assert_eq!((size(&mut script, 1, 2), size(&mut script, 2, 1)), (1_452, 9_050));
+    fault(&mut script, &[(1, 2)], 1_300);
+    longest_stall(&mut script, 3, 1_000);
+    assert_eq!(size(&mut script, 1, 2), SAFE_DATAGRAM_BYTES);
+    heal(&mut script, &[(1, 2)]);
+    longest_stall(&mut script, 3, 3_000);
+    assert_eq!(size(&mut script, 1, 2), 9_050);
+    assert_eq!(configurations(&script, 3), before);
+    script.finish();
+}
