@@ -175,7 +175,10 @@ fn large_packets_are_dropped(stage: Stage, safe_mtu: u64) -> Result<()> {
             })?;
             let line = "large packets to the peer get lost, and are cut from now on";
             let nodes = scene.cluster.nodes();
-            nodes.into_iter().try_for_each(|node| scene.cluster.until_logged(node, &[line]))
+            for node in nodes {
+                scene.cluster.until_logged(node, &[line])?;
+            }
+            Ok(())
         },
         |network| (1..=3).try_for_each(|host| network.heal(host)),
     )
@@ -214,7 +217,8 @@ fn who_is_behind_a_black_hole_from_the_start_is_in_the_ring() -> Result<()> {
         until_path(scene, 1, size)?;
         until_path(scene, 2, |_, path| path["mtu_bytes"] == 1_500)?;
         let line = "large packets do not get through to the peer, and are cut";
-        scene.cluster.until_logged(1, &[line, "peer=2/"])
+        scene.cluster.until_logged(1, &[line, "peer=2/"])?;
+        Ok(())
     })
 }
 

@@ -26,9 +26,11 @@ fn size(world: &World, from: usize, to: usize, on: u8) -> (usize, bool) {
 /// What a process was told of sizes.
 fn told(world: &World, index: usize) -> Vec<(usize, MtuCause)> {
     let events = world.nodes[index].events.iter();
-    let told = events.filter_map(|(_, event)| match event {
-        EndpointOutput::Peer(PeerEvent::Mtu { bytes, cause, .. }) => Some((*bytes, *cause)),
-        _ => None,
+    let told = events.filter_map(|(_, event)| {
+        let EndpointOutput::Peer(PeerEvent::Mtu { bytes, cause, .. }) = event else {
+            return None;
+        };
+        Some((*bytes, *cause))
     });
     told.collect()
 }
