@@ -11,7 +11,7 @@ use crate::detection::Detection;
 use crate::hello::{DETECTION_MS_MAX, DETECTION_MS_MIN, Hello};
 use crate::keys::Keyring;
 use crate::mtu::Sizes;
-use crate::path::{Path, is_large};
+use crate::path::is_large;
 use crate::peer::{RoundTrip, Session};
 use crate::reach::{Action, PeerEvent, Place, Reach};
 use crate::seal::{Audience, Cuts, Opener, SealError, SealMode, Sealer, Ticket};
@@ -580,21 +580,6 @@ impl Endpoint {
             self.outputs.push_back(output);
         }
         assert!(self.outputs.len() <= OUTPUTS_MAX, "outputs are drained after every input");
-    }
-}
-
-impl PathStatus {
-    fn new(path: &Path, now: Instant) -> Self {
-        Self {
-            up: path.up,
-            heard_at: path.heard_at,
-            heard_by_peer: path.lists_me,
-            round_trip: path.round_trip,
-            loss_ppm: path.health.loss_ppm,
-            narrow: path.mtu.is_narrow() || path.health.choked,
-            datagram_bytes_max: path.mtu.limit(),
-            held_down: path.flaps.until.since(now),
-        }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::versions::{Claim, Foreigners};
 use crate::wire::{HEADER_LEN, SEAL_OVERHEAD};
 use crate::{
     ClusterKey, ConfigError, Destination, Discard, Endpoint, EndpointConfig, EndpointOutput,
-    Foreign, KeyChangeError, LinkId, NetStats, PAYLOAD_BYTES_MAX, PeerEvent,
+    Foreign, Incoming, KeyChangeError, LinkId, NetStats, PAYLOAD_BYTES_MAX, PeerEvent,
 };
 
 /// What a [`Net`] is made of.

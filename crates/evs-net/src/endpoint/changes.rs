@@ -1,9 +1,9 @@
-//! What of an endpoint changes while it runs: its peers and its keys.
+//! What of an endpoint changes while it runs: its peers, its keys, and what is told of its paths.
 
-use evs_model::NodeId;
+use evs_model::{Instant, NodeId};
 
-use super::Place;
-use super::{ConfigError, Endpoint, EndpointConfig};
+use super::{ConfigError, Endpoint, EndpointConfig, PathStatus, Place};
+use crate::path::Path;
 use crate::{ClusterKey, KeyChangeError};
 
 impl Endpoint {
@@ -55,5 +55,20 @@ impl Endpoint {
     /// Nothing has changed.
     pub fn drop_key(&mut self, name: u16) -> Result<(), KeyChangeError> {
         self.keyring.drop_key(name)
+    }
+}
+
+impl PathStatus {
+    pub(super) fn new(path: &Path, now: Instant) -> Self {
+        Self {
+            up: path.up,
+            heard_at: path.heard_at,
+            heard_by_peer: path.lists_me,
+            round_trip: path.round_trip,
+            loss_ppm: path.health.loss_ppm,
+            narrow: path.mtu.is_narrow() || path.health.choked,
+            datagram_bytes_max: path.mtu.limit(),
+            held_down: path.flaps.until.since(now),
+        }
     }
 }
