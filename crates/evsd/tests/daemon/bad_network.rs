@@ -122,6 +122,8 @@ fn why_flipped(bit: usize) -> &'static str {
     match bit / 8 {
         0..3 => "magic",
         3 => "version",
+        // A part, of an incarnation that nobody has met.
+        4 if bit % 8 == 1 => "unknown_incarnation",
         4 => "header",
         5 => "seal",
         6..10 => "cluster",
