@@ -387,6 +387,14 @@ impl Endpoint {
         self.execute();
     }
 
+    /// The kernel refused a datagram of so many bytes on a link (EMSGSIZE): its interface takes
+    /// less. What is as long is cut there from now on, until it passes again.
+    pub fn handle_too_long(&mut self, now: Instant, link: LinkId, bytes: usize) {
+        self.reach.advance(now);
+        self.reach.on_too_long(link, bytes);
+        self.execute();
+    }
+
     /// The detection target in force, and why it is what it is.
     #[must_use]
     pub fn detection(&self) -> Detection {

@@ -197,7 +197,7 @@ impl Net {
             let Some(Received { link, source, mut datagram }) = self.inbox.next(&mut self.ports)
             else {
                 if self.inbox.is_drained() {
-                    self.look_for_refusals(now);
+                    self.look_for_reports(now);
                     return self.events.is_empty();
                 }
                 continue;
@@ -287,7 +287,7 @@ impl Net {
     /// found nothing more.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.open_ports(now);
-        self.look_for_refusals(now);
+        self.look_for_reports(now);
         self.endpoint.handle_timeout(now);
         self.execute(None);
         for (place, port) in self.ports.iter_mut().enumerate() {
@@ -409,8 +409,14 @@ impl Net {
         self.ports.get_mut(link.place()).is_some_and(|port| port.set_address(node, address))
     }
 
-    /// The network says that nobody listens at a peer's port: that is worth asking the peer.
-    fn look_for_refusals(&mut self, now: Instant) {
+    /// The network says that nobody listens at a peer's port: that is worth asking the peer. Or an
+    /// interface takes no datagrams of some length.
+    fn look_for_reports(&mut self, now: Instant) {
+        for (place, port) in self.ports.iter_mut().enumerate() {
+            if let (Some(link), Some(bytes)) = (LinkId::at(place), port.too_long()) {
+                self.endpoint.handle_too_long(now, link, bytes);
+            }
+        }
         for place in 0..self.ports.len() {
             for node in self.ports[place].refusals() {
                 self.endpoint.handle_refused(now, node);

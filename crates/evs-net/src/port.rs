@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use evs_model::{Instant, NodeId};
+use rustix::io::Errno;
 
 use crate::NetStats;
 use crate::batch::{Limits, PeerAddress, Run, SendQueue, Sent, Targets, To};
@@ -25,8 +26,7 @@ pub(crate) struct Port {
     pub(crate) stats: NetStats,
     socket_buffer_bytes: usize,
     blocked: bool,
-    /// A call failed: the network may have reported something.
-    reported: bool,
+    reports: Reports,
     open_at: Instant,
     rejoin_at: Instant,
 }
@@ -59,7 +59,7 @@ impl Port {
             stats: NetStats::default(),
             socket_buffer_bytes,
             blocked: false,
-            reported: false,
+            reports: Reports::default(),
             open_at: now,
             rejoin_at: Instant::NEVER,
         }
@@ -147,12 +147,17 @@ impl Port {
 
     /// A call that receives failed.
     pub(crate) const fn note_failure(&mut self) {
-        self.reported = true;
+        self.reports.pending = true;
+    }
+
+    /// The shortest datagram since the last call that was longer than the interface takes.
+    pub(crate) const fn too_long(&mut self) -> Option<usize> {
+        self.reports.too_long.take()
     }
 
     /// The peers at whose hosts nobody listens at some port, as the network says.
     pub(crate) fn refusals(&mut self) -> Vec<NodeId> {
-        if !std::mem::take(&mut self.reported) {
+        if !std::mem::take(&mut self.reports.pending) {
             return Vec::new();
         }
         let sender = self.sockets.as_ref().map(Sockets::sender);
@@ -178,9 +183,9 @@ impl Port {
             datagrams: sockets.sender().segments_max(),
             segment: datagram_bytes_max(self.link.mtu, self.link.is_ipv6()),
         };
-        let (stats, reported) = (&mut self.stats, &mut self.reported);
+        let (stats, reports) = (&mut self.stats, &mut self.reports);
         let mut send =
-            |to, bytes: &[u8], run: &Run| send_run(stats, reported, sockets, to, bytes, run);
+            |to, bytes: &[u8], run: &Run| send_run(stats, reports, sockets, to, bytes, run);
         let all = self.urgent.flush(&targets, limits, &mut send)
             && self.queue.flush(&targets, limits, &mut send);
         self.blocked = !all;
@@ -238,9 +243,27 @@ impl Port {
     }
 }
 
+/// What the kernel had to say of what was sent.
+#[derive(Default)]
+struct Reports {
+    /// A call failed: the network may have reported something.
+    pending: bool,
+    /// The shortest datagram that was longer than the interface takes.
+    too_long: Option<usize>,
+}
+
+impl Reports {
+    /// A datagram was not sent.
+    fn note(&mut self, error: &io::Error, bytes: usize) {
+        if error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()) {
+            self.too_long = Some(self.too_long.map_or(bytes, |shortest| shortest.min(bytes)));
+        }
+    }
+}
+
 fn send_run(
     stats: &mut NetStats,
-    reported: &mut bool,
+    reports: &mut Reports,
     sockets: &Sockets,
     to: SocketAddr,
     bytes: &[u8],
@@ -249,18 +272,22 @@ fn send_run(
     let mut result = send(stats, sockets, to, bytes, run.segment);
     if result.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
         // What another datagram has met may be reported here, once: this one has not been tried.
-        *reported = true;
+        reports.pending = true;
         result = send(stats, sockets, to, bytes, run.segment);
     }
     match result {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Busy,
-        Err(error) if run.datagrams == 1 => stats.send_failures.count(&error),
+        Err(error) if run.datagrams == 1 => {
+            stats.send_failures.count(&error);
+            reports.note(&error, bytes.len());
+        }
         // Segmentation may be what the kernel did not like: one by one.
         Err(_) => {
             for datagram in bytes.chunks(run.segment) {
                 if let Err(error) = send(stats, sockets, to, datagram, datagram.len()) {
                     stats.send_failures.count(&error);
+                    reports.note(&error, datagram.len());
                 }
             }
         }

@@ -61,6 +61,8 @@ pub enum MtuCause {
     Found,
     /// Large datagrams get lost, small ones do not.
     Lost,
+    /// This node's interface takes no large datagrams.
+    Refused,
     /// The path is new, and nothing larger came back.
     Unproven,
     /// Large datagrams pass again.

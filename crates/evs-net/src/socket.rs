@@ -8,12 +8,10 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::socket::{setsockopt, sockopt::Ipv6DontFrag};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::sockopt::{
-    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover,
-    set_ip_multicast_if_with_ifindex, set_ipv6_mtu_discover, set_socket_recv_buffer_size_force,
+    set_ip_multicast_if_with_ifindex, set_socket_recv_buffer_size_force,
     set_socket_send_buffer_size_force,
 };
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
@@ -113,14 +111,14 @@ impl Bound {
         }
         socket.bind(&address.into()).map_err(error(format!("bind {address}")))?;
         let socket = UdpSocket::from(socket);
+        // This also forbids IP fragments (IP_PMTUDISC_PROBE): what is too long for the interface is
+        // refused, and cut then (`mtu.rs`).
         let state = UdpSocketState::new((&socket).into())
             .map_err(error(format!("configure the socket at {address}")))?;
         // Told apart by the address that reports them, and never trusted alone.
         state
             .enable_transport_errors((&socket).into())
             .map_err(error(format!("ask for errors of the network at {address}")))?;
-        allow_fragments(&socket, address.is_ipv6())
-            .map_err(error(format!("allow IP fragments from {address}")))?;
         enlarge_buffers(&socket, buffer_bytes);
         let local = socket.local_addr().map_err(error(format!("read the address {address}")))?;
         Ok(Self { socket, state, local })
@@ -299,19 +297,6 @@ const ERRORS_AT_ONCE: usize = 64;
 
 fn mixed_versions() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "IPv4 and IPv6 mixed")
-}
-
-/// Datagrams above the MTU are cut by IP rather than refused: rare, large control packets pass, and
-/// a path that is narrower than configured is slow instead of dead. The batching library forbids
-/// fragments for the sake of path MTU discovery, so this comes after it.
-fn allow_fragments(socket: &UdpSocket, ipv6: bool) -> io::Result<()> {
-    if ipv6 {
-        set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DONT)?;
-        setsockopt(socket, Ipv6DontFrag, &false)?;
-    } else {
-        set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT)?;
-    }
-    Ok(())
 }
 
 /// As much as asked for where that is allowed (CAP_NET_ADMIN), else what the system's limit

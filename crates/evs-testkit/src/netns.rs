@@ -249,6 +249,15 @@ impl Network {
         run("ip", ["-n", &self.switch(), "link", "set", &port_of(host, link), "up"])
     }
 
+    /// Sets how long a packet a host's interface of a link takes, in bytes. It begins with 1500.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn set_mtu(&self, host: u8, link: u8, bytes: u16) -> anyhow::Result<()> {
+        let (namespace, bytes) = (self.namespace(host), bytes.to_string());
+        run("ip", ["-n", &namespace, "link", "set", &interface(link), "mtu", &bytes])
+    }
+
     /// Takes the switch of a link down, and with it the link of all hosts.
     ///
     /// # Errors

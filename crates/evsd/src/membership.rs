@@ -306,6 +306,11 @@ fn log_mtu(peer: Processor, link: LinkId, datagram_bytes: usize, cause: MtuCause
             "large packets to the peer get lost, and are cut from now on; is the network's MTU \
              what the configuration says?"
         ),
+        MtuCause::Refused => tracing::warn!(
+            %peer, %link, datagram_bytes,
+            "large packets to the peer are too long for this node's interface, and are cut from \
+             now on; is its MTU what the configuration says?"
+        ),
         MtuCause::Unproven => tracing::warn!(
             %peer, %link, datagram_bytes,
             "large packets do not get through to the peer, and are cut; is the network's MTU what \

@@ -189,7 +189,8 @@ const SIGNS: [Sign; 16] = [
     },
     Sign {
         count: |node| node.net().stats().send_failures.too_large,
-        what: "packets not sent: the path does not take their size; lower cluster.mtu_bytes",
+        what: "packets not sent: longer than the interface takes, and cut from now on; raise its \
+               MTU or lower cluster.mtu_bytes",
     },
     Sign {
         count: |node| node.net().stats().send_failures.unreachable,

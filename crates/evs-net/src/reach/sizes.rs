@@ -150,6 +150,17 @@ impl Reach {
         self.actions.push_back(Action::Say { link, to, hello, size });
     }
 
+    /// The interface of a link takes no datagram of so many bytes.
+    pub(crate) fn on_too_long(&mut self, link: LinkId, bytes: usize) {
+        let (now, detection) = (self.now, self.detection);
+        for index in 0..self.peers.len() {
+            let Some(current) = &mut self.peers[index].current else { continue };
+            let path = current.path_mut(link);
+            let shrinks = path.mtu.limit() >= bytes && path.shrink(now, detection);
+            self.tell_mtu(index, link, shrinks.then_some(MtuCause::Refused));
+        }
+    }
+
     /// The size for a path may have changed.
     pub(super) fn tell_mtu(&mut self, index: usize, link: LinkId, cause: Option<MtuCause>) {
         let Some(cause) = cause else { return };

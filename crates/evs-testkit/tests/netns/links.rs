@@ -199,6 +199,37 @@ fn a_black_hole_for_large_packets_on_one_of_two_links_changes_no_configuration()
     large_packets_are_dropped(TWO_LINKS, 1_260)
 }
 
+/// The kernel says that the interface takes less (EMSGSIZE), and that is enough; for what comes in
+/// nobody says it, and the counts do.
+fn an_interface_takes_less(stage: Stage, safe_mtu: u64) -> Result<()> {
+    costs_nothing(
+        stage,
+        |network| network.set_mtu(2, 0, 1_400),
+        |scene| {
+            let cut = |path: &Value| path["up"] == true && path["mtu_bytes"] == safe_mtu;
+            until_path(scene, 2, |_, path| cut(path))?;
+            until_path(scene, 1, |peer, path| peer != 2 || cut(path))?;
+            let line = "too long for this node's interface, and are cut from now on";
+            scene.cluster.until_logged(2, &[line])?;
+            let status = scene.cluster.status(2)?;
+            let refused = status["links"][0]["counters"]["not_sent_too_large"].as_u64();
+            ensure!(refused.is_some_and(|count| count > 0), "not counted: {status}");
+            Ok(())
+        },
+        |network| network.set_mtu(2, 0, 1_500),
+    )
+}
+
+#[test]
+fn an_interface_whose_mtu_is_lowered_changes_no_configuration() -> Result<()> {
+    an_interface_takes_less(THREE, 1_260)
+}
+
+#[test]
+fn an_interface_whose_mtu_is_lowered_changes_no_configuration_with_multicast() -> Result<()> {
+    an_interface_takes_less(Stage { multicast: true, version: IpVersion::V6, ..THREE }, 1_280)
+}
+
 /// A black hole on one path alone, from the start: whole packets go to everybody else.
 #[test]
 fn who_is_behind_a_black_hole_from_the_start_is_in_the_ring() -> Result<()> {

@@ -109,6 +109,26 @@ fn a_path_that_passes_exactly_the_largest_packet_cuts_nothing() {
     }
 }
 
+/// EMSGSIZE: nothing has to be lost first. What is shorter than what was refused stays as it is.
+#[test]
+fn what_the_interface_refuses_is_cut_at_once() {
+    let mut world = World::formed_with_links(3, 2);
+    world.run(DETECTION);
+    world.nodes[0].endpoint.handle_too_long(world.now, link(0), FULL + 1);
+    assert_eq!(size(&world, 0, 1, 0), (FULL, false));
+    world.nodes[0].endpoint.handle_too_long(world.now, link(1), FULL);
+    assert_eq!(size(&world, 0, 1, 0), (FULL, false), "another link's interface");
+    world.nodes[0].endpoint.handle_too_long(world.now, link(0), FULL);
+    for (to, other) in [(1, 2), (2, 1)] {
+        assert_eq!(size(&world, 0, to, 0), (SAFE_DATAGRAM_BYTES, true));
+        assert_eq!(size(&world, to, other, 0), (FULL, false), "nobody else's");
+    }
+    world.run(INTERVAL);
+    let refused = told(&world, 0).iter().filter(|told| told.1 == MtuCause::Refused).count();
+    assert_eq!(refused, 4, "two peers, on two links");
+    assert_nobody_lost(&world);
+}
+
 #[test]
 fn large_datagrams_that_die_under_load_are_cut_within_a_quarter_of_the_target() {
     let mut world = World::formed(3);
