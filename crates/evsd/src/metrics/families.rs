@@ -32,7 +32,7 @@ const PEER: &[&str] = &["node"];
 const LINK: &[&str] = &["link"];
 const PATH: &[&str] = &["node", "link"];
 
-pub(super) static FAMILIES: [Family; 14] = [
+pub(super) static FAMILIES: [Family; 15] = [
     Family {
         name: "evs_packets_discarded",
         help: "Packets without effect, by reason",
@@ -80,6 +80,14 @@ pub(super) static FAMILIES: [Family; 14] = [
         unit: Of::Things,
         labels: PATH,
         samples: |s| paths(s, |_, _, path| Some(flag(path.narrow))),
+    },
+    Family {
+        name: "evs_path_datagram",
+        help: "The longest datagram that is sent to a peer on a link",
+        kind: Kind::Gauge,
+        unit: Of::Bytes,
+        labels: PATH,
+        samples: |s| paths(s, |_, _, path| Some(count(path.datagram_bytes_max as u64))),
     },
     Family {
         name: "evs_path_loss_ratio",
