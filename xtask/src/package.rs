@@ -5,6 +5,7 @@
 //! Not responsible for: what is installed (`install.rs`).
 
 mod base;
+mod copyright;
 mod machine;
 mod path;
 mod trial;
@@ -51,7 +52,8 @@ pub(crate) fn gate() -> Result<u64> {
         anyhow::ensure!(same, "{} differs when it is built again", package.display());
     }
     criticise(&packages)?;
-    Ok(2 * packages.len() as u64 + trial::run(&dir)? + path::run(&dir)?)
+    let linked = copyright::check(&packages)?;
+    Ok(2 * packages.len() as u64 + linked + trial::run(&dir)? + path::run(&dir)?)
 }
 
 /// Builds the packages, and returns them in order of their names.
@@ -67,6 +69,8 @@ fn build(dir: &Path) -> Result<Vec<PathBuf>> {
     layout.includedir.push("libevs");
     install::install(&tree, &layout)?;
     copy_tree(&root().join("debian"), &work.join("debian"))?;
+    let own = fs::read_to_string(root().join("debian/copyright"))?;
+    fs::write(work.join("debian/copyright"), copyright::complete(&own)?)?;
     copy_tree_file(&root().join("CHANGELOG.md"), &work.join("CHANGELOG.md"))?;
     let mut command = Command::new("dpkg-buildpackage");
     // What it was compiled with is Cargo's affair, not a package's.
