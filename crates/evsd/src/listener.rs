@@ -19,7 +19,15 @@ use rustix::fs::FlockOperation;
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Claim {
+    /// To close the file is not enough: a child that was forked just now has it, too, until it runs
+    /// its program.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
+    }
 }
 
 impl Claim {
@@ -50,7 +58,7 @@ impl Claim {
                 lock_file.display()
             );
         }
-        let claim = Self { path: path.to_owned(), _lock: lock };
+        let claim = Self { path: path.to_owned(), lock };
         claim.check_leftover()?;
         Ok(claim)
     }
@@ -189,6 +197,18 @@ mod tests {
         clean(&path);
     }
 
+    /// As a child has it that another thread forks meanwhile.
+    #[test]
+    fn a_path_is_free_though_a_child_has_inherited_its_lock() {
+        let path = path("inherited");
+        let claim = Claim::take(&path).expect("free");
+        let inherited = claim.lock.try_clone().expect("a descriptor");
+        drop(claim);
+        Claim::take(&path).expect("free again");
+        drop(inherited);
+        clean(&path);
+    }
+
     #[test]
     fn a_stale_socket_is_replaced_and_a_live_one_respected() {
         let path = path("stale");
@@ -197,6 +217,8 @@ mod tests {
         drop(claim);
         let error = Claim::take(&path).expect_err("somebody answers").to_string();
         assert!(error.contains("something else listens"), "{error}");
+        // To close it is not enough, if a child was forked just now.
+        rustix::net::shutdown(&foreign, rustix::net::Shutdown::Both).expect("open");
         drop(foreign);
         let claim = Claim::take(&path).expect("only a leftover");
         let listener = claim.listen(0o660, None).expect("bound");
