@@ -47,8 +47,8 @@ fn until_given_up(scene: &Scene) -> Result<()> {
     })
 }
 
-/// P9, P10: hellos pass, and so does every small packet; what is large does not reach node 3, nor do
-/// the parts that it is cut into.
+/// P9, P10: hellos pass, and so does every small packet; what is large does not reach node 3, nor
+/// do the parts that it is cut into.
 #[test]
 fn a_node_that_gets_no_large_packet_is_deaf_for_those_who_go_on() -> Result<()> {
     THREE.play(|scene| {
