@@ -17,6 +17,7 @@
 
 pub mod admission;
 mod agreement;
+mod apart;
 pub mod args;
 pub mod clients;
 mod control;

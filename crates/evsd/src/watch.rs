@@ -10,6 +10,7 @@ use evs_model::{Instant, NodeId};
 use evs_net::Discard;
 use evs_node::Node;
 
+use crate::apart::ApartWatch;
 use crate::foreign::ForeignWatch;
 use crate::log::RateLimit;
 use crate::status::{SEQ_EXHAUSTED, STRAINED};
@@ -29,6 +30,7 @@ pub(crate) struct Watch {
     at: Instant,
     signs: [Seen; SIGNS.len()],
     foreign: ForeignWatch,
+    apart: ApartWatch,
 }
 
 /// What is known of one sign.
@@ -90,7 +92,8 @@ impl Sign {
 impl Watch {
     pub(crate) fn new(now: Instant) -> Self {
         let seen = |_| Seen { told: 0, count: 0, grew_at: None, limit: RateLimit::new(TOLD_EVERY) };
-        Self { at: now + EVERY, signs: std::array::from_fn(seen), foreign: ForeignWatch::new() }
+        let (foreign, apart) = (ForeignWatch::new(), ApartWatch::new());
+        Self { at: now + EVERY, signs: std::array::from_fn(seen), foreign, apart }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, node: &Node) {
@@ -99,6 +102,7 @@ impl Watch {
         }
         self.at = now + EVERY;
         self.foreign.look(now, node);
+        self.apart.look(now, node);
         for (sign, seen) in SIGNS.iter().zip(&mut self.signs) {
             let count = (sign.count)(node);
             if count > std::mem::replace(&mut seen.count, count) {
@@ -125,6 +129,7 @@ impl Watch {
                 None => format!("{}: {} so far", sign.what, seen.count),
             })
             .chain(foreign)
+            .chain(self.apart.warning(now))
             .collect()
     }
 
@@ -138,7 +143,9 @@ fn discarded(node: &Node, reason: Discard) -> u64 {
 }
 
 /// What is told of a node that is in nobody's list, or no longer.
-const STRANGER: &str = "packets dropped of a node that is not in [[cluster.nodes]]";
+const STRANGER: &str = "packets dropped of a node that is not in [[cluster.nodes]]: if it was \
+                        added while this node was away, copy [cluster] from the file of another \
+                        node, and restart this one";
 
 const SIGNS: [Sign; 16] = [
     Sign {

@@ -19,7 +19,7 @@ const CRATES: [&str; 5] = [
 
 /// What a line of the log begins with in the code. The signs of trouble among the counters, and
 /// what the report says as well, are logged by name.
-const BEGINS: [&str; 8] = [
+const BEGINS: [&str; 9] = [
     "tracing::warn!(",
     "tracing::error!(",
     "        what: \"",
@@ -28,6 +28,7 @@ const BEGINS: [&str; 8] = [
     "const STRANGER: &str =",
     "const CLEAR_TEXT: &str =",
     "const FOREIGN: &str =",
+    "const APART: &str =",
 ];
 
 pub(super) fn check(tree: &Tree) -> Vec<Complaint> {

@@ -179,6 +179,42 @@ fn a_file_whose_base_has_moved_on_is_refused_and_left_alone() {
     assert!(why.contains("cluster.version is 0, and 1 is in force"), "{why}");
 }
 
+/// It does not know the new one, which keeps it out of their ring: both sides say what to do.
+#[test]
+fn a_node_that_was_away_while_a_running_one_was_added_stays_apart_and_both_sides_say_why() {
+    let mut cluster = cluster(4, &[4]);
+    cluster.stop(3).expect("it runs");
+    cluster.until_members(&[1, 2]).expect("the others go on");
+    done(&add(&cluster, 1, 4));
+    until_written(&cluster, &[1, 2], 1);
+    let section = written(&cluster, 1);
+    let file = section.write_into(&cluster.config(4)).expect("it can be written");
+    fs::write(cluster.config_file(4), file).expect("written");
+    cluster.start_node(4).expect("it starts");
+    cluster.until_members(&[1, 2, 4]).expect("the new one is there");
+
+    cluster.start_node(3).expect("it starts");
+    let copy = "if it was added while this node was away, copy [cluster]";
+    until_logged(&cluster, 3, &["WARN", copy, "node=4"]);
+    let apart = ["WARN", "stay in another ring", "compare [cluster] in the files of all nodes"];
+    for (node, others) in [(1, "nodes=\"node 3\""), (2, "nodes=\"node 3\""), (3, "node 1, node 2")]
+    {
+        until_logged(&cluster, node, &[apart[0], apart[1], apart[2], others]);
+        let warnings = cluster.status(node).expect("it answers")["warnings"].to_string();
+        assert!(warnings.contains(apart[1]), "{warnings}");
+    }
+
+    // What they say helps.
+    cluster.stop(3).expect("it runs");
+    let file = section.write_into(&cluster.config(3)).expect("it can be written");
+    fs::write(cluster.config_file(3), file).expect("written");
+    cluster.start_node(3).expect("it starts");
+    cluster.until_members(&[1, 2, 3, 4]).expect("one ring");
+    let warned = |status: Value| status["warnings"].to_string().contains(apart[1]);
+    let none = || cluster.status(1).ok().filter(|status| !warned(status.clone())).map(drop);
+    until("it is warned of no more", none).expect("so");
+}
+
 #[test]
 fn a_node_that_was_away_learns_what_the_others_agreed_on() {
     let mut cluster = cluster(4, &[4]);
