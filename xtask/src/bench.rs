@@ -131,6 +131,7 @@ fn tools(dir: &Path, over: Over) -> Result<Tools> {
     let raw = compile(&programs, "raw", &["raw.c"], |cc| {
         cc.arg("-lpthread");
     })?;
+    let flood = compile(&programs, "flood", &["flood.c"], |_| {})?;
     let transport = match over {
         Over::Unicast => Transport::Unicast,
         Over::Multicast => Transport::Multicast,
@@ -143,6 +144,7 @@ fn tools(dir: &Path, over: Over) -> Result<Tools> {
         load_evs,
         load_cpg,
         raw,
+        flood,
         corosync,
         font: debian::FONT.into(),
         transport,

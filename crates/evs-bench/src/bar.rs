@@ -108,6 +108,11 @@ const CEILING_SHARE: f64 = 0.4;
 /// Of an equal share, what each of several senders gets through at least.
 const SHARE_MIN: f64 = 0.5;
 
+/// What is left of the throughput at least while strangers send to the daemons, and how much of a
+/// latency's 99th percentile while a client stands still.
+const BESIDE_SHARE: f64 = 0.9;
+const BESIDE_TIME: f64 = 1.1;
+
 /// What a delivered message may cost at 16 nodes, in terms of 3.
 const CROWD_COST: f64 = 2.0;
 
@@ -123,6 +128,8 @@ pub fn compare(report: &Report) -> Vec<Comparison> {
         }
     }
     all.extend(fairness(report));
+    all.extend(strangers(report));
+    all.extend(stopped(report));
     all.extend(THROUGHPUT.iter().filter_map(|workload| ceiling(report, *workload)));
     all.extend(THROUGHPUT.iter().filter_map(|workload| crowd(report, *workload)));
     all
@@ -171,6 +178,38 @@ fn fairness(report: &Report) -> Option<Comparison> {
         theirs: 1.0,
         factor: least,
         bar: SHARE_MIN,
+    })
+}
+
+/// What strangers cost, besides what their sending takes of this machine.
+fn strangers(report: &Report) -> Option<Comparison> {
+    let (position, metric) = (Position::Slowest, Metric::MegabytesPerSecond);
+    let at = |workload| report.median(&key(System::EvsSealed, 3, workload, 1400), position, metric);
+    let ours = at(Workload::ThroughputStrangers)?;
+    let theirs = at(Workload::ThroughputFlood)?;
+    Some(Comparison {
+        what: format!("{metric} while strangers send to the daemons, 1400 B"),
+        ours,
+        other: Workload::ThroughputFlood.name().to_owned(),
+        theirs,
+        factor: ours / theirs,
+        bar: BESIDE_SHARE,
+    })
+}
+
+/// What a client that stands still costs the others.
+fn stopped(report: &Report) -> Option<Comparison> {
+    let (position, metric) = (Position::Sender, Metric::P99Us);
+    let at = |workload| report.median(&key(System::EvsSealed, 3, workload, 64), position, metric);
+    let ours = at(Workload::LatencyStopped)?;
+    let theirs = at(Workload::LatencyRate)?;
+    Some(Comparison {
+        what: format!("{metric} while a client stands still, 64 B"),
+        ours,
+        other: Workload::LatencyRate.name().to_owned(),
+        theirs,
+        factor: theirs / ours,
+        bar: 1.0 / BESIDE_TIME,
     })
 }
 
@@ -267,6 +306,19 @@ mod tests {
         ]));
         assert_eq!(all.len(), 1);
         assert_eq!((all[0].factor, all[0].bar, all[0].is_met()), (0.25, 0.4, false));
+    }
+
+    #[test]
+    fn what_goes_on_beside_costs_a_tenth_at_most() {
+        let sealed = |workload, size, figure| sample(System::EvsSealed, workload, size, figure);
+        let all = compare(&report(&[
+            sealed(Workload::ThroughputStrangers, 1400, 95.0),
+            sealed(Workload::ThroughputFlood, 1400, 100.0),
+            sealed(Workload::LatencyStopped, 64, 120.0),
+            sealed(Workload::LatencyRate, 64, 100.0),
+        ]));
+        let told: Vec<_> = all.iter().map(|c| (c.ours, c.theirs, c.is_met())).collect();
+        assert_eq!(told, [(95.0, 100.0, true), (120.0, 100.0, false)]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Cluster {
             }
         };
         let setup = Setup {
-            name: "bench".to_owned(),
+            name: BENCH.to_owned(),
             sealed: system == System::EvsSealed,
             dir: Some(dir.to_owned()),
             evsd: Some(tools.evsd.clone()),
@@ -134,6 +134,9 @@ impl Cluster {
         }
     }
 }
+
+/// The name of our clusters.
+pub(crate) const BENCH: &str = "bench";
 
 /// A command that is killed when the bench ends, however that comes about.
 pub(crate) fn dying_with_us(program: &Path) -> Command {

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bar;
+mod beside;
 mod cluster;
 mod corosync;
 pub mod hot;
@@ -51,6 +52,8 @@ pub struct Tools {
     pub load_cpg: PathBuf,
     /// What measures the kernel.
     pub raw: PathBuf,
+    /// A stranger on the network.
+    pub flood: PathBuf,
     /// Corosync's daemon.
     pub corosync: PathBuf,
     /// The font of the plots.

@@ -89,6 +89,14 @@ named! {
         LatencyOne = "latency-one",
         /// Node 1 sends at a fixed rate.
         LatencyRate = "latency-rate",
+        /// The same while one more client, at the last node, stands still.
+        LatencyStopped = "latency-stopped",
+        /// Node 1 sends as much as it may, while a stranger with another key sends to the daemons
+        /// as fast as a line of 1 Gbit/s carries it.
+        ThroughputStrangers = "throughput-strangers",
+        /// The same, but the stranger sends to where nobody listens: what it takes of the machine
+        /// by itself.
+        ThroughputFlood = "throughput-flood",
         /// The daemon of the last node is killed.
         FailoverKill = "failover-kill",
         /// The interface of the last node goes down.
@@ -173,13 +181,25 @@ impl Workload {
     /// Whether it measures how much goes through.
     #[must_use]
     pub const fn is_throughput(self) -> bool {
-        matches!(self, Self::ThroughputOne | Self::ThroughputAll)
+        matches!(
+            self,
+            Self::ThroughputOne
+                | Self::ThroughputAll
+                | Self::ThroughputStrangers
+                | Self::ThroughputFlood
+        )
     }
 
     /// Whether it measures how soon messages are there.
     #[must_use]
     pub const fn is_latency(self) -> bool {
-        matches!(self, Self::LatencyOne | Self::LatencyRate)
+        matches!(self, Self::LatencyOne | Self::LatencyRate | Self::LatencyStopped)
+    }
+
+    /// Whether something goes on beside the clients that are measured. Only ours is asked for that.
+    #[must_use]
+    pub const fn has_something_beside(self) -> bool {
+        matches!(self, Self::LatencyStopped | Self::ThroughputStrangers | Self::ThroughputFlood)
     }
 
     /// Whether something goes wrong in it.
@@ -197,8 +217,11 @@ impl Workload {
         match self {
             Self::ThroughputAll => nodes,
             Self::ThroughputOne
+            | Self::ThroughputStrangers
+            | Self::ThroughputFlood
             | Self::LatencyOne
             | Self::LatencyRate
+            | Self::LatencyStopped
             | Self::FailoverKill
             | Self::FailoverLink
             | Self::FailoverTerm
@@ -211,10 +234,13 @@ impl Workload {
     #[must_use]
     pub const fn headline(self) -> (Position, Metric) {
         match self {
-            Self::ThroughputOne | Self::ThroughputAll => {
-                (Position::Slowest, Metric::MessagesPerSecond)
+            Self::ThroughputOne
+            | Self::ThroughputAll
+            | Self::ThroughputStrangers
+            | Self::ThroughputFlood => (Position::Slowest, Metric::MessagesPerSecond),
+            Self::LatencyOne | Self::LatencyRate | Self::LatencyStopped => {
+                (Position::Sender, Metric::P50Us)
             }
-            Self::LatencyOne | Self::LatencyRate => (Position::Sender, Metric::P50Us),
             Self::FailoverKill
             | Self::FailoverLink
             | Self::FailoverTerm
@@ -314,6 +340,9 @@ pub enum Fit {
 pub fn fit(variant: Variant, case: Case) -> Fit {
     let Variant { system, client } = variant;
     let runs = |sensible| if sensible { Fit::Runs } else { Fit::Senseless };
+    if case.workload.has_something_beside() && variant != c(System::EvsSealed) {
+        return Fit::Senseless;
+    }
     if system.is_raw() {
         let sensible = match system == System::RawRing {
             true => case.workload == Workload::LatencyOne && case.size == RING_BYTES,
@@ -414,7 +443,10 @@ impl Plan {
     }
 
     fn full() -> Self {
-        use Workload::{LatencyOne, LatencyRate, ThroughputAll, ThroughputOne};
+        use Workload::{
+            LatencyOne, LatencyRate, LatencyStopped, ThroughputAll, ThroughputFlood, ThroughputOne,
+            ThroughputStrangers,
+        };
         let clustered = [
             c(System::EvsSealed),
             c(System::CorosyncKnetAes256),
@@ -427,13 +459,26 @@ impl Plan {
         let raws = [raw(System::RawUdp), raw(System::RawUdpGso)];
         let with_raws = [&clustered[..], &raws].concat();
         let mut blocks = vec![
-            Block { nodes: 3, variants: with_raws.clone(), cases: agreed(ThroughputOne, &SIZES) },
+            Block {
+                nodes: 3,
+                variants: with_raws.clone(),
+                cases: [
+                    agreed(ThroughputOne, &SIZES),
+                    agreed(ThroughputFlood, &[1400]),
+                    agreed(ThroughputStrangers, &[1400]),
+                ]
+                .concat(),
+            },
             Block { nodes: 3, variants: with_raws, cases: agreed(ThroughputAll, &SIZES) },
             Block {
                 nodes: 3,
                 variants: [&clustered[..], &[raw(System::RawRing)]].concat(),
-                cases: [agreed(LatencyOne, &[64, 1400, 8000]), agreed(LatencyRate, &[64, 1400])]
-                    .concat(),
+                cases: [
+                    agreed(LatencyOne, &[64, 1400, 8000]),
+                    agreed(LatencyRate, &[64, 1400]),
+                    agreed(LatencyStopped, &[64]),
+                ]
+                .concat(),
             },
             Block {
                 nodes: 3,

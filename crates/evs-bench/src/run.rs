@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use evs_testkit::netns::{IpVersion, Network};
 
+use crate::beside::Beside;
 use crate::plan::{
     Block, Case, Client, Extent, Fit, Guarantee, Key, Metric, Plan, Position, Variant, Workload,
     fit,
@@ -206,6 +207,8 @@ impl Bench<'_> {
             return measure::with_rust(tools, formed, case, timing, &self.stop);
         }
         let group = format!("bench-{}", self.runs);
+        let what = (case.workload, timing);
+        let _beside = Beside::start(tools, formed, network, what, &group, &self.stop)?;
         measure::with_c(tools, formed, case, timing, &group, &self.stop)
     }
 

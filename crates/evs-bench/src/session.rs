@@ -121,10 +121,12 @@ impl Session {
 
 /// The words that tell a load generator what to do.
 pub(crate) fn words(case: Case, node: u8, nodes: u8, timing: Timing, group: &str) -> Vec<String> {
-    let workload = match (case.workload.is_latency(), case.workload == Workload::LatencyRate) {
-        (true, true) => "rate",
-        (true, false) => "latency",
-        (false, _) => "throughput",
+    let workload = if case.workload == Workload::LatencyOne {
+        "latency"
+    } else if case.workload.is_latency() {
+        "rate"
+    } else {
+        "throughput"
     };
     let guarantee = match case.guarantee {
         Guarantee::Agreed => "agreed",

@@ -20,8 +20,14 @@ pub fn markdown(report: &Report) -> String {
         let part = Part { report, nodes, guarantee };
         part.throughput(&mut text, Workload::ThroughputOne, "node 1 sends");
         part.throughput(&mut text, Workload::ThroughputAll, "all nodes send");
+        let strangers = "node 1 sends, and a stranger does, 1 Gbit/s to the daemons";
+        part.throughput(&mut text, Workload::ThroughputStrangers, strangers);
+        let flood = "node 1 sends, and a stranger does, 1 Gbit/s to a port that nobody has";
+        part.throughput(&mut text, Workload::ThroughputFlood, flood);
         part.latency(&mut text, Workload::LatencyOne, "one message in flight");
         part.latency(&mut text, Workload::LatencyRate, &format!("{RATE} messages/s"));
+        let stopped = format!("{RATE} messages/s, beside a client that stands still");
+        part.latency(&mut text, Workload::LatencyStopped, &stopped);
         part.failures(&mut text);
     }
     faults(&mut text, report);
