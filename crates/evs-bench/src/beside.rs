@@ -19,7 +19,10 @@ use crate::stop::Stop;
 
 /// A process that does its part of the workload until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Beside(#[expect(dead_code, reason = "it ends when it is dropped")] Loader);
+pub(crate) struct Beside {
+    process: Loader,
+    workload: Workload,
+}
 
 impl Beside {
     /// Starts what the workload has beside the clients, if anything.
@@ -35,7 +38,7 @@ impl Beside {
         stop: &Stop,
     ) -> anyhow::Result<Option<Self>> {
         let flood = |port| flood(tools, session, network, timing, port, stop);
-        let started = if workload == Workload::LatencyStopped {
+        let process = if workload == Workload::LatencyStopped {
             stopped(tools, session, group, stop)?
         } else if workload == Workload::ThroughputStrangers {
             flood(None)?
@@ -44,7 +47,27 @@ impl Beside {
         } else {
             return Ok(None);
         };
-        Ok(Some(Self(started)))
+        Ok(Some(Self { process, workload }))
+    }
+
+    /// Makes sure that it has taken part.
+    ///
+    /// # Errors
+    /// It has ended, or the daemons dropped fewer of a stranger's datagrams than a tenth of its
+    /// line.
+    pub(crate) fn end(mut self, session: &Session, timing: Timing) -> anyhow::Result<()> {
+        ensure!(self.process.is_running(), "what went on beside has ended");
+        let Cluster::Evs { cluster, .. } = &session.cluster else { return Ok(()) };
+        if self.workload == Workload::ThroughputStrangers {
+            let status = cluster.status(1)?;
+            let dropped = status["counters"]["net_discards"]["unauthenticated"].as_u64();
+            let each_second = u64::from(LINE_MEGABITS) * 125_000 / FLOOD_BYTES as u64;
+            let others = u64::from(session.nodes - 1);
+            let sent = each_second * u64::from(timing.run_ms) / 1_000 / others;
+            let dropped = dropped.context("it is counted")?;
+            ensure!(dropped >= sent / 10, "of the stranger's datagrams {dropped} arrived");
+        }
+        Ok(())
     }
 }
 
@@ -64,8 +87,8 @@ fn stopped(tools: &Tools, session: &Session, group: &str, stop: &Stop) -> anyhow
     Ok(client)
 }
 
-/// A neighbour with another key, at the last host, who sends to all other hosts as fast as a line
-/// of 1 Gbit/s carries it: to the daemons, or to a port at which nobody listens (`c/flood.c`).
+/// A stranger at the last host, who sends to all other hosts as fast as a line of 1 Gbit/s carries
+/// it: to the daemons, or to a port at which nobody listens (`c/flood.c`).
 fn flood(
     tools: &Tools,
     session: &Session,
@@ -82,7 +105,7 @@ fn flood(
     let address = network.address(last).to_string();
     let prefix = &address[..=address.rfind('.').context("an IPv4 address")?];
     let port = port.unwrap_or_else(|| cluster.address(1).port());
-    let hello = hello_with_another_key(last)?;
+    let hello = hello(cluster, last)?;
     let start: String = hello.iter().map(|byte| format!("{byte:02x}")).collect();
     let seconds_max = (timing.warm_ms + timing.run_ms) / 1000 + timing.patience_s + 1;
     command.args([
@@ -100,15 +123,16 @@ fn flood(
     Ok(stranger)
 }
 
-/// What costs a receiver the most: it is for this cluster, and it has to be opened before it is
-/// known that the key is another one.
-fn hello_with_another_key(nodes: u8) -> anyhow::Result<Vec<u8>> {
+/// What costs a receiver the most, once zeros follow it: somebody has seen a hello of this cluster,
+/// and so all of the header is right, and only opening the datagram tells that it is forged.
+fn hello(cluster: &evs_testkit::Cluster, nodes: u8) -> anyhow::Result<Vec<u8>> {
+    let key = ClusterKey::load(&cluster.key_file())?;
     let id = |node: u8| NodeId::new(node.into()).context("nodes begin with 1");
     let config = EndpointConfig {
         me: Processor::new(id(nodes)?, random_u64()),
         peers: (1..nodes).map(id).collect::<anyhow::Result<_>>()?,
         cluster: BENCH.to_owned(),
-        seal: SealMode::Sealed(ClusterKey::generate()),
+        seal: SealMode::Sealed(key),
         detection: Duration::from_millis(500),
         packet_bytes_max: 1_400,
         links: vec![LinkTerms::PLAIN],

@@ -197,11 +197,16 @@ impl Loader {
         }
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Ends it by the end of its input, or by force.
     pub(crate) fn end(mut self) {
         self.input = None;
         let deadline = Instant::now() + END_MAX;
-        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+        while Instant::now() < deadline && self.is_running() {
             thread::sleep(Duration::from_millis(1));
         }
     }

@@ -208,8 +208,10 @@ impl Bench<'_> {
         }
         let group = format!("bench-{}", self.runs);
         let what = (case.workload, timing);
-        let _beside = Beside::start(tools, formed, network, what, &group, &self.stop)?;
-        measure::with_c(tools, formed, case, timing, &group, &self.stop)
+        let beside = Beside::start(tools, formed, network, what, &group, &self.stop)?;
+        let outcome = measure::with_c(tools, formed, case, timing, &group, &self.stop)?;
+        let ended = beside.map_or(Ok(()), |beside| beside.end(formed, timing));
+        Ok(ended.map_or_else(|error| Outcome::Fault(format!("{error:#}")), |()| outcome))
     }
 
     /// Starts a cluster, and keeps how long that took if that is not known yet in this round.

@@ -65,10 +65,10 @@ const ARROWS: [Arrow; 17] = [
         own: &["evs", "evs-config", "evs-ipc", "evs-model", "evs-net", "evs-sim", "evsd"],
         foreign: None,
     },
-    // It counts the instructions of what is done for every message.
+    // It counts the instructions of what is done for every message, and forges a stranger's.
     Arrow {
         package: "evs-bench",
-        own: &["evs-model", "evs-service", "evs-testkit", "totem"],
+        own: &["evs-model", "evs-net", "evs-service", "evs-testkit", "totem"],
         foreign: None,
     },
     Arrow {
