@@ -267,6 +267,9 @@ defects! {
         /// Companions who are still heard are parted with before the detection target is over
         /// (`docs/protocol.md` §3).
         PartsSoon,
+        /// Others are judged by a lowered detection target at once, though they may not have it yet
+        /// (`docs/protocol.md` §3, §6).
+        LoweredAtOnce,
         /// A parked token is not released until somebody asks for it (`docs/protocol.md` §5).
         ParkedForEver,
         /// Data that was lost is not sent again.

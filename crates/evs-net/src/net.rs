@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use bytes::Bytes;
 use evs_model::{Instant, Members, NodeId, Processor};
@@ -407,6 +408,28 @@ impl Net {
     /// peer.
     pub fn set_peer_address(&mut self, link: LinkId, node: NodeId, address: SocketAddr) -> bool {
         self.ports.get_mut(link.place()).is_some_and(|port| port.set_address(node, address))
+    }
+
+    /// As [`Endpoint::set_detection`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_detection(&mut self, now: Instant, target: Duration) -> Result<(), ConfigError> {
+        self.endpoint.set_detection(now, target)
+    }
+
+    /// As [`Endpoint::set_priorities`].
+    pub fn set_priorities(&mut self, now: Instant, priorities: &[u8]) {
+        for (port, priority) in self.ports.iter_mut().zip(priorities) {
+            port.link.priority = *priority;
+        }
+        self.endpoint.set_priorities(now, priorities);
+    }
+
+    /// Asks the kernel for buffers of another size, for each socket that is open and each that is
+    /// opened later. See [`Net::short_buffer`] for what it gives.
+    pub fn set_socket_buffer_bytes(&mut self, bytes: usize) {
+        self.ports.iter_mut().for_each(|port| port.set_socket_buffer_bytes(bytes));
     }
 
     /// The network says that nobody listens at a peer's port: that is worth asking the peer. Or an

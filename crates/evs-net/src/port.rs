@@ -99,6 +99,14 @@ impl Port {
         (given < self.socket_buffer_bytes).then_some((given, self.socket_buffer_bytes))
     }
 
+    /// Has the kernel asked for other buffers.
+    pub(crate) fn set_socket_buffer_bytes(&mut self, bytes: usize) {
+        self.socket_buffer_bytes = bytes;
+        if let Some(sockets) = &self.sockets {
+            sockets.all().for_each(|socket| socket.enlarge_buffers(bytes));
+        }
+    }
+
     #[cfg(test)]
     pub(crate) const fn block(&mut self) {
         self.blocked = true;

@@ -169,7 +169,11 @@ pub(crate) struct Reach {
     sizes: Sizes,
     /// Packets of full size are cut for somebody.
     cuts: bool,
+    /// The detection target as it is set: what this node says of itself, and its pace.
+    target: Duration,
+    /// By which others are judged: the target, or a longer one of before for a while.
     detection: Duration,
+    lowered_at: Instant,
     started: Instant,
     /// The latest time seen; time never goes back.
     now: Instant,
@@ -219,7 +223,9 @@ impl Reach {
             links,
             sizes,
             cuts: false,
+            target: detection,
             detection,
+            lowered_at: now,
             started: now,
             now,
             void_until: now,
@@ -252,12 +258,13 @@ impl Reach {
 
     /// The detection target as it is set.
     pub(crate) const fn target(&self) -> Duration {
-        self.detection
+        self.target
     }
 
     /// Takes note of the time, and of an own gap (P36). Every input begins with it.
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         let now = now.max(self.now);
+        self.lower(now);
         if now.since(self.now) > self.detection / 2 {
             self.pauses += 1;
             self.void_until = now + self.interval() * HELLO_ROUND;
@@ -321,12 +328,12 @@ impl Reach {
 
     /// How patient this node is at present, and why.
     pub(crate) fn detection(&self) -> Detection {
-        let target = self.detection;
+        let target = self.target;
         let heard = self.peers.iter().filter(|peer| peer.up).filter_map(|p| p.current.as_ref());
         let paths = heard.flat_map(|session| session.paths()).filter(|path| path.up);
         let late = paths.map(|path| path.late.worst()).max().unwrap_or_default();
         let own_late = self.late.worst();
-        let effective = patience(target, late.max(own_late));
+        let effective = patience(self.detection, late.max(own_late));
         Detection { target, effective, late, own_late }
     }
 
@@ -487,12 +494,15 @@ impl Reach {
         sessions.filter_map(|session| held(session)).max().unwrap_or_default()
     }
 
+    /// From one hello of mine to the next.
     const fn interval(&self) -> Duration {
-        hello_interval(self.detection, self.links.len())
+        hello_interval(self.target, self.links.len())
     }
 
+    /// What others are measured by.
     const fn patience(&self) -> Patience {
-        Patience { interval: self.interval(), detection: self.detection }
+        let interval = hello_interval(self.detection, self.links.len());
+        Patience { interval, detection: self.detection }
     }
 
     fn is_void(&self) -> bool {
@@ -569,6 +579,7 @@ const HELLO_ROUND: u32 = 3;
 mod burst;
 mod ownership;
 mod roster;
+mod settings;
 mod sizes;
 mod speak;
 #[cfg(test)]

@@ -171,6 +171,11 @@ impl Bound {
         (socket.recv_buffer_size().unwrap_or(0), socket.send_buffer_size().unwrap_or(0))
     }
 
+    /// Asks for so much in each direction.
+    pub(crate) fn enlarge_buffers(&self, bytes: usize) {
+        enlarge_buffers(&self.socket, bytes);
+    }
+
     fn join(&self, group: &Group) -> io::Result<()> {
         let socket = socket2::SockRef::from(&self.socket);
         match (group.address, group.interface) {

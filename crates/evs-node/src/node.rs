@@ -173,8 +173,7 @@ impl Node {
             links: config.links.iter().map(Link::terms).collect(),
         };
         let mut net = NetConfig::new(endpoint, config.links, random_u64());
-        // What follows the token of one rotation may come with what precedes that of the next.
-        net.socket_buffer_bytes = 2 * config.service.totem.window_bytes as usize;
+        net.socket_buffer_bytes = socket_buffer_bytes(config.service.totem.window_bytes);
         let mut net = Net::open(net, now)?;
         if let Some(key) = &config.second_key {
             net.add_key(key)?;
@@ -323,7 +322,7 @@ impl Node {
     }
 }
 
-/// Peers and keys: as the methods of [`Net`] with the same names.
+/// Peers, keys and settings: as the methods of [`Net`] and [`Service`] with the same names.
 impl Node {
     /// As [`Net::add_peer`].
     ///
@@ -337,6 +336,47 @@ impl Node {
     pub fn remove_peer(&mut self, now: Instant, node: NodeId) {
         self.net.remove_peer(node);
         self.handle_net_events(now);
+    }
+
+    /// Has another detection target from now on: as [`Net::set_detection`] and
+    /// [`Service::set_detection`].
+    ///
+    /// # Errors
+    /// It is out of the range of either; nothing has changed.
+    pub fn set_detection(
+        &mut self,
+        now: Instant,
+        target: Duration,
+    ) -> Result<(), evs_service::ConfigError> {
+        // Its range is within that of the network.
+        self.service.set_detection(now, target)?;
+        self.net.set_detection(now, target).expect("the ring's range is the narrower one");
+        self.handle_net_events(now);
+        Ok(())
+    }
+
+    /// Has another largest window from now on, as [`Service::set_window_bytes`], and asks the
+    /// kernel for buffers that fit.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_window_bytes(&mut self, bytes: u32) -> Result<(), evs_service::ConfigError> {
+        self.service.set_window_bytes(bytes)?;
+        self.net.set_socket_buffer_bytes(socket_buffer_bytes(bytes));
+        Ok(())
+    }
+
+    /// As [`Net::set_priorities`].
+    pub fn set_priorities(&mut self, now: Instant, priorities: &[u8]) {
+        self.net.set_priorities(now, priorities);
+    }
+
+    /// As [`Service::set_message_bytes_max`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_message_bytes_max(&mut self, bytes: usize) -> Result<(), evs_service::ConfigError> {
+        self.service.set_message_bytes_max(bytes)
     }
 
     /// As [`Net::add_key`].
@@ -525,6 +565,11 @@ impl Node {
         }
         self.registered = Some(wanted);
     }
+}
+
+/// What follows the token of one rotation may come with what precedes that of the next.
+const fn socket_buffer_bytes(window_bytes: u32) -> usize {
+    2 * window_bytes as usize
 }
 
 /// Every node that has an address on any link.

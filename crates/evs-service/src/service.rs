@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 use evs_model::{
@@ -149,6 +150,38 @@ impl Service {
         self.sessions.set_groups_max(config.groups_per_client_max);
         self.sending.set_client_bytes_max(config.client_send_bytes_max);
         self.clients_most = self.clients_most.max(config.clients_max);
+        self.config = config;
+        Ok(())
+    }
+
+    /// As [`Ring::set_detection`].
+    ///
+    /// # Errors
+    /// It is out of range; nothing has changed.
+    pub fn set_detection(&mut self, now: Instant, target: Duration) -> Result<(), ConfigError> {
+        self.ring.set_detection(now, target).map_err(ConfigError::Totem)?;
+        self.config.totem.detection = target;
+        self.finish(now);
+        Ok(())
+    }
+
+    /// As [`Ring::set_window_bytes`].
+    ///
+    /// # Errors
+    /// It is out of range; nothing has changed.
+    pub fn set_window_bytes(&mut self, bytes: u32) -> Result<(), ConfigError> {
+        self.ring.set_window_bytes(bytes).map_err(ConfigError::Totem)?;
+        self.config.totem.window_bytes = bytes;
+        Ok(())
+    }
+
+    /// Sets the largest message that is accepted from now on. What was accepted is sent.
+    ///
+    /// # Errors
+    /// It is out of range; nothing has changed.
+    pub fn set_message_bytes_max(&mut self, bytes: usize) -> Result<(), ConfigError> {
+        let config = Config { message_bytes_max: bytes, ..self.config.clone() };
+        config.validate()?;
         self.config = config;
         Ok(())
     }

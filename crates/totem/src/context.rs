@@ -58,6 +58,8 @@ pub(crate) struct Context {
     untold: bool,
     joins: u64,
     standing: Standing,
+    /// The settings changed while a ring was being formed, and are in force when it works.
+    pub(crate) reset: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +94,7 @@ impl Context {
             untold: false,
             joins: config.origins.join,
             standing: Standing::Gathering,
+            reset: false,
             config,
         };
         context.publish_row();

@@ -12,6 +12,7 @@ mod holding;
 mod kept;
 mod late;
 mod parked;
+mod settings;
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -39,6 +40,9 @@ use holding::{Holding, Rotation, TokenMark};
 pub(crate) struct Operational {
     order: Order,
     terms: Terms,
+    /// Others are judged by this target until then, if it is above that of the terms.
+    patience: Duration,
+    patient_until: Instant,
     next: Processor,
     /// The last token accepted.
     token_seq: u64,
@@ -74,6 +78,8 @@ impl Operational {
         let mut state = Self {
             order,
             terms,
+            patience: Duration::ZERO,
+            patient_until: cx.now,
             next,
             token_seq: token.token_seq,
             previous_seq: cx.config.origins.seq,
@@ -89,6 +95,10 @@ impl Operational {
             resent: Resent::default(),
             pace: Pace::default(),
         };
+        if core::mem::take(&mut cx.reset) {
+            state.set_detection(cx, cx.config.detection);
+            state.set_window_bytes(cx.config.window_bytes);
+        }
         for seq in state.order.window.held_after(0).collect::<Vec<_>>() {
             state.order.deliver_unordered(cx, seq);
         }
@@ -104,7 +114,7 @@ impl Operational {
 
     /// The ring broke: what there is of it becomes the old ring.
     pub(crate) fn into_old(mut self, cx: &mut Context) -> OldRing {
-        let deaf = self.stall.nearly_overdue(cx.now, &self.terms);
+        let deaf = self.stall.nearly_overdue(cx.now, &self.judging(cx.now));
         self.distrust(cx, deaf);
         OldRing::new(self.order)
     }
@@ -360,7 +370,7 @@ impl Operational {
         let held = self.order.window.get(first).is_some();
         let lagger = token.aru_by.filter(|node| held && *node != cx.me.node);
         self.stall.observe(cx.now, lagger.map(|node| (node, first)));
-        let deaf = self.stall.overdue(cx.now, &self.terms);
+        let deaf = self.stall.overdue(cx.now, &self.judging(cx.now));
         self.distrust(cx, deaf);
     }
 

@@ -389,6 +389,8 @@ fn gather(cx: &mut Context, old: Option<OldRing>, cause: Cause) -> (State, Next)
     (State::Gather(state), then)
 }
 
+mod settings;
+
 /// The table: every state, every packet.
 fn dispatch(state: &mut State, cx: &mut Context, from: Processor, packet: Packet) -> Next {
     use State as S;

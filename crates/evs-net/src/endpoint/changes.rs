@@ -1,4 +1,7 @@
-//! What of an endpoint changes while it runs: its peers, its keys, and what is told of its paths.
+//! What of an endpoint changes while it runs: its peers, its keys, some settings, and what is
+//! told of its paths.
+
+use std::time::Duration;
 
 use evs_model::{Instant, NodeId};
 
@@ -55,6 +58,32 @@ impl Endpoint {
     /// Nothing has changed.
     pub fn drop_key(&mut self, name: u16) -> Result<(), KeyChangeError> {
         self.keyring.drop_key(name)
+    }
+
+    /// Has another detection target from now on. To be called by all nodes, each in its own time:
+    /// nobody is taken for dead because of that.
+    ///
+    /// All peers are told by a hello that is due at once, and again by each later one; whoever
+    /// hears it speaks as often as the new target needs, whatever its own target. A *raised* target
+    /// counts for the silence of peers at once. A *lowered* one counts once the old one has passed
+    /// from now: until then peers may speak at their old pace, and are judged, measured and listed
+    /// as heard by the old target, so that one that dies meanwhile is noticed as before. Hold-downs
+    /// and questions that are under way end as they began.
+    ///
+    /// # Errors
+    /// It is out of range; nothing has changed.
+    pub fn set_detection(&mut self, now: Instant, target: Duration) -> Result<(), ConfigError> {
+        if !(EndpointConfig::DETECTION_MIN..=EndpointConfig::DETECTION_MAX).contains(&target) {
+            return Err(ConfigError::Detection(target));
+        }
+        self.reach.set_detection(now, target);
+        Ok(())
+    }
+
+    /// Gives the links other priorities, in their order: traffic moves at the next
+    /// [`Endpoint::handle_timeout`], which is due at once. A link without a new one keeps its own.
+    pub fn set_priorities(&mut self, now: Instant, priorities: &[u8]) {
+        self.reach.set_priorities(now, priorities);
     }
 }
 

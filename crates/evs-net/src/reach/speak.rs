@@ -162,7 +162,7 @@ impl Reach {
             age_ms: self.age_ms(),
             stamp: micros(self.now),
             heard: u16::try_from(self.heard.len()).unwrap_or(u16::MAX),
-            detection_ms: u16::try_from(self.detection.as_millis()).unwrap_or(DETECTION_MS_MAX),
+            detection_ms: u16::try_from(self.target.as_millis()).unwrap_or(DETECTION_MS_MAX),
             covers,
             versions: self.versions,
             echoes,

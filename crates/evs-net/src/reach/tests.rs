@@ -367,6 +367,7 @@ mod burst;
 mod doubles;
 mod links;
 mod patience;
+mod settings;
 mod sizes;
 
 /// P34, P55: a path that lets small packets pass is none.

@@ -81,7 +81,9 @@ impl Operational {
 
     /// When the ring is given up unless the token is seen.
     pub(super) fn loss_at(&self) -> Instant {
-        self.sight_at + self.rotation.token_loss(&self.terms)
+        let loss_at = |terms| self.sight_at + self.rotation.token_loss(&terms);
+        let by_old = loss_at(Terms { detection: self.patience, ..self.terms });
+        loss_at(self.terms).max(by_old.min(self.patient_until))
     }
 
     /// What is known of the token, for whoever asks why the ring was given up.

@@ -8,5 +8,6 @@ mod operational;
 mod origins;
 mod pieces;
 mod recovery;
+mod settings;
 mod table;
 mod together;
