@@ -7,6 +7,7 @@ use std::fmt;
 use totem::PacketKind;
 
 use crate::plots::Plots;
+use crate::retargets::Retargets;
 use crate::selection::{FaultId, Source, stream};
 use crate::world::{Aim, Backlog, Disk, Fault, Frozen, Kind, Nanos, Options, World};
 
@@ -98,6 +99,7 @@ pub struct Chaos {
     interval: Nanos,
     next: Nanos,
     plots: Plots,
+    retargets: Retargets,
     /// When which node starts again that was restarted faster than its death can be noticed.
     restarts: Vec<Restart>,
     until: Nanos,
@@ -132,6 +134,7 @@ impl Chaos {
             interval,
             next,
             plots,
+            retargets: Retargets::draw(options),
             restarts: Vec::new(),
             until,
         }
@@ -146,7 +149,7 @@ impl Chaos {
     /// When something strikes next.
     #[must_use]
     pub fn next(&self) -> Nanos {
-        let first = self.next.min(self.plots.next());
+        let first = self.next.min(self.plots.next()).min(self.retargets.next());
         self.restarts.iter().map(|restart| restart.at).fold(first, Nanos::min)
     }
 
@@ -158,6 +161,7 @@ impl Chaos {
             Self::restart(&mut rng, world, restart.node);
         }
         self.plots.strike(world);
+        self.retargets.strike(world);
         if self.next <= now {
             let total: u32 = self.weights.iter().sum();
             let mut drawn = self.times.u32(0..total.max(1));
@@ -338,6 +342,7 @@ impl Chaos {
         world.heal();
         world.weather(crate::world::Weather::fair(self.delay));
         world.resume_all();
+        self.retargets.end(world);
         self.restarts.clear();
         if world.options().frozen != Frozen::Whole {
             self.cut_for_good(world);

@@ -28,6 +28,7 @@ pub mod hunt;
 mod lone;
 pub mod minimise;
 mod plots;
+mod retargets;
 mod run;
 pub mod scenarios;
 pub mod script;

@@ -44,6 +44,7 @@ scenarios! {
     paths_that_heal_one_after_another_cost_few_configurations notices GrowsAtOnce;
     a_companion_whose_paths_heal_last_is_waited_for notices GrowsAtOnce;
     a_companion_who_notices_later_is_waited_for notices PartsSoon;
+    other_detection_targets_exclude_nobody notices LoweredAtOnce;
     a_promise_made_for_another_is_passed_on notices ObligationsNarrow;
     two_are_parted_although_one_hears_the_other notices OneRowIsAnEdge;
     a_dead_processor_is_gone_for_good notices SilenceUnnoticed;

@@ -23,12 +23,21 @@ pub enum Source {
     Move,
     /// `p`: a plot.
     Plot,
+    /// `s`: another detection target, node by node.
+    Setting,
 }
 
 impl Source {
     /// Every source.
-    pub const ALL: [Self; 6] =
-        [Self::Act, Self::Ambush, Self::Condition, Self::Lone, Self::Move, Self::Plot];
+    pub const ALL: [Self; 7] = [
+        Self::Act,
+        Self::Ambush,
+        Self::Condition,
+        Self::Lone,
+        Self::Move,
+        Self::Plot,
+        Self::Setting,
+    ];
 
     /// The letter before the ordinals.
     #[must_use]
@@ -40,6 +49,7 @@ impl Source {
             Self::Lone => 'l',
             Self::Move => 'm',
             Self::Plot => 'p',
+            Self::Setting => 's',
         }
     }
 

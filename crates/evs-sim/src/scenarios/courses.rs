@@ -452,3 +452,23 @@ pub(super) fn what_a_lone_sender_sent_last_is_repaired() {
     }
     script.finish();
 }
+
+/// LIVE-6: the nodes get other detection targets while they run, one a little later than the other;
+/// the last of them by half of the old target. Between words nobody sends: the token rests.
+pub(super) fn other_detection_targets_exclude_nobody() {
+    let mut script = World::script(3);
+    let before = [1, 2, 3].map(|id| script.configurations(id));
+    let mut old = 200;
+    for target in [500, 2_000, 200, 60, 2_000, 60, 200] {
+        for (id, pause) in [(2, 0), (3, 3), (1, old / 2)] {
+            script.run_for(pause);
+            script.world().set_detection(id, std::time::Duration::from_millis(target));
+            script.send(id, Safe, 3).send(4 - id, Agreed, 3);
+        }
+        script.run_for(old.max(target) * 3);
+        old = target;
+    }
+    let after = [1, 2, 3].map(|id| script.configurations(id));
+    assert_eq!(before, after, "another detection target is no fault");
+    script.finish();
+}

@@ -157,6 +157,32 @@ impl World {
         self.disturb();
     }
 
+    /// A node that runs has this detection target from now on.
+    pub fn set_detection(&mut self, id: u32, target: Duration) {
+        let node = self.index(id);
+        let now = self.nodes[node].clock.local(self.now);
+        let common = self.options.detection;
+        let Some(machine) = self.nodes[node].awake() else { return };
+        machine.endpoint.set_detection(now, target).expect("targets are within their range");
+        machine.service.set_detection(now, target).expect("targets are within their range");
+        self.nodes[node].detection = (target != common).then_some(target);
+        self.faults.count(Fault::Retarget);
+        self.disturb();
+        self.tell(node, &format_args!("has a detection target of {target:?}"));
+        self.after(node);
+    }
+
+    /// Every node has the detection target of the world again, now or when it starts.
+    pub fn common_detection(&mut self) {
+        for id in 1..=self.len() {
+            let node = self.index(id);
+            if self.nodes[node].detection.is_some() {
+                self.set_detection(id, self.options.detection);
+                self.nodes[node].detection = None;
+            }
+        }
+    }
+
     /// From here on a node takes so long over each datagram that it reads: a slow processor.
     pub fn effort(&mut self, id: u32, each: Nanos) {
         let node = self.index(id);

@@ -97,6 +97,8 @@ faults! {
     DiskStall => "disk_stall",
     /// A node's clock changed its rate.
     ClockRate => "clock_rate",
+    /// A running node got another detection target.
+    Retarget => "retarget",
     /// A client went away in the middle of its work.
     ClientGone => "client_gone",
     /// A client stopped reading.
