@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use evs_model::NodeId;
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value, value};
 
 use crate::reader::{Document, Section};
 use crate::{Cluster, Difference, Mistake};
@@ -84,21 +84,27 @@ impl Cluster {
         differences
     }
 
-    /// Whether a setting can differ while the daemons run: a node comes or goes. What a node is
-    /// reached by does not change.
+    /// Whether a setting can differ while the daemons run: a node comes or goes, or it is one of
+    /// those that concern no packet that is under way. What a node is reached by does not change.
     #[must_use]
     pub fn can_become(&self, other: &Self, difference: &Difference) -> bool {
+        if self.links.len() != other.links.len() {
+            return false;
+        }
+        if AT_ONCE.contains(&difference.name.as_str()) || is_priority(&difference.name) {
+            return true;
+        }
         let node = difference.name.strip_prefix("cluster.nodes[");
         let Some(id) = node.and_then(|rest| rest.split(']').next()?.parse().ok()) else {
             return false;
         };
         let Some(node) = NodeId::new(id) else { return false };
         self.nodes().contains_key(&node) != other.nodes().contains_key(&node)
-            && self.links.len() == other.links.len()
     }
 
-    /// Puts the nodes and the version of this section into the text of a configuration file, and
-    /// leaves all else as it is, comments included.
+    /// Puts what can change while daemons run of this section, and its version, into the text of a
+    /// configuration file, and leaves all else as it is, comments included. What it says already it
+    /// is not told again.
     ///
     /// # Errors
     /// The text is none, or its section would not come out as this one.
@@ -108,6 +114,9 @@ impl Cluster {
         let section = document.get_mut("cluster").and_then(Item::as_table_like_mut);
         let section = section.ok_or("it has no section [cluster]")?;
         section.insert("version", value(i64::try_from(self.version).unwrap_or(i64::MAX)));
+        if let Ok(there) = Self::parse(text) {
+            self.write_settings(&there, section);
+        }
         let nodes = section.get_mut("nodes").ok_or("it has no [[cluster.nodes]]")?;
         match nodes {
             Item::ArrayOfTables(tables) => self.write_nodes(tables),
@@ -120,9 +129,32 @@ impl Cluster {
         }
         let text = document.to_string();
         match Self::parse(&text) {
-            Ok(written) if written == *self => Ok(text),
+            Ok(written) if written.version == self.version && written.says(self) => Ok(text),
             Ok(_) => Err("the rest of its section [cluster] is not what is in force".to_owned()),
             Err(mistakes) => Err(mistakes.first().map_or_else(String::new, ToString::to_string)),
+        }
+    }
+
+    fn says(&self, other: &Self) -> bool {
+        self.differences(other).is_empty()
+    }
+
+    fn write_settings(&self, there: &Self, section: &mut dyn TableLike) {
+        let millis = |cluster: &Self| i64::try_from(cluster.detection.as_millis());
+        let numbers = [
+            ("detection_ms", millis(self).unwrap_or(i64::MAX), millis(there).unwrap_or(i64::MAX)),
+            ("message_bytes_max", self.message_bytes_max.into(), there.message_bytes_max.into()),
+            ("window_bytes_max", self.window_bytes_max.into(), there.window_bytes_max.into()),
+        ];
+        for (key, number, _) in numbers.into_iter().filter(|(_, number, there)| number != there) {
+            set(section, key, number);
+        }
+        let links = self.links.iter().zip(&there.links).map(|(link, there)| {
+            (link.priority != there.priority).then_some(i64::from(link.priority))
+        });
+        let links: Vec<_> = links.collect();
+        if self.links.len() > 1 && links.iter().any(Option::is_some) {
+            write_priorities(&links, section);
         }
     }
 
@@ -143,6 +175,53 @@ impl Cluster {
                 several => table.insert("addresses", value(several.iter().collect::<Array>())),
             };
             tables.push(table);
+        }
+    }
+}
+
+/// Settings that change while the daemons run. (So do `cluster.links[…].priority`.)
+const AT_ONCE: [&str; 3] =
+    ["cluster.detection_ms", "cluster.message_bytes_max", "cluster.window_bytes_max"];
+
+fn is_priority(name: &str) -> bool {
+    name.starts_with("cluster.links[") && name.ends_with("].priority")
+}
+
+/// The key and what stands beside it stay as they are.
+fn set(table: &mut dyn TableLike, key: &str, number: i64) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(there) => {
+            let decor = there.decor().clone();
+            *there = number.into();
+            *there.decor_mut() = decor;
+        }
+        None => {
+            table.insert(key, value(number));
+        }
+    }
+}
+
+/// One for each link, where it is to change. Where there are no sections for links, all are as
+/// those without one.
+fn write_priorities(priorities: &[Option<i64>], section: &mut dyn TableLike) {
+    let links = section.entry("links").or_insert_with(|| {
+        let tables = priorities.iter().map(|_| Table::new());
+        Item::ArrayOfTables(tables.collect())
+    });
+    let changed = priorities.iter().enumerate().filter_map(|(place, new)| Some((place, (*new)?)));
+    for (place, priority) in changed {
+        match links {
+            Item::ArrayOfTables(tables) => {
+                if let Some(table) = tables.get_mut(place) {
+                    set(table, "priority", priority);
+                }
+            }
+            Item::Value(Value::Array(tables)) => {
+                if let Some(Value::InlineTable(table)) = tables.get_mut(place) {
+                    set(table, "priority", priority);
+                }
+            }
+            Item::None | Item::Value(_) | Item::Table(_) => {}
         }
     }
 }
@@ -243,7 +322,49 @@ log = "debug"
     }
 
     #[test]
-    fn only_nodes_come_and_go_while_daemons_run() {
+    fn settings_change_in_the_file_where_they_stand_and_are_added_where_they_do_not() {
+        let text = FILE.replace("seal = ", "detection_ms = 700 # patient\nseal = ");
+        let cluster = Cluster::parse(&text).expect("right");
+        let other = Cluster {
+            version: 3,
+            detection: std::time::Duration::from_millis(1_500),
+            window_bytes_max: 1 << 20,
+            message_bytes_max: 2_048,
+            ..cluster.clone()
+        };
+        let written = other.write_into(&text).expect("it can be written");
+        assert_eq!(Cluster::parse(&written).expect("right"), other);
+        for line in ["detection_ms = 1500 # patient", "window_bytes_max = 1048576", "# in the cel"]
+        {
+            assert!(written.contains(line), "{line} is not in\n{written}");
+        }
+        let same = Cluster { version: 4, ..cluster }.write_into(&text).expect("it can be written");
+        assert!(!same.contains("window_bytes_max"), "a default stays unsaid: {same}");
+    }
+
+    #[test]
+    fn priorities_change_in_the_file_however_the_links_stand_there() {
+        let base = r#"
+            [cluster]
+            name = "x"
+            nodes = [{ id = 1, addresses = ["10.0.0.1:1", "10.1.0.1:1"] }]
+        "#;
+        let inline = format!("{base}\nlinks = [{{ mtu_bytes = 9000 }}, {{ priority = 3 }}]\n");
+        let sections = format!(
+            "{base}\n[[cluster.links]]\nmtu_bytes = 9000 # jumbo\n[[cluster.links]]\npriority = 3\n"
+        );
+        for text in [base, &inline, &sections] {
+            let before = Cluster::parse(text).expect("right");
+            let mut other = Cluster { version: 1, ..before.clone() };
+            (other.links[0].priority, other.links[1].priority) = (9, 0);
+            let written = other.write_into(text).expect("it can be written");
+            assert_eq!(Cluster::parse(&written).expect("right"), other, "{written}");
+            assert_eq!(written.contains("# jumbo"), text.contains("# jumbo"));
+        }
+    }
+
+    #[test]
+    fn only_nodes_and_what_concerns_no_packet_change_while_daemons_run() {
         let cluster = Cluster::parse(FILE).expect("right");
         let can = |text: &str| {
             let other = Cluster::parse(text).expect("right");
@@ -253,6 +374,16 @@ log = "debug"
         };
         assert!(can(&FILE.replace("id = 1", "id = 2")), "one comes, another goes");
         assert!(!can(&FILE.replace("10.0.0.1", "10.0.0.2")), "it is reached elsewhere");
+        for line in ["detection_ms = 1000", "message_bytes_max = 2048", "window_bytes_max = 65536"]
+        {
+            assert!(can(&FILE.replace("seal = ", &format!("{line}\nseal = "))), "{line}");
+        }
+        for line in
+            ["mtu_bytes = 1400", "transport = \"multicast\"\nmulticast_address = \"239.1.1.1:5\""]
+        {
+            assert!(!can(&FILE.replace("seal = ", &format!("{line}\nseal = "))), "{line}");
+        }
+        assert!(!can(&FILE.replace("\"none\"", "\"aead\"")));
         assert!(!can(&FILE.replace("prices", "wares")));
         let versioned = FILE.replace("name = \"prices\"", "version = 4\nname = \"prices\"");
         assert_eq!(cluster.differences(&Cluster::parse(&versioned).expect("right")), []);

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use evs_model::{Instant, NodeId, Processor};
+use evs_net::LinkId;
 use evs_node::{Clock, Node, Output};
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -326,11 +327,7 @@ impl<'a> Daemon<'a> {
                 Output::Peer(event) => self.membership.note_peer(now, event),
                 Output::Network { link, result: Ok(address) } => {
                     tracing::info!(%link, %address, "network in use");
-                    if let Some((given, wanted)) = self.node.net().short_buffer(link) {
-                        tracing::warn!(
-                            %link, given, wanted, "the kernel gives a small receive buffer"
-                        );
-                    }
+                    self.warn_of_short_buffer(link);
                 }
                 Output::Network { link, result: Err(error) } => {
                     tracing::warn!(%link, error, "the network cannot be used; trying again");
@@ -339,6 +336,14 @@ impl<'a> Daemon<'a> {
                     self.handle_duplicate(now, incarnation, must_stop);
                 }
             }
+        }
+    }
+}
+
+impl Daemon<'_> {
+    fn warn_of_short_buffer(&self, link: LinkId) {
+        if let Some((given, wanted)) = self.node.net().short_buffer(link) {
+            tracing::warn!(%link, given, wanted, "the kernel gives a small receive buffer");
         }
     }
 }

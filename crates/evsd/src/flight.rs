@@ -104,6 +104,11 @@ pub struct Counted {
 }
 
 impl Flight {
+    /// Another detection target is in force.
+    pub(crate) const fn set_detection(&mut self, detection: Duration) {
+        self.detection = detection;
+    }
+
     /// A recorder that goes on where the last process of this node ended, as far as its files in
     /// this directory tell.
     #[must_use]

@@ -56,6 +56,11 @@ impl Membership {
         &self.flight
     }
 
+    /// Another detection target is in force.
+    pub(crate) const fn set_detection(&mut self, detection: Duration) {
+        self.flight.set_detection(detection);
+    }
+
     /// What was agreed on about the cluster.
     pub(crate) const fn agreement(&mut self) -> &mut Agreement {
         &mut self.agreement

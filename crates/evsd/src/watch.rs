@@ -59,6 +59,11 @@ impl Pulse {
         Self { at: now, rest: Duration::ZERO, pause: detection / 2 }
     }
 
+    /// Another detection target is in force.
+    pub(crate) fn set_detection(&mut self, detection: Duration) {
+        self.pause = detection / 2;
+    }
+
     /// The loop rests until something happens, for so long at most.
     pub(crate) const fn rest(&mut self, most: Option<Duration>) {
         self.rest = match most {

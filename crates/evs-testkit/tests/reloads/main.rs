@@ -55,6 +55,7 @@ fn a_thousand_random_reloads_under_traffic_disturb_nobody() {
     let setup = Setup {
         detection: Duration::from_secs(3),
         log: "info".to_owned(),
+        cluster_lines: "window_bytes_max = 2097152\nmessage_bytes_max = 1048576".to_owned(),
         local_lines: "allow_uids = [1]\n[local.limits]\nclients_max = 100".to_owned(),
         ..Setup::new(3)
     };
@@ -231,7 +232,7 @@ impl World {
         };
         let number = self.rng.u32(10..1000).to_string();
         let level = ["\"info\"", "\"debug\"", "\"warn\""][self.rng.usize(..3)];
-        let (text, expected) = match self.rng.u32(..14) {
+        let (text, expected) = match self.rng.u32(..17) {
             0 => (replaced("log", level), Expected::Local),
             1 => (replaced("allow_uids", &format!("[{number}]")), Expected::Local),
             2 => (replaced("clients_max", &number), Expected::Local),
@@ -240,7 +241,7 @@ impl World {
             5 => {
                 (text.replacen("[local]", "[local]\nlgo = 1", 1), Expected::Refused("unknown key"))
             }
-            6 => (replaced("detection_ms", "400"), Expected::Refused("needs a restart of every")),
+            6 => (replaced("name", "\"other\""), Expected::Refused("needs a restart of every")),
             7 => {
                 let both = replaced("clients_max", &number).replacen("/state\"", "/other\"", 1);
                 (both, Expected::Refused("local.state_dir needs a restart"))
@@ -255,6 +256,16 @@ impl World {
                 let version = format!("version = {}", self.version);
                 let older = format!("version = {}", self.version - 1);
                 (stale.replacen(&version, &older, 1), Expected::Refused("is in force"))
+            }
+            place @ 10..13 => {
+                let (key, least, most) = [
+                    ("detection_ms", 2_000, 20_000),
+                    ("window_bytes_max", 256 << 10, 8 << 20),
+                    ("message_bytes_max", 256 << 10, 4 << 20),
+                ][place as usize - 10];
+                let changed = replaced(key, &self.rng.u32(least..most).to_string());
+                let is_new = changed != text;
+                (changed, if is_new { Expected::Cluster } else { Expected::Local })
             }
             _ => (self.spare_changed(text), Expected::Cluster),
         };

@@ -121,7 +121,7 @@ fn what_all_accept_is_in_force_everywhere_at_one_place_of_the_order() {
 #[test]
 fn what_one_rejects_is_in_force_nowhere_and_the_proposer_learns_why() {
     let base = cluster(&[1, 2, 3], 0);
-    let other = Cluster { window_bytes_max: 1 << 20, ..base.clone() };
+    let other = Cluster { name: "y".to_owned(), ..base.clone() };
     let mut world = World::new(vec![base.clone(), base.clone(), other]);
     world.settle();
     assert!(matches!(&world.steps[0][..], [Step::Differ(nodes)] if *nodes == [3]));
@@ -130,7 +130,7 @@ fn what_one_rejects_is_in_force_nowhere_and_the_proposer_learns_why() {
     world.settle();
     assert_eq!(world.versions(), [0, 0, 0]);
     let why = world.refusal(1).expect("told");
-    assert_eq!(why, "node 3: needs a restart of every node: cluster.window_bytes_max");
+    assert_eq!(why, "node 3: needs a restart of every node: cluster.name");
     assert!(world.refusal(2).is_none(), "it asked for nothing");
 }
 
@@ -183,11 +183,11 @@ fn who_was_away_learns_the_newest_version() {
     assert!(matches!(&world.steps[0][..], [Step::Apply { mine: false, .. }]));
     assert!(world.steps[1].is_empty() && world.steps[2].is_empty());
     // What it cannot become without a restart it says.
-    let slower = Cluster { detection: std::time::Duration::from_secs(3), ..new.clone() };
-    let mut world = World::new(vec![old, slower.clone(), slower]);
+    let sealed_otherwise = Cluster { seal: crate::config::Seal::None, ..new.clone() };
+    let mut world = World::new(vec![old, sealed_otherwise.clone(), sealed_otherwise]);
     world.settle();
     let [Step::Behind(why)] = &world.steps[0][..] else { panic!("{:?}", world.steps) };
-    assert!(why.contains("cluster.detection_ms"), "{why}");
+    assert!(why.contains("cluster.seal"), "{why}");
 }
 
 #[test]

@@ -90,6 +90,7 @@ impl Clients {
             requests,
             credit: CreditLedger::new(credit, cost_max),
             welcome: Some((welcome, theirs)),
+            message_bytes_max: terms.message_bytes_max,
             sent: 0,
             events_count: 0,
         };

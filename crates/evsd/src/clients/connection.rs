@@ -60,6 +60,8 @@ pub(super) struct Session {
     pub(super) credit: CreditLedger,
     /// Not yet welcomed: what to say and the client's end of the bell.
     pub(super) welcome: Option<(Welcome, OwnedFd)>,
+    /// The largest message, as the client was told; it stays so.
+    pub(super) message_bytes_max: u32,
     /// Messages taken.
     pub(super) sent: u64,
     /// Messages and configurations handed on.

@@ -82,7 +82,7 @@ impl Clients {
             ClientFrame::Hello(_) => return Err(Fault::SecondHello),
             ClientFrame::Send { guarantee, groups, body } => {
                 let cost = send_cost(body.len(), groups.len());
-                let (bytes, max) = (body.len(), self.terms.message_bytes_max as usize);
+                let (bytes, max) = (body.len(), session.message_bytes_max as usize);
                 if bytes > max {
                     return Err(Fault::Refused(SendError::TooBig { bytes, max }));
                 }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use evs_model::{Instant, NodeId};
+use evs_net::LinkId;
 
-use super::{Daemon, Phase};
+use super::{Daemon, Phase, terms};
 use crate::agreement::Step;
 use crate::config::Cluster;
 use crate::control::Telling;
@@ -108,6 +109,7 @@ impl Daemon<'_> {
             changed = changed.join(", "),
             "section [cluster] changed"
         );
+        self.apply_settings(now, &before, &cluster);
         let me = self.config.local.node;
         let gone = before.nodes().keys().filter(|node| !cluster.nodes().contains_key(node));
         for node in gone.copied().filter(|node| *node != me) {
@@ -132,6 +134,8 @@ impl Daemon<'_> {
         }
         let is_member = cluster.nodes().contains_key(&me);
         self.config.cluster = cluster.clone();
+        let terms = terms(&self.config, self.node.me());
+        self.clients.set_terms(terms, self.admission.clone());
         let (before, cluster) = (Box::new(before), Box::new(cluster));
         let job = Job::WriteCluster { file: self.file.clone(), before, now: cluster };
         let given = self.files.give(job);
@@ -145,6 +149,32 @@ impl Daemon<'_> {
         if !given {
             self.cluster_written(now, Err("too much waits to be written".to_owned()));
         }
+    }
+
+    /// What concerns the layers below takes effect at once.
+    fn apply_settings(&mut self, now: Instant, before: &Cluster, cluster: &Cluster) {
+        const RANGE: &str = "the ranges of the file are within those of the layers below";
+        if before.detection != cluster.detection {
+            self.node.set_detection(now, cluster.detection).expect(RANGE);
+            self.membership.set_detection(cluster.detection);
+            self.pulse.set_detection(cluster.detection);
+        }
+        if before.window_bytes_max != cluster.window_bytes_max {
+            self.node.set_window_bytes(cluster.window_bytes_max).expect(RANGE);
+            for link in self.node.net().links().enumerate().filter_map(|(i, _)| LinkId::at(i)) {
+                self.warn_of_short_buffer(link);
+            }
+        }
+        let priorities = |cluster: &Cluster| -> Vec<u8> {
+            cluster.links.iter().map(|link| link.priority).collect()
+        };
+        if priorities(before) != priorities(cluster) {
+            self.node.set_priorities(now, &priorities(cluster));
+        }
+        // Whoever is connected was told more, and may send that.
+        let most = self.node.service().config().message_bytes_max;
+        let most = most.max(cluster.message_bytes_max as usize);
+        self.node.set_message_bytes_max(most).expect(RANGE);
     }
 
     /// Parts with nodes that were taken out of the cluster, once they have left or had their time.

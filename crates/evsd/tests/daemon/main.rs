@@ -10,6 +10,7 @@ mod manager;
 mod metrics;
 mod nodes;
 mod reload;
+mod settings;
 mod stop;
 mod victim;
 mod why;

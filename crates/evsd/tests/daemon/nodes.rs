@@ -39,22 +39,22 @@ fn remove(cluster: &Cluster, at: u32, node: u32) -> Value {
     cluster.ask(at, &json!({ "ask": "node_remove", "node": node })).expect("it answers")
 }
 
-fn done(answer: &Value) {
+pub(crate) fn done(answer: &Value) {
     assert!(answer["error"].is_null() && answer["warning"].is_null(), "{answer:#}");
 }
 
-fn refusal(answer: &Value) -> &str {
+pub(crate) fn refusal(answer: &Value) -> &str {
     answer["error"].as_str().unwrap_or_else(|| panic!("{answer:#}"))
 }
 
 /// The section `[cluster]` in a node's file.
-fn written(cluster: &Cluster, node: u32) -> evsd::config::Cluster {
+pub(crate) fn written(cluster: &Cluster, node: u32) -> evsd::config::Cluster {
     let text = fs::read_to_string(cluster.config_file(node)).expect("there");
     evsd::config::Cluster::parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes:?} in {text}"))
 }
 
 /// Waits until the files of these nodes have this version, and the same section.
-fn until_written(cluster: &Cluster, nodes: &[u32], version: u64) {
+pub(crate) fn until_written(cluster: &Cluster, nodes: &[u32], version: u64) {
     until(&format!("version {version} in the files of {nodes:?}"), || {
         nodes.iter().all(|node| written(cluster, *node).version == version).then_some(())
     })
@@ -65,7 +65,7 @@ fn until_written(cluster: &Cluster, nodes: &[u32], version: u64) {
     }
 }
 
-fn configurations(cluster: &Cluster, nodes: &[u32]) -> Vec<u64> {
+pub(crate) fn configurations(cluster: &Cluster, nodes: &[u32]) -> Vec<u64> {
     let of = |node: &u32| status_number(cluster, *node, "/counters/ring/configurations");
     nodes.iter().map(of).collect()
 }
@@ -148,7 +148,7 @@ fn an_edited_file_and_a_reload_change_the_cluster_everywhere_and_the_own_half_wi
 fn what_another_node_cannot_take_over_is_in_force_nowhere_and_the_asker_learns_why() {
     let patient = Setup { detection: PATIENT, log: "info".to_owned(), ..setup(3) };
     let mut cluster = Cluster::prepare(patient).expect("files");
-    edit(&cluster, 3, "[cluster]\n", "[cluster]\nwindow_bytes_max = 1048576\n");
+    edit(&cluster, 3, "[cluster]\n", "[cluster]\nmtu_bytes = 1400\n");
     for node in cluster.nodes() {
         cluster.start_node(node).expect("it starts");
     }
@@ -156,10 +156,23 @@ fn what_another_node_cannot_take_over_is_in_force_nowhere_and_the_asker_learns_w
     until_logged(&cluster, 1, &["WARN", "different sections [cluster]"]);
     let answer = remove(&cluster, 1, 2);
     let why = refusal(&answer);
-    assert!(why.contains("node 3: needs a restart of every node: cluster.window"), "{why}");
+    assert!(why.contains("node 3: needs a restart of every node: cluster.mtu_bytes"), "{why}");
     for node in [1, 2, 3] {
         assert_eq!(status_number(&cluster, node, "/cluster_version"), 0);
         assert_eq!(written(&cluster, node).nodes().len(), 3);
+    }
+    // So it is with a setting.
+    let before = fs::read_to_string(cluster.config_file(1)).expect("there");
+    edit(&cluster, 1, "detection_ms = 3000", "detection_ms = 4000");
+    let why = refusal(&ask_reload(&cluster, 1)).to_owned();
+    assert!(why.contains("node 3: needs a restart of every node: cluster.mtu_bytes"), "{why}");
+    for node in [1, 2, 3] {
+        assert_eq!(status_number(&cluster, node, "/ring/detection_ms"), 3_000);
+        assert_eq!(status_number(&cluster, node, "/cluster_version"), 0);
+    }
+    fs::write(cluster.config_file(1), before).expect("written");
+    for node in [1, 2, 3] {
+        assert_eq!(written(&cluster, node).detection, PATIENT);
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{formed, setup};
 
 /// Waits until the last changes of a node hold one with this kind of reason, and returns it.
-fn until_reason(cluster: &Cluster, node: u32, kind: &str) -> Value {
+pub(crate) fn until_reason(cluster: &Cluster, node: u32, kind: &str) -> Value {
     let question = json!({ "ask": "changes", "last": 10 });
     let found = until(&format!("node {node} knows a reason {kind}"), || {
         let answer = cluster.ask(node, &question).ok()?;
