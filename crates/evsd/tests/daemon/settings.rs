@@ -161,7 +161,7 @@ fn the_limit_of_a_message_changes_for_those_who_connect_from_then_on() {
     let lines = "message_bytes_max = 20000".to_owned();
     let cluster = formed(Setup { cluster_lines: lines, ..patient() });
     let old = ALL.map(|node| member(&cluster, node, group("g")));
-    for (version, limit) in [(1, 5_000), (2, 40_000)] {
+    for (version, limit) in [(1, 5_000), (2, 200_000)] {
         let text = fs::read_to_string(cluster.config_file(2)).expect("there");
         let line = text.lines().find(|line| line.starts_with("message_bytes_max")).expect("there");
         edit(&cluster, 2, line, &format!("message_bytes_max = {limit}"));
