@@ -58,6 +58,21 @@ fn a_lone_sender_of_one_message_after_the_other_seldom_waits() {
     }
 }
 
+/// Whose next message does not come while the token would be kept does not keep it: it rests again
+/// when that message comes.
+#[test]
+fn a_lone_sender_who_takes_its_time_never_waits() {
+    for nodes in [2, 3, 8, 16] {
+        let mut script = idle(nodes, 1);
+        for _ in 0..100 {
+            assert_eq!(script.latency(1, Agreed, &[1]), 0, "{nodes} nodes");
+            let until = script.world_seen().now() + 4 * u64::from(nodes) * HOP;
+            script.world().run_until(until);
+        }
+        script.finish();
+    }
+}
+
 #[test]
 fn anybody_else_waits_for_a_wake_request_and_the_hops() {
     for nodes in [2, 3, 8] {

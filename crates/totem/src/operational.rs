@@ -339,7 +339,8 @@ impl Operational {
             self.pace.adapt(&mut token, &self.terms);
         }
         cx.stats.window_bytes = self.terms.window(token.window);
-        flow::withdraw(&mut token, self.contribution);
+        let before = self.contribution;
+        flow::withdraw(&mut token, before);
         self.watch(cx, &token);
         self.retransmit(cx, &mut token);
         let announced = token.seq;
@@ -347,7 +348,7 @@ impl Operational {
         if self.contribution.packets > 0 {
             token.lone = self.is_lone(&token, announced);
         }
-        if self.may_keep(cx, &token, announced) {
+        if self.may_keep(cx, &token, announced, before) {
             self.keep(cx, token, announced);
         } else {
             self.end_visit(cx, token, announced, late);

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use evs_model::{Instant, defect};
 
 use crate::context::Context;
-use crate::flow;
+use crate::flow::{self, Contribution};
 use crate::wire::{Mcast, Packet, Token};
 
 use super::Operational;
@@ -31,11 +31,19 @@ impl Operational {
 
     /// Whether the token is kept at the end of its visit: it is the lone sender's, who has sent a
     /// few packets and was not asked for the token. Not if one is safe: that waits for the token to
-    /// go round.
-    pub(super) fn may_keep(&mut self, cx: &mut Context, token: &Token, announced: u64) -> bool {
+    /// go round. And only if something was sent at the visit before, too: whose messages do not
+    /// follow each other so soon would keep it in vain, and it would rest only later.
+    pub(super) fn may_keep(
+        &mut self,
+        cx: &mut Context,
+        token: &Token,
+        announced: u64,
+        before: Contribution,
+    ) -> bool {
+        let follows = before.packets > 0;
         let few = (1..=KEPT_PACKETS).contains(&self.contribution.packets) && self.next != cx.me;
         let unmeasured = self.rotation.quick().is_zero();
-        if !token.lone || !few || unmeasured || self.woken() {
+        if !token.lone || !few || !follows || unmeasured || self.woken() {
             return false;
         }
         self.deliver_sent(cx, announced, token.seq);

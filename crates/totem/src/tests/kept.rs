@@ -15,22 +15,32 @@ fn kinds(solo: &mut Solo) -> Vec<PacketKind> {
     solo.sent().iter().map(|(_, packet)| packet.kind()).collect()
 }
 
-/// After rotations of one millisecond; the next token is number 13.
+/// After rotations of one millisecond, and a message at the last visit.
 fn measured() -> Solo {
     let mut solo = Solo::operational(&ALL);
-    for token_seq in [4, 7, 10] {
+    for token_seq in [4, 7] {
         solo.receive_token(solo.token(token_seq));
         solo.pass(MS);
     }
     solo.sent();
+    solo.submit("before", Agreed);
+    solo.receive_token(solo.token(10));
+    assert_eq!(solo.delivered(), ["before"]);
+    assert_eq!(kinds(&mut solo), [PacketKind::Mcast, PacketKind::Token]);
+    solo.pass(MS);
     solo
+}
+
+/// The token that comes then, if nobody else has sent anything.
+fn back(solo: &Solo) -> Token {
+    Token { seq: 1, aru: 1, ..solo.token(13) }
 }
 
 /// The token comes, and what waits is sent: the token is kept.
 fn kept() -> Solo {
     let mut solo = measured();
     solo.submit("first", Agreed);
-    solo.receive_token(solo.token(13));
+    solo.receive_token(back(&solo));
     assert_eq!(solo.delivered(), ["first"]);
     assert_eq!(kinds(&mut solo), [PacketKind::Mcast]);
     solo
@@ -49,7 +59,7 @@ fn what_follows_is_sent_at_once_and_the_token_goes_on_after_two_quick_rotations(
     assert!(solo.sent().is_empty());
     solo.pass(MS / 5);
     let sent = solo.sent_token();
-    assert_eq!((sent.token_seq, sent.seq, sent.aru, sent.lone), (14, 4, 4, true));
+    assert_eq!((sent.token_seq, sent.seq, sent.aru, sent.lone), (14, 5, 5, true));
 }
 
 #[test]
@@ -64,6 +74,18 @@ fn it_goes_on_after_a_fiftieth_of_the_detection_target_whatever_is_sent() {
     assert_eq!(kinds(&mut solo)[0], PacketKind::Token);
 }
 
+/// Whose messages do not follow each other within a rotation would only keep it from resting.
+#[test]
+fn it_is_not_kept_by_whoever_sent_nothing_at_the_visit_before() {
+    let mut solo = measured();
+    solo.receive_token(back(&solo));
+    solo.pass(MS);
+    solo.sent();
+    solo.submit("first", Agreed);
+    solo.receive_token(Token { token_seq: 16, ..back(&solo) });
+    assert_eq!(kinds(&mut solo), [PacketKind::Mcast, PacketKind::Token]);
+}
+
 #[test]
 fn a_wake_request_ends_it_at_once() {
     let mut solo = kept();
@@ -76,7 +98,7 @@ fn it_is_not_kept_if_somebody_asked_before_it_came() {
     let mut solo = measured();
     solo.submit("first", Agreed);
     solo.receive(3, Packet::Wake(Wake { ring: solo.ring_id() }));
-    solo.receive_token(solo.token(13));
+    solo.receive_token(back(&solo));
     assert_eq!(kinds(&mut solo), [PacketKind::Mcast, PacketKind::Token]);
 }
 
@@ -88,7 +110,7 @@ fn a_safe_message_ends_it_at_once_or_keeps_it_from_beginning() {
     assert_eq!(kinds(&mut solo), [PacketKind::Mcast, PacketKind::Token]);
     let mut solo = measured();
     solo.submit("safe", Safe);
-    solo.receive_token(solo.token(13));
+    solo.receive_token(back(&solo));
     assert_eq!(kinds(&mut solo), [PacketKind::Mcast, PacketKind::Token]);
 }
 
@@ -113,7 +135,7 @@ fn what_is_submitted_at_once_is_sent_at_once_and_the_token_stays_if_it_is_little
     for (bodies, goes) in [(&["1", "2", "3", "4"][..], false), (&["1", "2", "3", "4", "5"], true)] {
         let mut solo = measured();
         solo.submit_all(bodies, Agreed);
-        solo.receive_token(solo.token(13));
+        solo.receive_token(back(&solo));
         assert_eq!(kinds(&mut solo).contains(&PacketKind::Token), goes, "{bodies:?}");
     }
 }
@@ -124,7 +146,7 @@ fn no_more_is_sent_than_a_visit_may() {
     let mut solo = measured();
     solo.submit("first", Agreed);
     // The smallest window is one packet; 16 are in flight, so as many again may be.
-    solo.receive_token(Token { window: 4 * config().terms().cost(0), ..solo.token(13) });
+    solo.receive_token(Token { window: 4 * config().terms().cost(0), ..back(&solo) });
     for _ in 0..3 {
         solo.pass(MS);
         solo.submit("next", Agreed);
@@ -140,15 +162,16 @@ fn no_more_is_sent_than_a_visit_may() {
 fn nobody_keeps_a_token_who_is_not_alone() {
     let cost = config().terms().cost(0);
     let tokens: [fn(Token, u32) -> Token; 3] = [
-        |token, cost| Token { fcc: cost, light: cost, ..token },
+        // Mine, and another's.
+        |token, cost| Token { fcc: 2 * cost, light: 2 * cost, ..token },
         |token, _| Token { busy: 1, ..token },
-        |token, _| Token { seq: 1, aru: 0, aru_by: Some(p(3).node), ..token },
+        |token, _| Token { seq: 2, aru: 1, aru_by: Some(p(3).node), ..token },
     ];
     for token in tokens {
         let mut solo = measured();
-        solo.receive(1, Packet::Mcast(solo.mcast(1, 1, Agreed)));
+        solo.receive(1, Packet::Mcast(solo.mcast(1, 2, Agreed)));
         solo.submit("mine", Agreed);
-        solo.receive_token(token(Token { seq: 1, aru: 1, ..solo.token(13) }, cost));
+        solo.receive_token(token(Token { seq: 2, aru: 2, ..solo.token(13) }, cost));
         let sent = solo.sent();
         assert!(sent.iter().any(|(_, sent)| matches!(sent, Packet::Token(token) if !token.lone)));
     }
@@ -158,7 +181,7 @@ fn nobody_keeps_a_token_who_is_not_alone() {
 #[test]
 fn a_copy_of_the_kept_token_is_answered() {
     let mut solo = kept();
-    solo.receive_token(solo.token(13));
+    solo.receive_token(back(&solo));
     let parked = Packet::Parked(Parked { ring: solo.ring_id(), token_seq: 13 });
     assert_eq!(solo.sent(), [(Destination::All, parked)]);
 }
@@ -185,7 +208,7 @@ fn others_ask_the_lone_sender_for_the_token_when_they_send_and_when_they_miss_so
 #[test]
 fn a_packet_above_a_kept_token_is_dropped() {
     let mut solo = kept();
-    solo.receive(1, Packet::Mcast(solo.mcast(1, 2, Agreed)));
+    solo.receive(1, Packet::Mcast(solo.mcast(1, 3, Agreed)));
     assert_eq!(solo.ring.stats().discards(Discard::OutOfWindow), 1);
     assert_eq!(solo.ring.state(), StateKind::Operational);
 }
@@ -199,6 +222,6 @@ fn what_is_sent_while_it_is_kept_is_safe_as_soon_as_what_is_sent_at_a_visit() {
     solo.pass(3 * MS);
     solo.sent();
     assert!(!solo.ring.stable());
-    solo.receive_token(Token { seq: 2, aru: 2, ..solo.token(16) });
+    solo.receive_token(Token { seq: 3, aru: 3, ..solo.token(16) });
     assert!(solo.ring.stable());
 }
