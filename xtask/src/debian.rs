@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     /// What comes with the compiler, or with a Debian that can install packages.
-    const THERE: [&str; 3] = ["apt-get", "cargo", "rustc"];
+    const THERE: [&str; 4] = ["apt-get", "cargo", "dpkg-deb", "rustc"];
 
     /// The words that follow a text in the code of a directory, up to the next quotation mark.
     fn words_after(text: &str, dir: &Path, found: &mut BTreeSet<String>) {
