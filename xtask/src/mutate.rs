@@ -30,6 +30,7 @@ const RARE: &[Defect] = &[
     Defect::ObligationsLate,
     Defect::ObligationsNarrow,
     Defect::ObligationsNeverTaken,
+    Defect::TakenBackAtOnce,
 ];
 
 #[derive(Args, Debug)]

@@ -192,13 +192,6 @@ pub(super) fn who_is_heard_but_does_not_join_is_left_out() {
     script.finish();
 }
 
-/// LIVE-3: a world, one of two thousand, in which who was given up and is taken back too soon keeps
-/// the others from settling.
-pub(super) fn a_world_in_which_some_are_heard_and_do_not_join_settles() {
-    let outcome = crate::run(0x974, &crate::Asked::default(), None);
-    assert!(outcome.failure.is_none(), "{outcome}");
-}
-
 /// LIVE-1: what 3 had sent while it lived is played back again and again.
 pub(super) fn a_dead_processor_does_not_live_on_in_its_recording() {
     let mut script = World::script(3);
