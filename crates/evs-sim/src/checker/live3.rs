@@ -100,7 +100,7 @@ fn costs_few_configurations(index: &Index<'_>, stay: &Stay<'_>) -> Result<(), Vi
 }
 
 fn then_nothing_changes(index: &Index<'_>, stay: &Stay<'_>) -> Result<(), Violation> {
-    for (processor, track) in stay.tracks(index) {
+    for (processor, track) in stay.tracks(index).filter(|(p, _)| stay.is_awake(*p)) {
         if let Some(change) = track.between(stay.settled, stay.end).next() {
             let (ring, members, time) = (change.ring, change.members, ms(track.time(change)));
             let at = ms(stay.settled);
@@ -222,6 +222,17 @@ mod tests {
         let pair = goes(100, 3, 4, &[1, 2]);
         let three = [goes(100, 3, 5, &[3]), goes(9_000, 5, 6, &[3])].concat();
         breaks(&cut(pair.clone(), pair, three), Live3, "had settled by");
+    }
+
+    /// It may be woken and stopped again within one moment, in which it does what it was about to.
+    #[test]
+    fn what_one_does_that_stands_still_is_no_change() {
+        let pair = goes(100, 3, 4, &[1, 2]);
+        let three = [goes(100, 3, 5, &[3]), goes(9_000, 5, 6, &[3])].concat();
+        let mut history = cut(pair.clone(), pair, three);
+        let circumstances = history.circumstances.as_mut().expect("timed");
+        circumstances.spans[1].stopped = members(&[3]);
+        holds(&history);
     }
 
     /// 3 comes and goes every 50 ms and nobody can hear it but 2; or 1 can too.
