@@ -222,6 +222,12 @@ impl Path {
         (large_is_lost && self.shrink(now, detection)).then_some(MtuCause::Lost)
     }
 
+    /// What it carries has to be found out anew.
+    pub(crate) fn unprove(&mut self, now: Instant, full: usize) {
+        self.mtu.begin(now, full);
+        self.health.resized();
+    }
+
     /// Large datagrams get lost. Returns whether smaller ones are sent from now on.
     pub(crate) fn shrink(&mut self, now: Instant, detection: Duration) -> bool {
         let shrinks = self.mtu.shrink(now, detection);

@@ -164,12 +164,32 @@ impl Reach {
     /// The size for a path may have changed.
     pub(super) fn tell_mtu(&mut self, index: usize, link: LinkId, cause: Option<MtuCause>) {
         let Some(cause) = cause else { return };
+        if cause == MtuCause::Lost && self.links[link.place()].shared {
+            self.prove_others(index, link);
+        }
         self.note_cuts();
         let peer = &self.peers[index];
         let Some(current) = peer.current.as_ref().filter(|_| peer.up) else { return };
         let bytes = current.path(link).mtu.limit();
         let peer = Processor::new(peer.node, current.incarnation);
         self.actions.push_back(Action::Peer(PeerEvent::Mtu { peer, link, bytes, cause }));
+    }
+
+    /// On a shared link what one path does not carry is cut for all. So nothing large is sent on the
+    /// others, of which more may have the same fault: each has to show once more what it carries.
+    fn prove_others(&mut self, index: usize, link: LinkId) {
+        let (now, full) = (self.now, self.sizes.full());
+        let mut others = Vec::new();
+        for (other, peer) in self.peers.iter_mut().enumerate().filter(|(other, _)| *other != index)
+        {
+            let Some(current) = &mut peer.current else { continue };
+            let path = current.path_mut(link);
+            if path.up && !path.mtu.cuts() {
+                path.unprove(now, full);
+                others.push(other);
+            }
+        }
+        self.try_on(link, &others);
     }
 
     /// Whether anything has to be cut is known before anything is sent.

@@ -284,6 +284,32 @@ fn on_a_shared_link_the_smallest_size_counts_for_all() {
     assert_nobody_lost(&world);
 }
 
+/// Where the smallest size counts for all, large datagrams go to nobody any more: nothing would tell
+/// that another path does not carry them either.
+#[test]
+fn on_a_shared_link_all_paths_are_proven_again_when_one_shrinks() {
+    let mut world = World::empty();
+    world.multicast = true;
+    for id in 1..=4 {
+        let shared = LinkTerms { shared: true, ..LinkTerms::PLAIN };
+        let config = config(id, u64::from(id) * 100, 4);
+        world.start(crate::EndpointConfig { links: vec![shared], ..config });
+    }
+    world.run(DETECTION);
+    let (narrow, wide) = ((SAFE_DATAGRAM_BYTES, true), (FULL, false));
+    assert_eq!([1, 2, 3].map(|to| size(&world, 0, to, 0)), [wide; 3]);
+    // Too little is lost on the way to the second for that to be noticed.
+    for (to, lost) in [(1, 2), (2, 1)] {
+        world.fault(link(0), 0, to, only(1_300));
+        (0..lost).for_each(|_| world.send_all(0, &[7; 1_400]));
+    }
+    world.run(INTERVAL * 3 / 2);
+    assert_eq!(size(&world, 0, 1, 0), narrow);
+    world.run(DETECTION);
+    assert_eq!([1, 2, 3].map(|to| size(&world, 0, to, 0)), [narrow, narrow, wide]);
+    assert_nobody_lost(&world);
+}
+
 /// What goes over two links arrives once, whether it is cut on none, one or both of them.
 #[test]
 fn of_two_copies_one_is_handed_up_however_they_are_cut() {
