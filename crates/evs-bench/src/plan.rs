@@ -269,6 +269,13 @@ impl Plan {
                     .concat(),
             });
         }
+        for nodes in [8, 16] {
+            blocks.push(Block {
+                nodes,
+                variants: [System::EvsSealed, System::CorosyncKnetAes256].map(c).to_vec(),
+                cases: failures(),
+            });
+        }
         let timing = Timing { warm_ms: 500, run_ms: 2000, patience_s: 45 };
         Self { rounds: 5, blocks, timing, seconds_max: None, only: Vec::new() }
     }

@@ -63,7 +63,7 @@ impl Reach {
             let Some(current) = peer.current.as_ref().filter(|c| c.path(link).up) else { continue };
             let size = current.path(link).mtu.limit().min(self.sizes.full());
             let challenge = self.draw_challenge(link, size);
-            self.say_padded(index, link, challenge);
+            self.say_to(index, link, challenge);
         }
     }
 }

@@ -129,7 +129,7 @@ impl Reach {
             let smaller: Vec<usize> = smaller.copied().collect();
             let challenge = self.draw_challenge(link, size);
             for index in smaller {
-                self.say_padded(index, link, challenge);
+                self.say_to(index, link, challenge);
             }
         }
         for index in indices.iter().copied() {
@@ -140,8 +140,8 @@ impl Reach {
         }
     }
 
-    /// A padded hello to one peer, which answers it.
-    pub(super) fn say_padded(&mut self, index: usize, link: LinkId, challenge: super::Challenge) {
+    /// A hello to one peer alone, of the size of the challenge: a padded one is answered.
+    pub(super) fn say_to(&mut self, index: usize, link: LinkId, challenge: super::Challenge) {
         let peer = &self.peers[index];
         let Some(current) = &peer.current else { return };
         let (node, echo) = (peer.node, current.echo(peer.node, link, self.now));

@@ -70,6 +70,27 @@ impl Reach {
             self.actions.push_back(Action::Say { link, to, hello, size: 0 });
             lowest = highest.saturating_add(1);
         }
+        if shared {
+            self.say_to_neighbours(link, challenge);
+        }
+    }
+
+    /// Of what is sent to all no host says that nobody listens there: so the next peers of the ring
+    /// get hellos of their own.
+    fn say_to_neighbours(&mut self, link: LinkId, challenge: Challenge) {
+        let me = self.me.node;
+        let up = (0..self.peers.len()).filter(|index| self.peers[*index].up);
+        let mut next: Vec<usize> = up.collect();
+        next.sort_unstable_by_key(|index| {
+            let node = self.peers[*index].node;
+            (node < me, node)
+        });
+        for index in next.into_iter().take(NEIGHBOURS_MAX) {
+            if let Some(current) = &mut self.peers[index].current {
+                current.path_mut(link).health.count_sent(false);
+            }
+            self.say_to(index, link, challenge);
+        }
     }
 
     /// Where there is a choice of paths, each has to show now and then that it carries packets of
@@ -98,7 +119,7 @@ impl Reach {
                         cause = shrinks.then_some(MtuCause::Lost);
                     }
                     self.tell_mtu(index, link, cause);
-                    self.say_padded(index, link, challenge);
+                    self.say_to(index, link, challenge);
                 }
             }
         }
@@ -186,6 +207,8 @@ impl Reach {
     }
 }
 
+/// Peers that get hellos of their own on a link that is shared.
+const NEIGHBOURS_MAX: usize = 16;
 /// Answers to one peer on one link between two periodic hellos.
 const ANSWERS_MAX: u32 = 4;
 /// The periodic hello comes up to this fraction of the interval early.

@@ -15,27 +15,48 @@ const DEATH_MAX: Duration = Duration::from_secs(1);
 const LEAVE_MAX: Duration = Duration::from_millis(500);
 
 /// The host lives and says that nobody listens at the daemon's port.
+fn a_daemon_dies(scene: &mut Scene, told_within: Duration) -> Result<()> {
+    let killed = Instant::now();
+    scene.cluster.kill(2)?;
+    let told = scene.until_configuration(&[1, 3], killed)?;
+    println!("told after {:?}", told.duration_since(killed));
+    ensure!(told.duration_since(killed) <= told_within, "{:?}", told.duration_since(killed));
+    scene.retire(2)?;
+    let evidence = ["the host says that nobody listens there", "peer=2/"];
+    for node in [1, 3] {
+        scene.cluster.until_logged(node, &evidence)?;
+        let reason = scene.until_reason(node, "died")?;
+        ensure!(reason["node"]["node"] == 2, "{reason}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_death_of_a_daemon_alone_is_noticed_at_once() -> Result<()> {
     for links in [1, 2] {
         Stage { detection: TARGET, links, ..THREE }.play(|scene| {
             scene.until_traffic(&[1, 2, 3], 50)?;
-            let killed = Instant::now();
-            scene.cluster.kill(2)?;
-            let told = scene.until_configuration(&[1, 3], killed)?;
-            println!("told after {:?}", told.duration_since(killed));
-            ensure!(told.duration_since(killed) <= DEATH_MAX, "{:?}", told.duration_since(killed));
-            scene.retire(2)?;
-            let evidence = ["the host says that nobody listens there", "peer=2/"];
-            for node in [1, 3] {
-                scene.cluster.until_logged(node, &evidence)?;
-                let reason = scene.until_reason(node, "died")?;
-                ensure!(reason["node"]["node"] == 2, "{reason}");
-            }
+            a_daemon_dies(scene, DEATH_MAX)?;
             scene.until_traffic(&[1, 3], 50)
         })?;
     }
     Ok(())
+}
+
+/// Of multicasts no host says that. Each node also says its hellos, which come ten times in a
+/// target, to each of the others alone, and finds out by itself, though nobody sends anything.
+#[test]
+fn the_death_of_a_daemon_alone_is_noticed_with_multicast_too() -> Result<()> {
+    let detection = TARGET / 2;
+    Stage { detection, multicast: true, ..THREE }.play_from_nothing(|scene| {
+        let nodes = scene.cluster.nodes();
+        nodes.iter().try_for_each(|node| scene.cluster.start_node(*node))?;
+        scene.cluster.until_members(&nodes)?;
+        nodes.iter().try_for_each(|node| scene.connect(*node))?;
+        a_daemon_dies(scene, detection / 10 * 4)?;
+        scene.load();
+        scene.until_traffic(&[1, 3], 50)
+    })
 }
 
 /// What is promised for the death of a host: twice the target in force.

@@ -166,9 +166,10 @@ fn probing_costs_one_datagram_to_each_peer_in_each_interval_however_many_there_a
     }
 }
 
+/// And one to each of the next sixteen of the ring, whose hosts may say that nobody listens there.
 #[test]
-fn on_a_multicast_link_it_costs_one_datagram_for_every_thirty_two_peers() {
-    for (count, parts) in [(2, 1), (33, 1), (64, 2)] {
+fn on_a_multicast_link_it_costs_one_datagram_for_every_thirty_two_peers_and_sixteen_more() {
+    for (count, parts) in [(2, 1 + 1), (17, 1 + 16), (33, 1 + 16), (64, 2 + 16)] {
         let datagrams = cost(count, true);
         assert!((20 * parts..=23 * parts).contains(&datagrams), "{count}: {datagrams}");
     }
