@@ -175,8 +175,9 @@ impl Reach {
         self.actions.push_back(Action::Peer(PeerEvent::Mtu { peer, link, bytes, cause }));
     }
 
-    /// On a shared link what one path does not carry is cut for all. So nothing large is sent on the
-    /// others, of which more may have the same fault: each has to show once more what it carries.
+    /// On a shared link what one path does not carry is cut for all. So nothing large is sent on
+    /// the others, of which more may have the same fault: each has to show once more what it
+    /// carries.
     fn prove_others(&mut self, index: usize, link: LinkId) {
         let (now, full) = (self.now, self.sizes.full());
         let mut others = Vec::new();

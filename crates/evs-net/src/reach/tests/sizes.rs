@@ -284,8 +284,8 @@ fn on_a_shared_link_the_smallest_size_counts_for_all() {
     assert_nobody_lost(&world);
 }
 
-/// Where the smallest size counts for all, large datagrams go to nobody any more: nothing would tell
-/// that another path does not carry them either.
+/// Where the smallest size counts for all, large datagrams go to nobody any more: nothing would
+/// tell that another path does not carry them either.
 #[test]
 fn on_a_shared_link_all_paths_are_proven_again_when_one_shrinks() {
     let mut world = World::empty();
