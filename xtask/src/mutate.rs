@@ -30,7 +30,6 @@ const RARE: &[Defect] = &[
     Defect::ObligationsLate,
     Defect::ObligationsNarrow,
     Defect::ObligationsNeverTaken,
-    Defect::TakenBackAtOnce,
 ];
 
 #[derive(Args, Debug)]

@@ -40,6 +40,7 @@ scenarios! {
     a_token_that_is_lost_costs_no_configuration notices TokenNotRepeated, RepetitionCancelled;
     a_join_from_before_the_ring_does_not_break_it notices JoinOfAnyTime;
     who_is_heard_but_does_not_join_is_left_out notices NeverGivenUp, NoConsensus;
+    who_was_left_out_is_not_waited_for_again notices TakenBackAtOnce;
     a_newcomer_that_a_member_cannot_hear_changes_nothing notices SwapsEquals;
     paths_that_heal_one_after_another_cost_few_configurations notices GrowsAtOnce;
     a_companion_whose_paths_heal_last_is_waited_for notices GrowsAtOnce;

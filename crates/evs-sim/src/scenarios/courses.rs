@@ -192,6 +192,21 @@ pub(super) fn who_is_heard_but_does_not_join_is_left_out() {
     script.finish();
 }
 
+/// LIVE-3: 3 is left out as before, and 5 leaves a moment later: what follows does not wait for 3
+/// once more.
+pub(super) fn who_was_left_out_is_not_waited_for_again() {
+    let mut script = World::script(5);
+    for kind in PacketKind::ALL {
+        script.aim(at(kind).from(3).count(u32::MAX).lost());
+    }
+    script.crash(4).until_ring_of(&[1, 2, 5], 400);
+    script.world().leave(5);
+    script.run_for(50);
+    let members = script.world().configuration(1).map(|(_, members)| members);
+    assert_eq!(members, Some(2), "an agreement among those who join takes no time");
+    script.finish();
+}
+
 /// LIVE-1: what 3 had sent while it lived is played back again and again.
 pub(super) fn a_dead_processor_does_not_live_on_in_its_recording() {
     let mut script = World::script(3);
