@@ -178,6 +178,32 @@ impl Script {
         self.world.now() - begin
     }
 
+    /// Every node sends, now messages of this size and now small ones, while so many milliseconds
+    /// pass. Returns the longest time in which some node delivered nothing, in nanoseconds.
+    pub fn longest_stall(&mut self, nodes: u32, ms: u64, bytes: usize) -> Nanos {
+        let ids: Vec<u32> = (1..=nodes).collect();
+        let mut seen: Vec<(usize, Nanos)> =
+            ids.iter().map(|id| (self.delivered(*id), self.world.now())).collect();
+        let mut longest = 0;
+        for turn in 0..ms {
+            for id in &ids {
+                let bytes = if turn % 2 == 0 { bytes } else { 100 };
+                let guarantee = if turn % 4 < 2 { Guarantee::Agreed } else { Guarantee::Safe };
+                let _ = self.try_send(*id, guarantee, bytes);
+            }
+            self.run_for(1);
+            let now = self.world.now();
+            for (id, (count, at)) in ids.iter().zip(&mut seen) {
+                let delivered = self.delivered(*id);
+                longest = longest.max(now - *at);
+                if delivered > *count {
+                    (*count, *at) = (delivered, now);
+                }
+            }
+        }
+        longest
+    }
+
     /// The client of this node, in group `g`; `None` if the node takes none now.
     fn client(&mut self, id: u32) -> Option<Session> {
         let known = self.clients.get(&id).copied().filter(|session| self.world.is_alive(*session));

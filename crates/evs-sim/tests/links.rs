@@ -1,7 +1,6 @@
 //! Several links: one of them is lost, or gets slow, lossy, one-way or small, under load. That
 //! changes no configuration and stalls delivery for a quarter of the detection target at most.
 
-use evs_model::Guarantee::{Agreed, Safe};
 use evs_sim::script::Script;
 use evs_sim::world::{LinkFault, Options, World};
 
@@ -27,46 +26,20 @@ fn pairs(nodes: u32) -> Vec<(u32, u32)> {
     ids().flat_map(|from| ids().map(move |to| (from, to))).filter(|(a, b)| a != b).collect()
 }
 
-/// Everybody sends, now a full packet and now a small one, while so many milliseconds pass. Returns
-/// the longest time in which some node delivered nothing.
-fn longest_stall(script: &mut Script, nodes: u32, ms: u64) -> u64 {
-    let ids: Vec<u32> = (1..=nodes).collect();
-    let mut seen: Vec<(usize, u64)> =
-        ids.iter().map(|id| (script.delivered(*id), script.world().now())).collect();
-    let mut longest = 0;
-    for turn in 0..ms {
-        for id in &ids {
-            let bytes = if turn % 2 == 0 { 1_300 } else { 100 };
-            let guarantee = if turn % 4 < 2 { Agreed } else { Safe };
-            let _ = script.try_send(*id, guarantee, bytes);
-        }
-        script.run_for(1);
-        let now = script.world().now();
-        for (id, (count, at)) in ids.iter().zip(&mut seen) {
-            let delivered = script.delivered(*id);
-            longest = longest.max(now - *at);
-            if delivered > *count {
-                (*count, *at) = (delivered, now);
-            }
-        }
-    }
-    longest
-}
-
 /// What a fault of a link may cost, on a network of this many nodes with two links.
 fn costs_nothing(nodes: u32, on: &[(u32, u32)], what: LinkFault) {
     for seed in 0..4 {
         let mut script = formed(seed, nodes, 2);
         let quarter = script.detection() / 4;
-        longest_stall(&mut script, nodes, 100 + seed * 7);
+        script.longest_stall(nodes, 100 + seed * 7, 1_300);
         let before: Vec<_> = (1..=nodes).map(|id| script.configurations(id)).collect();
         fault(&mut script, 0, on, what);
-        let stall = longest_stall(&mut script, nodes, 600);
+        let stall = script.longest_stall(nodes, 600, 1_300);
         let after: Vec<_> = (1..=nodes).map(|id| script.configurations(id)).collect();
         assert_eq!(before, after, "{what:?} on {on:?}");
         assert!(stall <= quarter, "{what:?} on {on:?}: {} ms", stall / MS);
         fault(&mut script, 0, on, LinkFault::None);
-        longest_stall(&mut script, nodes, 600);
+        script.longest_stall(nodes, 600, 1_300);
         let healed: Vec<_> = (1..=nodes).map(|id| script.configurations(id)).collect();
         assert_eq!(before, healed, "{what:?} on {on:?}, and healed");
         script.finish();
@@ -131,7 +104,7 @@ fn each_pair_may_be_left_with_another_link() {
             fault(&mut script, link, &[(one, two), (two, one)], LinkFault::Cut);
         }
     }
-    longest_stall(&mut script, 3, 1_000);
+    script.longest_stall(3, 1_000, 1_300);
     assert_eq!(script.configurations(1), before);
     script.finish();
 }
@@ -164,7 +137,7 @@ fn a_daemon_whose_host_says_that_it_is_gone_is_missed_for_a_hundred_milliseconds
             script.world().start_all();
             script.until_one_ring(5_000).run_for(2_000);
             if busy {
-                longest_stall(&mut script, nodes, 100);
+                script.longest_stall(nodes, 100, 1_300);
             }
             let others: Vec<u32> = (1..nodes).collect();
             script.crash(nodes);

@@ -2,7 +2,6 @@
 //! That changes no configuration, and stalls delivery for a quarter of the detection target at
 //! most.
 
-use evs_model::Guarantee::{Agreed, Safe};
 use evs_net::{SAFE_DATAGRAM_BYTES, UNFINISHED_PACKETS_MAX};
 use evs_sim::script::Script;
 use evs_sim::world::{LinkFault, Options};
@@ -52,48 +51,22 @@ fn size(script: &mut Script, from: u32, to: u32) -> usize {
     peer.paths[0].datagram_bytes_max
 }
 
-/// Everybody sends, mostly full packets, while so many milliseconds pass. Returns the longest time
-/// in which some node delivered nothing.
-fn longest_stall(script: &mut Script, nodes: u32, ms: u64) -> u64 {
-    let ids: Vec<u32> = (1..=nodes).collect();
-    let mut seen: Vec<(usize, u64)> =
-        ids.iter().map(|id| (script.delivered(*id), script.world().now())).collect();
-    let mut longest = 0;
-    for turn in 0..ms {
-        for id in &ids {
-            let bytes = if turn % 2 == 0 { 4_000 } else { 100 };
-            let guarantee = if turn % 4 < 2 { Agreed } else { Safe };
-            let _ = script.try_send(*id, guarantee, bytes);
-        }
-        script.run_for(1);
-        let now = script.world().now();
-        for (id, (count, at)) in ids.iter().zip(&mut seen) {
-            let delivered = script.delivered(*id);
-            longest = longest.max(now - *at);
-            if delivered > *count {
-                (*count, *at) = (delivered, now);
-            }
-        }
-    }
-    longest
-}
-
 /// What a black hole that appears under load may cost.
 fn costs_nothing(nodes: u32, links: usize, on: &[(u32, u32)], bytes_max: usize) {
     for seed in 0..2 {
         let mut script = formed(seed, nodes, links);
         let quarter = script.detection() / 4;
-        longest_stall(&mut script, nodes, 100 + seed * 7);
+        script.longest_stall(nodes, 100 + seed * 7, 4_000);
         let before = configurations(&script, nodes);
         fault(&mut script, on, bytes_max);
-        let stall = longest_stall(&mut script, nodes, 600);
+        let stall = script.longest_stall(nodes, 600, 4_000);
         let what = format!("{bytes_max} bytes on {on:?}, seed {seed}");
         assert_eq!(configurations(&script, nodes), before, "{what}");
         assert!(stall <= quarter, "{what}: {} ms", stall / MS);
         let (from, to) = on[0];
         assert_eq!(size(&mut script, from, to), SAFE_DATAGRAM_BYTES, "{what}");
         heal(&mut script, on);
-        longest_stall(&mut script, nodes, 1_500);
+        script.longest_stall(nodes, 1_500, 4_000);
         assert_eq!(configurations(&script, nodes), before, "{what}, and healed");
         assert_eq!(size(&mut script, from, to), FULL, "{what}, and healed");
         script.finish();
@@ -128,7 +101,7 @@ fn a_black_hole_from_the_start_keeps_nobody_out() {
         script.world().start_all();
         script.until_one_ring(1_000);
         let before = configurations(&script, 4);
-        assert!(longest_stall(&mut script, 4, 2_000) <= script.detection() / 4);
+        assert!(script.longest_stall(4, 2_000, 4_000) <= script.detection() / 4);
         assert_eq!(configurations(&script, 4), before);
         script.finish();
     }
@@ -141,7 +114,7 @@ fn a_path_that_passes_exactly_the_largest_packet_cuts_nothing() {
     fault(&mut script, &pairs(3), FULL);
     script.world().start_all();
     script.until_one_ring(1_000).run_for(200);
-    longest_stall(&mut script, 3, 500);
+    script.longest_stall(3, 500, 4_000);
     for id in 1..=3 {
         let stats = script.world().endpoint(id).expect("it is up").stats();
         assert!(stats.packets_sealed > 500);
@@ -164,7 +137,7 @@ fn a_black_hole_that_comes_and_goes_is_tried_less_and_less_often() {
                 } else {
                     heal(&mut script, &[(1, 2)]);
                 }
-                longest_stall(&mut script, 3, 150);
+                script.longest_stall(3, 150, 4_000);
                 let size_now = size(&mut script, 1, 2);
                 *changes += u32::from(size_now != size_before);
                 size_before = size_now;
@@ -182,7 +155,7 @@ fn a_black_hole_that_comes_and_goes_is_tried_less_and_less_often() {
 fn packets_in_parts_at_a_loss_of_thirty_percent_are_repaired_and_not_mixed() {
     let mut script = formed(9, 3, 1);
     fault(&mut script, &pairs(3), 1_300);
-    longest_stall(&mut script, 3, 300);
+    script.longest_stall(3, 300, 4_000);
     for (from, to) in pairs(3) {
         script.world().lossy(from, to, 300_000);
     }
@@ -191,7 +164,7 @@ fn packets_in_parts_at_a_loss_of_thirty_percent_are_repaired_and_not_mixed() {
     };
     let before = held(&mut script);
     for _ in 0..100 {
-        longest_stall(&mut script, 3, 20);
+        script.longest_stall(3, 20, 4_000);
         assert!(held(&mut script) <= before + 2 * UNFINISHED_PACKETS_MAX + 130);
     }
     for (from, to) in pairs(3) {
@@ -215,13 +188,13 @@ fn of_several_sizes_the_largest_that_passes_is_used() {
     script.world().start_all();
     script.until_one_ring(1_000);
     let before = configurations(&script, 3);
-    assert!(longest_stall(&mut script, 3, 2_000) <= script.detection() / 4);
+    assert!(script.longest_stall(3, 2_000, 4_000) <= script.detection() / 4);
     assert_eq!((size(&mut script, 1, 2), size(&mut script, 2, 1)), (1_452, 9_050));
     fault(&mut script, &[(1, 2)], 1_300);
-    longest_stall(&mut script, 3, 1_000);
+    script.longest_stall(3, 1_000, 4_000);
     assert_eq!(size(&mut script, 1, 2), SAFE_DATAGRAM_BYTES);
     heal(&mut script, &[(1, 2)]);
-    longest_stall(&mut script, 3, 3_000);
+    script.longest_stall(3, 3_000, 4_000);
     assert_eq!(size(&mut script, 1, 2), 9_050);
     assert_eq!(configurations(&script, 3), before);
     script.finish();

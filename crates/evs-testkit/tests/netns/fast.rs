@@ -49,10 +49,7 @@ fn the_death_of_a_daemon_alone_is_noticed_at_once() -> Result<()> {
 fn the_death_of_a_daemon_alone_is_noticed_with_multicast_too() -> Result<()> {
     let detection = TARGET / 2;
     Stage { detection, multicast: true, ..THREE }.play_from_nothing(|scene| {
-        let nodes = scene.cluster.nodes();
-        nodes.iter().try_for_each(|node| scene.cluster.start_node(*node))?;
-        scene.cluster.until_members(&nodes)?;
-        nodes.iter().try_for_each(|node| scene.connect(*node))?;
+        scene.form()?;
         a_daemon_dies(scene, detection / 10 * 4)?;
         scene.load();
         scene.until_traffic(&[1, 3], 50)

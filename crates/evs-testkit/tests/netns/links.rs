@@ -235,13 +235,7 @@ fn an_interface_whose_mtu_is_lowered_changes_no_configuration_with_multicast() -
 fn who_is_behind_a_black_hole_from_the_start_is_in_the_ring() -> Result<()> {
     THREE.play_from_nothing(|scene| {
         scene.network.drop_large_from(2, 1, 1_300)?;
-        for node in scene.cluster.nodes() {
-            scene.cluster.start_node(node)?;
-        }
-        scene.cluster.until_members(&scene.cluster.nodes())?;
-        for node in scene.cluster.nodes() {
-            scene.connect(node)?;
-        }
+        scene.form()?;
         scene.load();
         scene.until_traffic(&scene.cluster.nodes(), MESSAGES)?;
         let size = |peer, path: &Value| path["mtu_bytes"] == if peer == 2 { 1_260 } else { 1_500 };

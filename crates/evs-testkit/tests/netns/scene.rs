@@ -77,13 +77,7 @@ impl Stage {
     /// members saw.
     pub(crate) fn play(self, act: impl FnOnce(&mut Scene) -> Result<()>) -> Result<()> {
         self.play_from_nothing(|scene| {
-            for node in scene.cluster.nodes() {
-                scene.cluster.start_node(node)?;
-            }
-            scene.cluster.until_members(&scene.cluster.nodes())?;
-            for node in scene.cluster.nodes() {
-                scene.connect(node)?;
-            }
+            scene.form()?;
             scene.load();
             act(scene)
         })
@@ -139,6 +133,14 @@ impl Scene {
             changes.map(|change| &change["trigger"]).find(|why| why["kind"] == kind).cloned()
         })
         .with_context(|| format!("{:#}", self.cluster.ask(node, &question).unwrap_or_default()))
+    }
+
+    /// Starts all daemons, waits until they are one ring, and connects a client to each.
+    pub(crate) fn form(&mut self) -> Result<()> {
+        let nodes = self.cluster.nodes();
+        nodes.iter().try_for_each(|node| self.cluster.start_node(*node))?;
+        self.cluster.until_members(&nodes)?;
+        nodes.into_iter().try_for_each(|node| self.connect(node))
     }
 
     /// Has a member join at a node. It knows the configuration, and is silent.
