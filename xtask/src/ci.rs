@@ -74,6 +74,7 @@ pub(crate) fn loom() -> Result<u64> {
 
 /// The C interface, from C: symbols, layout, each call and each error, on real daemons.
 pub(crate) fn abi() -> Result<u64> {
+    debian::ensure()?;
     cargo::run_tests(cargo(test_runner()).args(["--locked", "--package", LIBEVS]))
 }
 
@@ -82,6 +83,7 @@ pub(crate) fn netns() -> Result<u64> {
     if !debian::is_root() {
         bail!("network namespaces can only be made by root: run this as root");
     }
+    debian::ensure()?;
     let mut command = cargo(["test", "--locked", "--package", "evs-testkit"]);
     command.args(["--features", "netns", "--test", "netns", "--", "--test-threads", "1"]);
     cargo::run_tests(&mut command)

@@ -14,6 +14,7 @@ use evs_bench::hot;
 use serde::{Deserialize, Serialize};
 
 use crate::cargo::{self, cargo};
+use crate::debian;
 
 /// What is to be done with the counts.
 #[derive(clap::Args, Debug)]
@@ -72,6 +73,7 @@ pub(crate) fn gate() -> Result<u64> {
 
 /// Instructions for a unit of each piece of work.
 fn measure() -> Result<BTreeMap<String, u64>> {
+    debian::ensure()?;
     let mut build = cargo(["build", "--release", "--locked", "--quiet"]);
     cargo::run(build.args(["-p", "evs-bench", "--bin", PROGRAM]))?;
     let program = cargo::target_dir()?.join("release").join(PROGRAM);

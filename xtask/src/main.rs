@@ -71,7 +71,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Kills and starts the daemon 1,000 times under a C program, which must lose nothing by it.
+    /// Does for long what the gates do for seconds: cut paths, busy cores, loss, pauses, daemons
+    /// killed under a C program.
     Soak(soak::Options),
     /// Checks what no compiler checks: words, sizes, dependencies, citations.
     Tidy,

@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::cargo::{self, cargo};
+use crate::debian;
 
 /// What, and how much of it.
 #[derive(clap::Args, Debug)]
@@ -41,6 +42,7 @@ const TEST: &str = "plain::every_call_ends_when_the_daemon_does";
 /// # Errors
 /// The first thing that did not go as it must.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    debian::ensure()?;
     let wanted = |what| options.what.is_none_or(|named| named == what);
     if wanted(What::Paths) {
         netns("graphs::", ("EVS_NETNS_ALL", "1".to_owned()))?;
