@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A section, with what it holds in the order of the file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Section {
     pub(super) name: String,
     pub(super) line: usize,
@@ -85,6 +85,15 @@ impl Section {
     /// The sections of this name.
     pub(super) fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s Self> {
         self.sections.iter().filter(move |section| section.name == name)
+    }
+
+    /// The sections of this name as one, as Corosync reads them; `None`: there is none.
+    pub(super) fn merged(&self, name: &str) -> Option<Self> {
+        self.all(name).cloned().reduce(|mut whole, more| {
+            whole.entries.extend(more.entries);
+            whole.sections.extend(more.sections);
+            whole
+        })
     }
 
     /// The last line with this key, which is the one that counts.

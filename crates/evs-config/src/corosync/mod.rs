@@ -9,6 +9,7 @@ mod remarks;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
@@ -54,8 +55,11 @@ pub struct Circumstances<'c> {
 /// The text is no such file.
 pub fn import(text: &str, circumstances: &Circumstances<'_>) -> Result<Import, SyntaxError> {
     let root = Section::parse(text)?;
+    let none =
+        || SyntaxError { line: 1, what: "no section `totem`: no file of Corosync".to_owned() };
+    let totem = root.merged("totem").ok_or_else(none)?;
     let mut import = Translation { circumstances, notes: Vec::new(), to_fill_in: 0 };
-    let text = import.translate(&root);
+    let text = import.translate(&root, &totem);
     import.remark(&root, "", &TAKEN);
     let Translation { mut notes, to_fill_in, .. } = import;
     notes.sort();
@@ -63,13 +67,14 @@ pub fn import(text: &str, circumstances: &Circumstances<'_>) -> Result<Import, S
 }
 
 /// Section and key of what is taken over, or told about where that is done.
-const TAKEN: [(&str, &[&str]); 5] = [
+const TAKEN: [(&str, &[&str]); 6] = [
     ("totem", &["cluster_name", "netmtu", "nodeid", "token", "transport"]),
     (
         "totem.interface",
         &["knet_link_priority", "linknumber", "mcastaddr", "mcastport", "ringnumber", "ttl"],
     ),
     ("totem.interface.member", &["memberaddr"]),
+    ("nodelist.node", &["nodeid"]),
     ("logging", &["debug"]),
     ("uidgid", &["gid", "uid"]),
 ];
@@ -88,30 +93,29 @@ struct Translation<'c> {
 /// A node as it is found in the file.
 struct Node {
     id: u32,
-    /// As they are written, one for each link.
-    addresses: Vec<String>,
+    /// As they are written, by the number of their link.
+    addresses: BTreeMap<usize, String>,
     line: usize,
 }
 
 /// What a link is like.
 struct Link {
+    /// Its number in the file.
+    number: usize,
     port: String,
     multicast: Option<(String, String)>,
     priority: Option<u32>,
 }
 
 impl Translation<'_> {
-    fn translate(&mut self, root: &Section) -> String {
-        let empty = Section::default();
-        let totem = root.all("totem").next().unwrap_or(&empty);
+    fn translate(&mut self, root: &Section, totem: &Section) -> String {
         let mut out = String::from("[cluster]\n");
         self.name(totem, &mut out);
-        self.detection(totem, &mut out);
+        self.detection(root, totem, &mut out);
         self.number(totem, ("netmtu", "mtu_bytes"), 1280..=65_535, &mut out);
 
         let mut nodes = self.nodes(root, totem);
-        let count = nodes.iter().map(|node| node.addresses.len()).max().unwrap_or(1).max(1);
-        let links: Vec<_> = (0..count).map(|link| self.link(root, totem, link)).collect();
+        let links = self.links(root, totem, &nodes);
         if let [link] = &links[..] {
             transport(link, &mut out);
         }
@@ -120,7 +124,8 @@ impl Translation<'_> {
                         them in [[cluster.nodes]]";
             self.note(totem.line, "nodelist", what);
             for id in [1, 2] {
-                nodes.push(Node { id, addresses: vec![format!("node{id}")], line: 0 });
+                let name = |link: &Link| (link.number, format!("node{id}"));
+                nodes.push(Node { id, addresses: links.iter().map(name).collect(), line: 0 });
             }
         }
         let mut here = None;
@@ -143,7 +148,13 @@ impl Translation<'_> {
                 let _ = writeln!(out, "priority = {priority}");
             }
         }
-        self.local(root, totem, here, &mut out);
+        let named = totem.get("nodeid").and_then(|entry| entry.value.parse().ok());
+        let node = self.circumstances.node.or(named);
+        if let Some(node) = node.filter(|node| nodes.iter().all(|known| known.id != *node)) {
+            let what = format!("there is no node {node} among [[cluster.nodes]]");
+            self.note(0, "local.node", &what);
+        }
+        self.local(root, node.or(here), &mut out);
         out
     }
 
@@ -158,13 +169,22 @@ impl Translation<'_> {
         let _ = writeln!(out, "name = {}", quoted(name));
     }
 
-    fn detection(&mut self, totem: &Section, out: &mut String) {
+    fn detection(&mut self, root: &Section, totem: &Section, out: &mut String) {
         self.number(totem, ("token", "detection_ms"), 50..=60_000, out);
         if let Some(token) = totem.get("token") {
             let what = "taken over as cluster.detection_ms, from which all other times are \
-                        derived; it includes what Corosync adds with consensus and \
-                        token_coefficient";
+                        derived; nothing is added to it for consensus, or with token_coefficient \
+                        for more nodes";
             self.note(token.line, "totem.token", what);
+        } else {
+            let ms = if is_knet(root, totem) { 3000 } else { 1000 };
+            let _ = writeln!(out, "detection_ms = {ms}");
+            let what = format!(
+                "not in the file: {ms} ms, Corosync's default ({}), stand in \
+                 cluster.detection_ms; without it there it would be 500 ms",
+                if ms == 3000 { "since 3.1, 1000 ms before" } else { "until 3.0, 3000 ms since" }
+            );
+            self.note(totem.line, "totem.token", &what);
         }
     }
 
@@ -190,28 +210,39 @@ impl Translation<'_> {
         let _ = writeln!(out, "{ours} = {within}");
     }
 
-    /// The nodes: of the list, else the members of the first interface.
+    /// The nodes: of the list, else the members of the interfaces.
     fn nodes(&mut self, root: &Section, totem: &Section) -> Vec<Node> {
         let mut nodes = Vec::new();
         for (place, section) in root.all("nodelist").flat_map(|list| list.all("node")).enumerate() {
-            let address = |ring| section.get(&format!("ring{ring}_addr"));
-            let addresses = (0..RINGS).map_while(address).map(|entry| entry.value.clone());
+            let address = |entry: &Entry| Some((ring(&entry.key)?, entry.value.clone()));
+            let addresses = section.entries.iter().filter_map(address).collect();
             let id = self.node_id(section, place);
-            nodes.push(Node { id, addresses: addresses.collect(), line: section.line });
+            nodes.push(Node { id, addresses, line: section.line });
         }
-        if nodes.is_empty() {
-            let interface = totem.all("interface").next();
-            let members = interface.into_iter().flat_map(|interface| interface.all("member"));
-            for (id, member) in (1..).zip(members) {
-                let addresses = member.get("memberaddr").map(|entry| entry.value.clone());
-                let addresses = addresses.into_iter().collect();
-                nodes.push(Node { id, addresses, line: member.line });
+        let listed = !nodes.is_empty();
+        let mut first = None;
+        for interface in totem.all("interface") {
+            let Some(ring) = number(interface) else { continue };
+            for (place, member) in interface.all("member").enumerate() {
+                first = first.or(Some(member.line));
+                let Some(address) = member.get("memberaddr").filter(|_| !listed) else { continue };
+                if nodes.len() <= place {
+                    let id = u32::try_from(place + 1).unwrap_or(u32::MAX);
+                    nodes.push(Node { id, addresses: BTreeMap::new(), line: member.line });
+                }
+                if let Some(node) = nodes.get_mut(place) {
+                    node.addresses.entry(ring).or_insert_with(|| address.value.clone());
+                }
             }
-            if let Some(first) = nodes.first() {
-                let what = "members have no ids there: they are numbered from 1 in their order, \
-                            which must be the same on all nodes";
-                self.note(first.line, "totem.interface.member", what);
-            }
+        }
+        if let Some(line) = first {
+            let what = if listed {
+                "not used: the nodelist says who there is"
+            } else {
+                "members have no ids there: they are numbered from 1 in their order, which must \
+                 be the same on all nodes and in all interfaces"
+            };
+            self.note(line, "totem.interface.member", what);
         }
         nodes
     }
@@ -226,67 +257,139 @@ impl Translation<'_> {
         })
     }
 
-    fn link(&mut self, root: &Section, totem: &Section, link: usize) -> Link {
-        let number = link.to_string();
-        let is_it = |interface: &&Section| {
-            let said = interface.get("linknumber").or_else(|| interface.get("ringnumber"));
-            said.map_or("0", |entry| &entry.value) == number
-        };
+    /// The links that nodes have addresses on; where none is listed, those with an interface.
+    fn links(&mut self, root: &Section, totem: &Section, nodes: &[Node]) -> Vec<Link> {
+        let mut interfaces = BTreeMap::new();
+        for interface in totem.all("interface") {
+            let known = number(interface);
+            match known {
+                Some(ring) if !interfaces.contains_key(&ring) => {
+                    interfaces.insert(ring, interface);
+                }
+                Some(ring) => {
+                    let what = format!("another one of link {ring}: the first counts");
+                    self.note(interface.line, "totem.interface", &what);
+                }
+                None => {
+                    let what = format!("its number is none, 0 to {}: it is left out", RINGS - 1);
+                    self.note(interface.line, "totem.interface", &what);
+                }
+            }
+        }
+        let mut rings: BTreeSet<_> = nodes.iter().flat_map(|node| node.addresses.keys()).collect();
+        if nodes.is_empty() {
+            rings.extend(interfaces.keys());
+        }
+        if rings.is_empty() {
+            rings.insert(&0);
+        }
+        for (ring, interface) in interfaces.iter().filter(|(ring, _)| !rings.contains(ring)) {
+            let what = format!("no node has an address on link {ring}: it is left out");
+            self.note(interface.line, "totem.interface", &what);
+        }
         let empty = Section::default();
-        let interface = totem.all("interface").find(is_it).unwrap_or(&empty);
+        let mut links = Vec::with_capacity(rings.len());
+        for (place, ring) in rings.iter().enumerate() {
+            let interface = interfaces.get(*ring).copied().unwrap_or(&empty);
+            if place != **ring {
+                let what = format!("link {ring} there is link {place} here");
+                self.note(interface.line, "totem.interface.linknumber", &what);
+            }
+            let link = self.link(interface, **ring, (root, totem));
+            if link.priority.is_some() && rings.len() == 1 {
+                let what = "left out: of one link only it means nothing";
+                self.note(interface.line, "totem.interface.knet_link_priority", what);
+            }
+            links.push(link);
+        }
+        self.transport(root, totem, &links);
+        links
+    }
+
+    fn link(
+        &mut self,
+        interface: &Section,
+        number: usize,
+        (root, totem): (&Section, &Section),
+    ) -> Link {
+        let unused = match totem.get("transport") {
+            Some(_) => "",
+            None => "; Corosync 1 and 2 would multicast, as transport = \"multicast\" does here",
+        };
         let value = |key| interface.get(key).map(|entry: &Entry| entry.value.clone());
-        // Corosync 3 speaks knet unless told otherwise; those before it, which need no list of
-        // nodes, multicast by UDP.
-        let named = totem.get("transport").map(|entry| entry.value.as_str());
-        let listed = root.all("nodelist").next().is_some();
-        let group = value("mcastaddr").filter(|_| match named {
-            Some(transport) => transport == "udp",
-            None => !listed,
-        });
-        if named == Some("iba") && link == 0 {
-            let line = totem.get("transport").map_or(0, |entry| entry.line);
-            self.note(line, "totem.transport", "no InfiniBand of its own: packets travel by UDP");
+        let group = value("mcastaddr").filter(|_| is_multicast(root, totem));
+        for key in ["mcastaddr", "ttl"] {
+            if let Some(entry) = interface.get(key).filter(|_| group.is_none()) {
+                let what = format!("{} is not used: packets go to each node{unused}", entry.value);
+                self.note(entry.line, &format!("totem.interface.{key}"), &what);
+            }
         }
         let port = value("mcastport").unwrap_or_else(|| PORT.to_owned());
-        if link == 0 {
+        if number == 0 {
             let what = format!(
                 "port {port} is Corosync's, too: both cannot run on one host at the same time \
                  unless one of them gets another"
             );
             self.note(interface.line, "totem.interface.mcastport", &what);
         }
-        Link {
-            multicast: group.map(|group| (group, value("ttl").unwrap_or_else(|| "1".to_owned()))),
-            port,
-            priority: value("knet_link_priority").and_then(|p| p.parse().ok()),
-        }
+        let priority = interface.get("knet_link_priority").and_then(|entry| {
+            let priority = entry.value.parse().ok();
+            if priority.is_none() {
+                let setting = "totem.interface.knet_link_priority";
+                self.note(entry.line, setting, "no number: the default stands");
+            }
+            priority
+        });
+        let hops = value("ttl").unwrap_or_else(|| "1".to_owned());
+        Link { number, port, multicast: group.map(|group| (group, hops)), priority }
+    }
+
+    /// What is told about how packets travel.
+    fn transport(&mut self, root: &Section, totem: &Section, links: &[Link]) {
+        let entry = totem.get("transport");
+        let what = match entry.map(|entry| entry.value.as_str()) {
+            Some("iba") => "no InfiniBand of its own: packets travel by UDP",
+            Some("knet" | "udp" | "udpu") | None => {
+                let group = |link: &Link| link.multicast.is_some();
+                if !is_multicast(root, totem) || links.iter().all(group) {
+                    return;
+                }
+                "no multicast address in the file, for which Corosync takes one of its own: \
+                 packets go to each node; transport = \"multicast\" takes a multicast_address"
+            }
+            Some(_) => "unknown; packets go to each node by UDP",
+        };
+        self.note(entry.map_or(totem.line, |entry| entry.line), "totem.transport", what);
     }
 
     /// The addresses of a node, one for each link, with their ports.
     fn addresses(&mut self, node: &Node, links: &[Link]) -> Vec<String> {
         let mut addresses = Vec::with_capacity(links.len());
-        for (place, link) in links.iter().enumerate() {
-            let said = node.addresses.get(place).map_or("", |address| address);
-            let name = if said.is_empty() { "no address" } else { said };
+        for link in links {
+            let said = node.addresses.get(&link.number).map_or("", |address| address);
             let known: Option<IpAddr> =
                 said.parse().ok().or_else(|| (self.circumstances.resolve)(said));
             addresses.push(match (known, &link.port) {
                 (Some(ip), port) => with_port(&ip.to_string(), port),
                 (None, port) => {
                     self.to_fill_in += 1;
-                    let setting = format!("node {}, ring{place}_addr", node.id);
-                    let what = format!("{name:?} is no IP address: fill it in");
-                    self.note(node.line, &setting, &what);
-                    format!("FILL IN the IP address of {name}:{port}")
+                    let setting = format!("node {}, ring{}_addr", node.id, link.number);
+                    if said.is_empty() {
+                        self.note(node.line, &setting, "no address: fill it in");
+                        let node = node.id;
+                        format!("FILL IN the IP address of node {node} on this link:{port}")
+                    } else {
+                        let what = format!("{said:?} is no IP address: fill it in");
+                        self.note(node.line, &setting, &what);
+                        format!("FILL IN the IP address of {said}:{port}")
+                    }
                 }
             });
         }
         addresses
     }
 
-    fn local(&mut self, root: &Section, totem: &Section, here: Option<u32>, out: &mut String) {
-        let named = totem.get("nodeid").and_then(|entry| entry.value.parse().ok());
-        let node = self.circumstances.node.or(named).or(here);
+    fn local(&mut self, root: &Section, node: Option<u32>, out: &mut String) {
         out.push_str("\n[local]\n");
         match node {
             Some(node) => {
@@ -298,8 +401,8 @@ impl Translation<'_> {
                 self.note(0, "local.node", "no node has an address of this host: fill its id in");
             }
         }
-        let logging = root.all("logging").next();
-        let debug = logging.and_then(|logging| logging.get("debug"));
+        let logging = root.merged("logging").unwrap_or_default();
+        let debug = logging.get("debug");
         if debug.is_some_and(|entry| ["on", "trace"].contains(&entry.value.as_str())) {
             out.push_str("log = \"debug\"\n");
         }
@@ -323,26 +426,53 @@ impl Translation<'_> {
 
     /// Tells about every setting that is not among those taken over.
     fn remark(&mut self, section: &Section, path: &str, taken: &[(&str, &[&str])]) {
+        let dot = if path.is_empty() { "" } else { "." };
         let here = taken.iter().find(|(name, _)| *name == path).map_or(&[] as &[_], |(_, k)| *k);
         for entry in &section.entries {
-            let is_address = path == "nodelist.node"
-                && (entry.key == "nodeid"
-                    || entry.key.starts_with("ring") && entry.key.ends_with("_addr"));
+            let is_address = path == "nodelist.node" && ring(&entry.key).is_some();
             if here.contains(&entry.key.as_str()) || is_address {
                 continue;
             }
             if let Some(remark) = remarks::remark(path, &entry.key) {
-                self.note(entry.line, &format!("{path}.{}", entry.key), remark);
+                self.note(entry.line, &format!("{path}{dot}{}", entry.key), remark);
             }
         }
         for below in &section.sections {
-            let dot = if path.is_empty() { "" } else { "." };
             self.remark(below, &format!("{path}{dot}{}", below.name), taken);
         }
     }
 
     fn note(&mut self, line: usize, setting: &str, what: &str) {
         self.notes.push(Note { line, setting: setting.to_owned(), what: what.to_owned() });
+    }
+}
+
+/// The number of the link that a key of a node is the address on.
+fn ring(key: &str) -> Option<usize> {
+    let number = key.strip_prefix("ring")?.strip_suffix("_addr")?.parse().ok();
+    number.filter(|number| *number < RINGS)
+}
+
+/// The number of the link that an interface is.
+fn number(interface: &Section) -> Option<usize> {
+    let said = interface.get("linknumber").or_else(|| interface.get("ringnumber"));
+    let number = said.map_or(Some(0), |entry| entry.value.parse().ok());
+    number.filter(|number| *number < RINGS)
+}
+
+/// Corosync 3 speaks knet unless told otherwise; those before it need no list of nodes.
+fn is_knet(root: &Section, totem: &Section) -> bool {
+    match totem.get("transport") {
+        Some(entry) => entry.value == "knet",
+        None => root.all("nodelist").next().is_some(),
+    }
+}
+
+/// Whether Corosync sends a packet for all once.
+fn is_multicast(root: &Section, totem: &Section) -> bool {
+    match totem.get("transport") {
+        Some(entry) => entry.value == "udp",
+        None => !is_knet(root, totem),
     }
 }
 

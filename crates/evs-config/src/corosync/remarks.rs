@@ -2,6 +2,7 @@
 
 /// Section, key (`*`: any), what to tell about it. The first that fits is told.
 const REMARKS: &[(&str, &str, &str)] = &[
+    ("", "compatibility", "there is one protocol, and nothing older to be compatible with"),
     ("totem", "version", ""),
     ("totem", "consensus", DERIVED),
     ("totem", "join", DERIVED),
@@ -55,11 +56,16 @@ const REMARKS: &[(&str, &str, &str)] = &[
     ("totem.interface", "bindnetaddr", "each node's own address is used"),
     ("totem.interface", "knet_transport", "packets travel by UDP"),
     ("totem.interface", "broadcast", "no broadcast: packets go to each node"),
-    ("totem.interface", "*", DERIVED),
+    ("totem.interface", "knet_ping_interval", DERIVED),
+    ("totem.interface", "knet_ping_timeout", DERIVED),
+    ("totem.interface", "knet_ping_precision", DERIVED),
+    ("totem.interface", "knet_pong_count", DERIVED),
     ("nodelist.node", "name", "nodes go by their ids"),
     ("nodelist.node", "quorum_votes", QUORUM),
     ("quorum", "*", QUORUM),
     ("quorum.device", "*", QUORUM),
+    ("quorum.device.net", "*", QUORUM),
+    ("quorum.device.heuristics", "*", QUORUM),
     ("logging", "timestamp", "every line has its time"),
     ("logging", "*", "one stream of lines on standard error, which the journal keeps"),
     ("logging.logger_subsys", "*", "levels by part: see local.log in evsd.toml(5)"),
