@@ -167,7 +167,7 @@ pub enum NodeCommand {
         node: u32,
 
         /// Its address and UDP port on each link, like 10.0.0.4:5405.
-        #[arg(value_name = "ADDRESS", required = true)]
+        #[arg(value_name = "ADDRESS", required = true, value_parser = evs_config::node_address)]
         addresses: Vec<SocketAddr>,
     },
 
@@ -201,7 +201,7 @@ pub enum ConfigCommand {
     },
 
     /// Compares a file with what the daemon of this host runs with, or with another file. Exit code
-    /// 1 if they differ.
+    /// 6 if they differ.
     Diff {
         /// Which daemon.
         #[command(flatten)]
@@ -240,8 +240,8 @@ pub enum ConfigCommand {
 /// Which daemon a command talks to.
 #[derive(Arguments, Clone, Debug)]
 pub struct Daemon {
-    /// The daemon's socket; without it /run/evs/evsd.sock.
-    #[arg(long, value_name = "PATH", env = "EVS_SOCKET")]
+    /// The daemon's socket; without it what EVS_SOCKET says, or else /run/evs/evsd.sock.
+    #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 }
 
@@ -300,7 +300,8 @@ pub struct EventsArgs {
     #[command(flatten)]
     pub daemon: Daemon,
 
-    /// Goes on and prints each change when its reason is known.
+    /// Goes on and prints each change when it is in force. What other members saw of it comes a
+    /// moment later: `evs why` has it.
     #[arg(long, short)]
     pub follow: bool,
 
@@ -453,7 +454,8 @@ Exit codes:
   2  the command line is wrong
   3  no daemon listens, or it takes no clients now: trying again can help
   4  the daemon does not admit this user, or does not do this for it
-  5  the daemon ended the session";
+  5  the daemon ended the session
+  6  evs config diff: there is a difference";
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::Path;
 
 use evs_config::corosync::{self, Circumstances, Import};
-use evs_config::{Config, Difference, Mistake, Settings};
+use evs_config::{Config, ConfigError, Difference, Mistake, Settings};
 use evs_report::Question;
 use serde_json::{Value, json};
 
@@ -28,41 +28,44 @@ pub(crate) fn run(command: &ConfigCommand, output: &mut Output) -> Result<(), Fa
 
 fn check(file: &Path, output: &mut Output) -> Result<(), Failure> {
     let result = Config::load(file);
+    let printed = tell_check(file, &result, output);
+    Failure::of(
+        printed,
+        result.map_or_else(|error| Err(Failure::new(error.to_string())), |_| Ok(())),
+    )
+}
+
+/// For people, what is wrong goes to standard error.
+fn tell_check(
+    file: &Path,
+    result: &Result<Config, ConfigError>,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let mistakes = result.as_ref().err().map_or(&[] as &[Mistake], |error| &error.mistakes);
     if output.is_json() {
         let shown: Vec<_> = mistakes.iter().map(mistake).collect();
         let file = file.to_string_lossy();
         output.object(json!({ "file": file, "mistakes": shown }))?;
+    } else if let Ok(config) = result {
+        let (cluster, nodes) = (&config.cluster, config.cluster.nodes().len());
+        let (name, node) = (&cluster.name, config.local.node);
+        let links = cluster.links.len();
+        output.line(&format!(
+            "{}: right; node {node} of cluster {name:?} with {nodes} nodes, {links} {}",
+            file.display(),
+            if links == 1 { "link" } else { "links" }
+        ))?;
     }
-    match result {
-        Ok(config) if !output.is_json() => {
-            let (cluster, nodes) = (&config.cluster, config.cluster.nodes().len());
-            let (name, node) = (&cluster.name, config.local.node);
-            let links = cluster.links.len();
-            output.line(&format!(
-                "{}: right; node {node} of cluster {name:?} with {nodes} nodes, {links} {}",
-                file.display(),
-                if links == 1 { "link" } else { "links" }
-            ))?;
-            Ok(())
-        }
-        Ok(_) => Ok(()),
-        Err(error) => refuse(output, &error.to_string()),
-    }
-}
-
-/// What was printed as JSON says already why; the exit code says that it is so.
-fn refuse(output: &mut Output, why: &str) -> Result<(), Failure> {
-    output.flush()?;
-    Err(Failure::new(why))
+    Ok(output.flush()?)
 }
 
 fn mistake(mistake: &Mistake) -> Value {
     json!({ "line": mistake.line, "key": mistake.key, "what": mistake.what })
 }
 
+/// What is shown and compared has no key in it: whoever can read the file can do that.
 fn load(file: &Path) -> Result<Config, Failure> {
-    Config::load(file).map_err(|error| Failure::new(error.to_string()))
+    Config::load_with(file, |_| Ok(Vec::new())).map_err(|error| Failure::new(error.to_string()))
 }
 
 fn show(file: &Path, output: &mut Output) -> Result<(), Failure> {
@@ -95,34 +98,37 @@ fn diff(
         (Settings(settings), ours, ["in force".to_owned(), file.display().to_string()])
     };
     let differences = before.differences(&after);
+    let printed = tell_differences(&names, &differences, output);
+    let judged = match differences.len() {
+        0 => Ok(()),
+        1 => Err(Failure::different("1 setting differs")),
+        count => Err(Failure::different(format!("{count} settings differ"))),
+    };
+    Failure::of(printed, judged)
+}
+
+fn tell_differences(
+    [before, after]: &[String; 2],
+    differences: &[Difference],
+    output: &mut Output,
+) -> Result<(), Failure> {
     if output.is_json() {
         let shown: Vec<_> = differences.iter().map(difference).collect();
-        let text = json!({ "before": names[0], "after": names[1],
-            "differences": shown });
-        output.object(text)?;
-    } else if !differences.is_empty() {
-        output.line(&format!("--- {}\n+++ {}", names[0], names[1]))?;
-        for difference in &differences {
+        output.object(json!({ "before": before, "after": after, "differences": shown }))?;
+    } else if differences.is_empty() {
+        output.line("no difference")?;
+    } else {
+        output.line(&format!("--- {before}\n+++ {after}"))?;
+        for difference in differences {
             for (sign, value) in [('-', &difference.before), ('+', &difference.after)] {
                 if let Some(value) = value {
-                    output.line(&report::printable(&format!(
-                        "{sign} {} = {value}",
-                        difference.name
-                    )))?;
+                    let line = format!("{sign} {} = {value}", difference.name);
+                    output.line(&report::printable(&line))?;
                 }
             }
         }
     }
-    match differences.len() {
-        0 => {
-            if !output.is_json() {
-                output.line("no difference")?;
-            }
-            Ok(())
-        }
-        1 => refuse(output, "1 setting differs"),
-        count => refuse(output, &format!("{count} settings differ")),
-    }
+    Ok(output.flush()?)
 }
 
 fn difference(difference: &Difference) -> Value {

@@ -18,6 +18,7 @@ const FAILED: u8 = 1;
 const NO_DAEMON: u8 = 3;
 const NO_ACCESS: u8 = 4;
 const ENDED: u8 = 5;
+const DIFFERENT: u8 = 6;
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
@@ -26,6 +27,18 @@ impl Failure {
 
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self::Failed(message.into(), NO_ACCESS)
+    }
+
+    pub(crate) fn different(message: impl Into<String>) -> Self {
+        Self::Failed(message.into(), DIFFERENT)
+    }
+
+    /// What `judged` came to counts, also where nobody reads what was `printed` of it.
+    pub(crate) fn of(printed: Result<(), Self>, judged: Result<(), Self>) -> Result<(), Self> {
+        match printed {
+            Ok(()) | Err(Self::OutputClosed) => judged,
+            Err(failure) => Err(failure),
+        }
     }
 
     pub(crate) fn disconnected(reason: DisconnectReason) -> Self {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use evs_testkit::{Cluster, Setup};
 use serde_json::Value;
@@ -113,6 +113,47 @@ fn what_is_shown_is_a_file_that_says_the_same() {
     assert_eq!(done["config"]["local"]["limits"]["clients_max"], 1024);
 }
 
+/// A script asks for the verdict alone, and a file that cannot be read is no difference.
+#[test]
+fn a_verdict_counts_where_nobody_reads_what_is_printed_of_it() {
+    let directory = Directory::new("verdict");
+    let right = directory.file("right.toml", FILE);
+    let wrong = directory.file("wrong.toml", &FILE.replace("node = 1", "node = 9"));
+    let other = directory.file("other.toml", &FILE.replace("demo", "other"));
+    let unread = |args: &[&str]| {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evs"));
+        command.args(args).stdout(writer).stderr(Stdio::null());
+        command.status().expect("evs runs").code()
+    };
+    for (more, code) in [
+        (&["config", "check", text(&right)][..], 0),
+        (&["config", "check", text(&wrong)], 1),
+        (&["config", "diff", text(&right), text(&right)], 0),
+        (&["config", "diff", text(&right), text(&other)], 6),
+        (&["config", "diff", text(&right), text(&wrong)], 1),
+        (&["config", "show", text(&right)], 0),
+    ] {
+        let json: Vec<_> = [&["--json"], more].concat();
+        assert_eq!((unread(more), unread(&json)), (Some(code), Some(code)), "{more:?}");
+    }
+}
+
+/// Who may look at a configuration need not be able to read the key.
+#[test]
+fn what_a_file_says_is_shown_and_compared_without_the_key() {
+    let directory = Directory::new("keyless");
+    let sealed = FILE.replace("seal = \"none\"\n", "") + "key_file = \"/no/such/key\"\n";
+    let file = directory.file("evsd.toml", &sealed);
+    let done = evs(&["config", "show", text(&file)]);
+    assert!(done.status.success(), "{}", complaint(&done));
+    let done = evs(&["config", "diff", text(&file), text(&file)]);
+    assert!(done.status.success(), "{}", complaint(&done));
+    let done = evs(&["config", "check", text(&file)]);
+    assert!(complaint(&done).contains("there is no key file /no/such/key"), "{}", complaint(&done));
+}
+
 #[test]
 fn a_file_is_compared_with_what_the_daemon_runs_with() {
     let cluster = Cluster::start(Setup::new(1)).expect("the daemon starts");
@@ -131,7 +172,7 @@ fn a_file_is_compared_with_what_the_daemon_runs_with() {
     let changed = changed.replacen("[local]", "[local]\nmetrics = \"127.0.0.1:9580\"", 1);
     let changed = directory.file("evsd.toml", &changed);
     let done = diff(&changed, false);
-    assert_eq!(done.status.code(), Some(1));
+    assert_eq!(done.status.code(), Some(6));
     assert!(out(&done).ends_with("\n+ local.metrics = \"127.0.0.1:9580\"\n"), "{}", out(&done));
     let done = json(&diff(&changed, true));
     let difference = &done["differences"][0];

@@ -14,6 +14,7 @@
 
 mod cluster;
 pub mod corosync;
+mod filter;
 mod links;
 mod reader;
 mod shown;
@@ -117,7 +118,7 @@ pub struct Local {
     pub state_dir: PathBuf,
     /// The network interface for multicast; `None`: the one with this node's address.
     pub multicast_interface: Option<String>,
-    /// What is logged: a level, or directives such as `info,evs_net=debug`.
+    /// What is logged: a level, or directives such as `info,evsd::membership=debug`.
     pub log: String,
     /// How it is logged.
     pub log_format: LogFormat,
@@ -190,6 +191,10 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Most entries in `allow_uids` and in `allow_gids`.
 const ALLOW_MAX: usize = 256;
 
+/// Where to get a file from that is not there.
+const NO_FILE: &str = "; begin with a copy of /etc/evs/evsd.toml.example, or with what \
+                       `evs config import` makes of a file of Corosync";
+
 /// Longest configuration file that is read, in bytes (`config_bytes_max`).
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 
@@ -199,14 +204,17 @@ pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// It cannot be read, is no text, or is longer than [`CONFIG_BYTES_MAX`]: of an endless one no more
 /// is read than that.
 pub fn read(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let limit = CONFIG_BYTES_MAX as u64 + 1;
-    let read = File::open(file)?.take(limit).read_to_string(&mut text)?;
-    if read > CONFIG_BYTES_MAX {
+    if File::open(file)?.take(limit).read_to_end(&mut bytes)? > CONFIG_BYTES_MAX {
         let why = format!("longer than {CONFIG_BYTES_MAX} bytes, the limit (config_bytes_max)");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let text = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = text.iter().filter(|byte| **byte == b'\n').count() + 1;
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not UTF-8"))
+    })
 }
 
 impl Config {
@@ -215,15 +223,24 @@ impl Config {
     /// # Errors
     /// Every mistake in the file, or why it cannot be read.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = read(file).map_err(|error| ConfigError {
-            file: file.to_owned(),
-            mistakes: vec![Mistake {
-                line: None,
-                key: String::new(),
-                what: format!("cannot be read: {error}"),
-            }],
+        Self::load_with(file, ClusterKey::load_all)
+    }
+
+    /// As [`Config::load`], with something else to read the key file ([`Config::parse_with`]).
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_with(
+        file: &Path,
+        read_key: impl FnOnce(&Path) -> Result<Vec<ClusterKey>, KeyError>,
+    ) -> Result<Self, ConfigError> {
+        let wrong = |mistakes| ConfigError { file: file.to_owned(), mistakes };
+        let text = read(file).map_err(|error| {
+            let hint = if error.kind() == io::ErrorKind::NotFound { NO_FILE } else { "" };
+            let what = format!("cannot be read: {error}{hint}");
+            wrong(vec![Mistake { line: None, key: String::new(), what }])
         })?;
-        Self::parse(&text).map_err(|mistakes| ConfigError { file: file.to_owned(), mistakes })
+        Self::parse_with(&text, read_key).map_err(wrong)
     }
 
     /// Checks the text of a configuration file, the key file that it names included.
@@ -329,7 +346,10 @@ fn node_id(document: &Document<'_>, id: &Found<u64>) -> Option<NodeId> {
 
 /// Parses the address of a node: one host's, with its port. Names are not looked up, because a
 /// daemon that starts before its name server would not find its peers.
-fn node_address(text: &str) -> Result<SocketAddr, String> {
+///
+/// # Errors
+/// Why it is none.
+pub fn node_address(text: &str) -> Result<SocketAddr, String> {
     let address = socket_address(text, "10.0.0.1:5405")?;
     if address.ip().is_multicast() {
         Err(format!("{address} is a multicast address; a node has an address of its own"))
@@ -343,9 +363,10 @@ fn node_address(text: &str) -> Result<SocketAddr, String> {
 fn socket_address(text: &str, like: &str) -> Result<SocketAddr, String> {
     let Ok(address) = text.parse::<SocketAddr>() else {
         let bare = text.trim_start_matches('[').trim_end_matches(']');
+        let port = like.rsplit(':').next().unwrap_or_default();
         return Err(match bare.parse::<IpAddr>() {
-            Ok(IpAddr::V4(ip)) => format!("the port is missing, like \"{ip}:5405\""),
-            Ok(IpAddr::V6(ip)) => format!("the port is missing, like \"[{ip}]:5405\""),
+            Ok(IpAddr::V4(ip)) => format!("the port is missing, like \"{ip}:{port}\""),
+            Ok(IpAddr::V6(ip)) => format!("the port is missing, like \"[{ip}]:{port}\""),
             Err(_) => {
                 let text: String = text.chars().take(64).collect();
                 format!("{text:?} is no IP address with a port, like {like:?}")
@@ -390,8 +411,7 @@ fn local(
         let what = format!("has {bytes} bytes, a socket's path can have {SOCKET_PATH_BYTES_MAX}");
         document.report(socket.mistake(what));
     }
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log.value) {
-        let what = format!("is no level (error, warn, info, debug, trace) or filter: {error}");
+    if let Err(what) = filter::check(&log.value) {
         document.report(log.mistake(what));
     }
     let formats = [

@@ -334,6 +334,19 @@ fn paths_are_absolute_and_a_socket_path_fits() {
 fn a_log_filter_that_is_none_is_refused() {
     let error = Config::parse(&least_but("[local]", "[local]\nlog = \"a=b=c\"")).expect_err("log");
     assert!(error[0].to_string().starts_with("12: local.log: is no level"), "{}", error[0]);
+    assert_mistake(
+        &least_but("[local]", "[local]\nlog = \"wran\""),
+        "12: local.log: \"wran\" is no level (error, warn, info, debug, trace); \
+         did you mean `warn`?",
+    );
+}
+
+#[test]
+fn an_address_for_metrics_without_a_port_is_told_one_for_metrics() {
+    assert_mistake(
+        &least_but("[local]", "[local]\nmetrics = \"10.77.0.1\""),
+        "12: local.metrics: the port is missing, like \"10.77.0.1:9580\"",
+    );
 }
 
 #[test]
@@ -443,6 +456,16 @@ fn every_mistake_about_links_has_its_place() {
         &both,
         "11: cluster.nodes[2].address: stands beside `addresses`: one of the two says it all",
     );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_with_what_helps() {
+    let error = Config::load(Path::new("/no/such/evsd.toml")).expect_err("none").to_string();
+    assert!(error.contains("/etc/evs/evsd.toml.example"), "{error}");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), b"# one\n# caf\xe9\n").expect("written");
+    let error = Config::load(file.path()).expect_err("Latin-1").to_string();
+    assert!(error.ends_with(": cannot be read: line 2 is not UTF-8"), "{error}");
 }
 
 #[test]

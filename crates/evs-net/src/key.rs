@@ -245,10 +245,16 @@ fn check_owner(file: &File, path: &Path) -> Result<(), KeyError> {
         return Err(KeyError::Exposed { path: path(), mode: meta.mode() & 0o7777 });
     }
     let me = rustix::process::geteuid().as_raw();
-    if meta.uid() != me && meta.uid() != 0 {
+    if !may_own(meta.uid(), me) {
         return Err(KeyError::Owner { path: path(), owner: meta.uid(), me });
     }
     Ok(())
+}
+
+/// Whether a key that `owner` could read and change is fit for a process of `me`. Root may look at
+/// the file of the user that the daemon runs as.
+const fn may_own(owner: u32, me: u32) -> bool {
+    owner == me || owner == 0 || me == 0
 }
 
 /// One allocation of the final size: a growing string would leave copies behind.

@@ -71,6 +71,15 @@ fn a_file_that_group_or_others_can_read_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn root_takes_a_file_of_the_daemons_user_and_nobody_else_one_of_another_user() {
+    for (owner, me, taken) in
+        [(0, 0, true), (999, 0, true), (999, 999, true), (0, 999, true), (1000, 999, false)]
+    {
+        assert_eq!(may_own(owner, me), taken, "of uid {owner}, read by uid {me}");
+    }
+}
+
+#[test]
 fn what_is_no_regular_file_is_refused() {
     let dir = Dir::new();
     fs::set_permissions(&dir.0, fs::Permissions::from_mode(0o700)).expect("ours");
