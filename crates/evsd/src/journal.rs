@@ -46,6 +46,17 @@ impl Journal {
     pub(crate) fn at(path: PathBuf, failed: Arc<AtomicUsize>) -> io::Result<Self> {
         Ok(Self { socket: UnixDatagram::unbound()?, path, failed })
     }
+
+    /// Why nobody would read a line now, if so; for who cannot be told by a line.
+    pub(crate) fn missing(&self) -> Option<String> {
+        // A way of its own, so that the other one goes to whoever listens at the time.
+        let error = UnixDatagram::unbound().and_then(|way| way.connect(&self.path)).err()?;
+        let path = self.path.display();
+        Some(format!(
+            "local.log_format = \"journal\", but no journal listens at {path} ({error}): nothing \
+             is logged until one does"
+        ))
+    }
 }
 
 impl io::Write for Journal {

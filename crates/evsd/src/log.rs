@@ -90,7 +90,14 @@ where
         LogFormat::Json => Lines::Json,
     };
     let (writer, guard) = match lines {
-        Lines::Journal => queue(Journal::at(socket.to_owned(), unsaid.clone())?),
+        Lines::Journal => {
+            let journal = Journal::at(socket.to_owned(), unsaid.clone())?;
+            if let Some(why) = journal.missing() {
+                // In the log it would not be seen.
+                let _ = std::io::stderr().write_all(format!("evsd: {why}\n").as_bytes());
+            }
+            queue(journal)
+        }
         Lines::Text | Lines::Json => queue(std::io::stderr()),
     };
     let lost = writer.error_counter();
@@ -231,6 +238,17 @@ mod tests {
         let field = line.lines().find_map(|line| line.strip_prefix("EVS_LONG=")).expect("there");
         assert_eq!(field.len(), 16 * 1024);
         assert!(line.len() < 100_000, "{}", line.len());
+    }
+
+    #[test]
+    fn a_journal_that_is_missing_is_told_to_who_starts_the_daemon() {
+        let at = |path: &Path| Journal::at(path.to_owned(), Arc::default()).expect("a socket");
+        let told = at(Path::new("/proc/none")).missing().expect("there is none");
+        assert!(told.contains("no journal listens at /proc/none (No such file"), "{told}");
+        let dir = evs_testkit::Cluster::prepare(evs_testkit::Setup::new(1)).expect("a directory");
+        let socket = dir.dir().join("journal");
+        let _journal = UnixDatagram::bind(&socket).expect("free");
+        assert_eq!(at(&socket).missing(), None);
     }
 
     #[test]

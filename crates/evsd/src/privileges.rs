@@ -2,7 +2,7 @@
 //! that is never swapped out. Off unless configured; where the system refuses, the daemon runs on
 //! without, and says so in its log and its status.
 
-use std::fmt;
+use std::{fmt, io};
 
 use rustix::mm::MlockAllFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -84,14 +84,22 @@ impl Serialize for Outcome {
 
 /// Among others of the same priority the thread takes turns.
 fn take_priority(priority: u8) -> Result<(), String> {
-    let why = |error: &dyn std::fmt::Display| {
+    let why = |error: String| {
         format!("{error}; in the unit, LimitRTPRIO={priority} and RestrictRealtime=no allow it")
     };
-    let value = ThreadPriorityValue::try_from(priority).map_err(|error| why(&error))?;
+    let value = ThreadPriorityValue::try_from(priority).map_err(why)?;
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
     let thread = thread_native_id();
     set_thread_priority_and_policy(thread, ThreadPriority::Crossplatform(value), policy)
-        .map_err(|error| why(&error))
+        .map_err(|error| why(reason(&error)))
+}
+
+/// What the system said, in its words.
+fn reason(error: &thread_priority::Error) -> String {
+    if let thread_priority::Error::OS(code) = error {
+        return io::Error::from_raw_os_error(*code).to_string();
+    }
+    error.to_string()
 }
 
 /// Pages stay where they are once they are used. Only without a limit: with one, memory that is
@@ -112,6 +120,12 @@ fn lock_memory() -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_system_says_is_told_in_its_words() {
+        let told = reason(&thread_priority::Error::OS(1));
+        assert_eq!(told, "Operation not permitted (os error 1)");
+    }
 
     #[test]
     fn what_is_refused_is_named_by_its_key_and_nothing_else_is() {
