@@ -1,5 +1,6 @@
 //! The command as its users meet it: a process beside a real daemon.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -77,7 +78,32 @@ fn objects(cluster: &Cluster, args: &[&str]) -> Vec<Value> {
     let objects = printed.lines().map(|line| serde_json::from_str(line).expect("one object"));
     let objects: Vec<_> = objects.collect();
     assert!(!objects.is_empty(), "{args:?} prints nothing");
+    objects.iter().for_each(|object| assert_described(object, &args));
     objects
+}
+
+/// Every field of what is printed stands in `docs/reports.md`, but for the counters, which have a
+/// page of their own, and settings, which have a manual page.
+fn assert_described(value: &Value, args: &[&str]) {
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reports.md");
+    let page = std::fs::read_to_string(PAGE).expect("it is there");
+    let missing: Vec<_> = fields(value)
+        .into_iter()
+        .filter(|field| !["`", "\""].iter().any(|q| page.contains(&format!("{q}{field}{q}"))))
+        .collect();
+    assert!(missing.is_empty(), "{args:?}: {missing:?} are not described");
+}
+
+fn fields(value: &Value) -> BTreeSet<String> {
+    const ELSEWHERE: [&str; 4] = ["config", "counters", "rates", "system"];
+    let mut found: BTreeSet<_> = value.as_array().into_iter().flatten().flat_map(fields).collect();
+    for (field, below) in value.as_object().into_iter().flatten() {
+        found.insert(field.clone());
+        if !ELSEWHERE.contains(&field.as_str()) {
+            found.append(&mut fields(below));
+        }
+    }
+    found
 }
 
 /// Its exit code and what it complains of.
@@ -113,21 +139,36 @@ fn every_report_has_a_schema_and_a_text() {
     let (mut second, mut told) = started(&cluster, &["--json", "listen", "orders"]);
     let first: Value = serde_json::from_str(&line(&mut told)).expect("one object");
     assert_eq!((&first["schema"], &first["event"]), (&1.into(), &"regular".into()));
-    second.kill().expect("it runs");
-    second.wait().expect("it ends");
+    assert_described(&first, &["listen"]);
     let key = cluster.dir().join("another-key");
+    let config = cluster.config_file(1);
+    let config = config.to_str().expect("text");
     for args in [
         &["members"] as &[&str],
         &["send", "orders", "--message", "x"],
         &["events"],
         &["top", "--count", "1", "--interval", "0.1"],
         &["bench", "--size", "64", "--seconds", "0.1"],
+        &["bench", "--latency", "--seconds", "0.1"],
         &["keygen", key.to_str().expect("text")],
+        &["key", "list"],
+        &["reload"],
+        &["config", "show", config],
+        &["config", "check", config],
+        &["config", "diff", config],
+        &["record"],
+        &["node", "add", "9", "127.255.255.9:5405"],
+        &["leave"],
     ] {
         for object in objects(&cluster, args) {
             assert_eq!(object["schema"], 1, "{args:?}: {object}");
         }
     }
+    let message: Value = serde_json::from_str(&line(&mut told)).expect("one object");
+    assert_eq!((&message["event"], &message["text"]), (&"message".into(), &"x".into()));
+    assert_described(&message, &["listen"]);
+    // Its daemon has left.
+    second.wait().expect("it ends");
     listener.kill().expect("it runs");
     listener.wait().expect("it ends");
 }
@@ -146,6 +187,7 @@ fn a_change_is_told_by_number_and_by_ring_and_one_that_is_not_there_is_named() {
     };
     follower.kill().expect("it runs");
     follower.wait().expect("it ends");
+    assert_described(&died, &["events", "--follow"]);
     let ring = died["to"].as_str().expect("a ring");
     for which in [died["change"].to_string(), ring.to_owned()] {
         let story = output(&cluster, &["why", &which]);
@@ -209,6 +251,23 @@ fn a_node_that_is_told_to_leave_leaves_in_order() {
     assert_eq!(cluster.until_exit(1).expect("it ends").code(), Some(0));
     cluster.until_members(&[2]).expect("the other goes on");
     assert!(cluster.log(1).contains("left the ring"), "{}", cluster.log(1));
+}
+
+/// As scripts leave it that clear a variable.
+#[test]
+fn an_empty_name_of_a_socket_is_as_good_as_none() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evs"));
+    let done = command.arg("status").env("EVS_SOCKET", "").output().expect("evs runs");
+    assert_ne!(done.status.code(), Some(2), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn an_address_without_a_port_is_told_one() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evs"));
+    let done = command.args(["node", "add", "4", "10.77.0.4"]).output().expect("evs runs");
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(2), "{told}");
+    assert!(told.contains("the port is missing, like \"10.77.0.4:5405\""), "{told}");
 }
 
 #[test]
