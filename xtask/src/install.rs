@@ -3,6 +3,7 @@
 //! Responsible for: where each file goes. Not responsible for: users, groups, keys, starting
 //! anything; README.md says what to do after.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use anyhow::{Context as _, Result};
 use crate::build;
 use crate::cargo::{self, root};
 use crate::libevs::Layout;
-use crate::{libevs, manual};
+use crate::{libevs, manual, tidy};
 
 /// Where to.
 #[derive(clap::Args, Debug)]
@@ -78,15 +79,29 @@ pub(crate) fn install(destdir: &Path, layout: &Layout) -> Result<()> {
     for (shell, file) in COMPLETIONS {
         write(&at.join(file), &evs_cli::completions(shell))?;
     }
-    let rules = "evs.rules.yml";
-    copy(&root().join("xtask/install").join(rules), &at.join("share/doc/evs").join(rules), 0o644)?;
-    for name in ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"] {
-        copy(&root().join(name), &at.join("share/doc/evs").join(name), 0o644)?;
-    }
-    for name in ["contract.md", "metrics.md", "protocol.md", "reports.md", "wire.md"] {
-        copy(&root().join("docs").join(name), &at.join("share/doc/evs").join(name), 0o644)?;
+    let doc = at.join("share/doc/evs");
+    copy(&root().join("CHANGELOG.md"), &doc.join("CHANGELOG.md"), 0o644)?;
+    for document in documents()? {
+        copy(&root().join(&document), &doc.join(&document), 0o644)?;
     }
     Ok(())
+}
+
+/// README.md and whatever it leads to, from page to page: an installed document names no other one
+/// in vain. The paths are those in the sources.
+fn documents() -> Result<BTreeSet<PathBuf>> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![PathBuf::from("README.md")];
+    while let Some(document) = left.pop() {
+        if document.extension().is_some_and(|extension| extension == "md") {
+            let text = fs::read_to_string(root().join(&document));
+            let text = text.with_context(|| document.display().to_string())?;
+            let linked = tidy::links(&text).map(|(_, target)| tidy::linked(&document, target));
+            left.extend(linked.filter(|linked| !found.contains(linked)));
+        }
+        found.insert(document);
+    }
+    Ok(found)
 }
 
 /// Looks at a tree that was installed for `/usr`: whether every file is there, the commands run, a
@@ -148,7 +163,7 @@ const COMPLETIONS: [(evs_cli::Shell, &str); 3] = [
 ];
 
 /// What an installed system must have.
-const FILES: [&str; 28] = [
+const FILES: [&str; 30] = [
     "etc/evs/evsd.toml.example",
     "usr/bin/evs",
     "usr/include/corosync/corotypes.h",
@@ -167,7 +182,9 @@ const FILES: [&str; 28] = [
     "usr/share/doc/evs/LICENSE-APACHE",
     "usr/share/doc/evs/LICENSE-MIT",
     "usr/share/doc/evs/README.md",
-    "usr/share/doc/evs/contract.md",
+    "usr/share/doc/evs/docs/evs.rules.yml",
+    "usr/share/doc/evs/docs/logs.md",
+    "usr/share/doc/evs/docs/operating.md",
     "usr/share/fish/vendor_completions.d/evs.fish",
     "usr/share/man/man1/evs-bench.1",
     "usr/share/man/man1/evs.1",
@@ -206,4 +223,34 @@ fn write(to: &Path, text: &str) -> Result<()> {
 fn create_parent(file: &Path) -> Result<()> {
     let dir = file.parent().context("a file stands in a directory")?;
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operator_reads_is_installed_with_all_that_it_leads_to() {
+        let documents = documents().expect("every one of them is there");
+        for name in ["concepts", "logs", "metrics", "migration", "operating", "reports", "security"]
+        {
+            let page = PathBuf::from(format!("docs/{name}.md"));
+            assert!(documents.contains(&page), "{}", page.display());
+        }
+        for file in ["docs/evs.rules.yml", "LICENSE-MIT", "crates/libevs/examples/hello.c"] {
+            assert!(documents.contains(Path::new(file)), "{file}");
+        }
+        assert!(documents.iter().all(|file| root().join(file).is_file()), "{documents:?}");
+    }
+
+    /// What goes wrong before the daemon has a say has no exit code of the daemon's: a service
+    /// manager would start it again and again.
+    #[test]
+    fn the_unit_runs_nothing_before_the_daemon_and_can_be_reloaded() {
+        let unit = fs::read_to_string(root().join("xtask/install/evsd.service")).expect("there");
+        let has = |setting: &str| unit.lines().any(|line| line.starts_with(setting));
+        assert!(has("RestartPreventExitStatus=2 3"));
+        assert!(!has("ExecStartPre="));
+        assert!(has("ExecReload="));
+    }
 }

@@ -20,6 +20,7 @@ use std::fmt;
 
 use anyhow::{Result, bail};
 
+pub(crate) use citations::{linked, links};
 use tree::Tree;
 
 /// A rule that a line breaks.

@@ -107,33 +107,40 @@ fn digits(text: &str) -> &str {
 
 /// Links to files that are not there.
 fn broken_links(file: &File, tree: &Tree) -> Vec<Complaint> {
-    let dir = Path::new(&file.path).parent().unwrap_or_else(|| Path::new(""));
     let mut complaints = Vec::new();
-    let mut is_code = false;
-    for (number, line) in file.lines() {
-        is_code ^= line.starts_with("```");
-        if is_code {
-            // What looks like a link there is a function without captures in C++.
-            continue;
-        }
-        for rest in line.split("](").skip(1) {
-            let Some((target, _)) = rest.split_once(')') else { continue };
-            let target = target.split('#').next().unwrap_or("");
-            if target.is_empty() || target.contains("://") {
-                continue;
-            }
-            let path = plain(&dir.join(target));
-            let path = path.to_string_lossy();
-            let inside = |f: &File| f.path.strip_prefix(&*path).is_some_and(|r| r.starts_with('/'));
-            let exists = tree.file(&path).is_some()
-                || path.starts_with("LICENSE-")
-                || tree.files.iter().any(inside);
-            if !exists {
-                complaints.push(file.complain(number, format!("links to {target}: not there")));
-            }
+    for (number, target) in links(&file.text) {
+        let path = linked(Path::new(&file.path), target);
+        let path = path.to_string_lossy();
+        let inside = |f: &File| f.path.strip_prefix(&*path).is_some_and(|r| r.starts_with('/'));
+        let exists = tree.file(&path).is_some()
+            || path.starts_with("LICENSE-")
+            || tree.files.iter().any(inside);
+        if !exists {
+            complaints.push(file.complain(number, format!("links to {target}: not there")));
         }
     }
     complaints
+}
+
+/// The files that a document links to, as they are written, each with the number of its line.
+pub(crate) fn links(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut is_code = false;
+    let lines = (1..).zip(text.lines()).filter(move |(_, line)| {
+        is_code ^= line.starts_with("```");
+        // What looks like a link there is a function without captures in C++.
+        !is_code
+    });
+    lines.flat_map(|(number, line)| {
+        let targets = line.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        let targets = targets.map(|(target, _)| target.split('#').next().unwrap_or(""));
+        let files = targets.filter(|target| !target.is_empty() && !target.contains("://"));
+        files.map(move |target| (number, target))
+    })
+}
+
+/// Where a link in a document leads to.
+pub(crate) fn linked(document: &Path, target: &str) -> PathBuf {
+    plain(&document.parent().unwrap_or_else(|| Path::new("")).join(target))
 }
 
 /// Code under a comment that names a file is that file's, line by line.

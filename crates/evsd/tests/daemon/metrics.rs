@@ -48,7 +48,7 @@ struct Prometheus(Child);
 
 impl Prometheus {
     fn start(dir: &Path, target: SocketAddr, listen: SocketAddr) -> Self {
-        let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/install/evs.rules.yml");
+        let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/evs.rules.yml");
         let config = format!(
             "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\nrule_files: [{rules:?}]\n\
              scrape_configs:\n  - job_name: evs\n    static_configs: [{{ targets: [{:?}] }}]\n",
