@@ -173,7 +173,8 @@ impl Sealer {
     ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
         let parts = links.iter().map(|link| u64::from(cuts[link.place()].parts)).sum();
         let (first, count) = self.take(links, parts)?;
-        let mut next = first + u64::from(count);
+        // Behind the last counter of all there may be none, and no part that needs it.
+        let mut next = first.wrapping_add(u64::from(count));
         Ok((0..count).zip(links.iter()).flat_map(move |(place, link)| {
             let cut = cuts[link.place()];
             let copies = if alone { Copies::ONE } else { Copies { place, count } };
@@ -183,7 +184,7 @@ impl Sealer {
                 move |counter, audience, part| Ticket { link, copies, counter, audience, part };
             let whole = cut.whole.map(|audience| ticket(own, audience, None));
             let from = next;
-            next += u64::from(cut.parts);
+            next = next.wrapping_add(u64::from(cut.parts));
             let parts = (0..cut.parts).map(move |index| {
                 let slice = Slice { number, index, count: cut.parts };
                 ticket(from + u64::from(index), cut.others, Some(slice))

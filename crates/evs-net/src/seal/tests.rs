@@ -92,6 +92,23 @@ fn the_last_counter_is_used_and_then_sealing_is_refused() {
 }
 
 #[test]
+fn the_last_counters_are_used_whether_or_not_packets_are_cut() {
+    let keyring = keyring(7, "test");
+    let in_parts = Cut { whole: None, parts: 3, others: Audience::All };
+    for (cut, used) in
+        [(Cut::WHOLE, [u64::MAX].as_slice()), (in_parts, &[u64::MAX - 2, u64::MAX - 1, u64::MAX])]
+    {
+        let mut sealer = Sealer::new(&keyring, sender(1, 2));
+        sealer.set_used(u64::MAX - 1 - u64::from(cut.parts));
+        let cuts = [cut; LINKS_MAX];
+        let tickets = sealer.copies_cut(Links::one(LINK), false, cuts).expect("enough counters");
+        let counters: Vec<u64> = tickets.map(|ticket| ticket.counter).collect();
+        assert_eq!(counters, used);
+        assert!(sealer.copies_cut(Links::one(LINK), false, cuts).is_err());
+    }
+}
+
+#[test]
 fn a_payload_over_the_limit_is_refused() {
     let keyring = keyring(7, "test");
     let mut sealer = Sealer::new(&keyring, sender(1, 2));
