@@ -58,8 +58,8 @@ impl Options {
 /// Looks for the defects, prints the table, and returns how many were found.
 ///
 /// # Errors
-/// A defect survives, a property has none that its checker noticed, or the simulator cannot be
-/// built or run.
+/// A defect survives, a scenario does not notice one for which it was made, a property has none
+/// that its checker noticed, or the simulator cannot be built or run.
 pub(crate) fn run(options: &Options) -> Result<u64> {
     let chosen = chosen(options);
     if chosen.is_empty() {
@@ -77,6 +77,11 @@ pub(crate) fn run(options: &Options) -> Result<u64> {
         hunts.iter().filter(|hunt| hunt.caught_by.is_none()).map(|h| h.defect.name()).collect();
     if !survivors.is_empty() {
         bail!("not found within {seeds} seeds: {}", survivors.join(", "));
+    }
+    let blind = |hunt: &Hunt| (!hunt.blind.is_empty()).then(|| hunt.to_string());
+    let blind: Vec<String> = hunts.iter().filter_map(blind).collect();
+    if !blind.is_empty() {
+        bail!("scenarios that were made for a defect do not notice it: {}", blind.join("; "));
     }
     let unproven = table::unproven(&hunts);
     if !unproven.is_empty() && options.only.is_none() {

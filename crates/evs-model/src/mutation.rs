@@ -198,9 +198,6 @@ defects! {
         ReplayAccepted,
         /// A ring sequence is believed, however absurd (P21).
         AbsurdSeqBelieved,
-        /// The ring gathers whenever foreign traffic tells something new (`docs/protocol.md` §3,
-        /// P32).
-        GatherOnNews,
     }
     "LIVE-2" {
         /// What was in packets that no ring sequenced is forgotten at a change.
@@ -258,10 +255,15 @@ defects! {
     "LIVE-4" {
         /// Who stood still takes the silence for the others' (`docs/protocol.md` §6, P36).
         PauseBlamesOthers,
+        /// The ring gathers whenever foreign traffic tells something new (`docs/protocol.md` §3,
+        /// P32).
+        GatherOnNews,
     }
     "LIVE-5" {
         /// Of several silent processors one is given up at a time (`docs/protocol.md` §3).
         GivenUpOneByOne,
+        /// The silence that is a verdict grows with the number of peers (`docs/protocol.md` §6).
+        SilenceGrows,
     }
     "LIVE-6" {
         /// Companions who are still heard are parted with before the detection target is over

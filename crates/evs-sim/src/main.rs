@@ -188,19 +188,22 @@ fn fewest(args: &Args) -> ExitCode {
 
 /// Up to `runs` seeds, one after the other, until one notices the defect.
 fn mutation(args: &Args, defect: Defect) -> ExitCode {
-    let catch = match hunt(defect, args.seed, args.runs) {
-        Ok(catch) => catch,
+    let begins = |what: &str| eprintln!("runs {what}");
+    let hunt = match hunt(defect, args.seed, args.runs, begins) {
+        Ok(hunt) => hunt,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }
     };
+    let catch = hunt.catch.as_ref();
     let report = serde_json::json!({
         "name": defect.name(),
-        "caught_by": catch.as_ref().map(|catch| &catch.by),
-        "seeds": catch.as_ref().map_or(args.runs, |catch| catch.seeds),
-        "scenario": catch.as_ref().and_then(|catch| catch.scenario),
-        "found": catch.as_ref().map(|catch| &catch.found),
+        "caught_by": catch.map(|catch| &catch.by),
+        "seeds": catch.map_or(args.runs, |catch| catch.seeds),
+        "scenario": catch.and_then(|catch| catch.scenario),
+        "found": catch.map(|catch| &catch.found),
+        "blind": hunt.blind,
     });
     println!("{report}");
     ExitCode::SUCCESS

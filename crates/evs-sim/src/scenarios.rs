@@ -50,9 +50,11 @@ scenarios! {
     two_are_parted_although_one_hears_the_other notices OneRowIsAnEdge;
     a_dead_processor_is_gone_for_good notices SilenceUnnoticed;
     several_that_do_not_join_are_left_out_at_once notices GivenUpOneByOne;
+    many_dead_are_excluded_as_soon_as_one notices SilenceGrows;
+    who_stood_still_is_out_once_and_back_once notices GatherOnNews;
     who_stood_still_does_not_blame_others notices PauseBlamesOthers;
     a_path_that_large_packets_do_not_pass_is_left_alone notices SmallHellosSuffice;
-    large_packets_that_get_lost_are_cut notices MtuNeverShrinks, PartsMixed;
+    large_packets_that_get_lost_are_cut notices MtuNeverShrinks;
     a_path_that_comes_and_goes_is_used_ever_more_seldom notices NoHoldDown;
     who_gets_no_data_does_not_stop_the_others notices DeafUnnoticed;
     a_window_is_shared_by_all_who_fill_it notices SharesIgnored;

@@ -19,7 +19,7 @@ pub use moments::is_ring_of;
 pub use transcript::Detail;
 
 use crate::body::body;
-use crate::checker::{Judged, check};
+use crate::checker::{Judged, check, violations};
 use crate::history::{Entry, History};
 use crate::run::settle;
 use crate::workload::Workload;
@@ -270,9 +270,10 @@ impl Script {
         if let Some(stop) = self.world.stopped() {
             panic!("{stop}");
         }
-        match check(self.world.conclude()) {
-            Ok(judged) => judged,
-            Err(violation) => panic!("{violation}"),
-        }
+        let history = self.world.conclude();
+        // One defect often breaks several properties.
+        let found: Vec<String> = violations(history).iter().map(ToString::to_string).collect();
+        assert!(found.is_empty(), "{}", found.join("\n"));
+        check(history).expect("nothing is violated")
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn json(hunts: &[Hunt]) -> Value {
             "caught_by": hunt.caught_by,
             "seeds": hunt.seeds,
             "scenario": hunt.scenario,
+            "blind": hunt.blind,
         })
     };
     json!({ "mutations": hunts.iter().map(mutation).collect::<Vec<_>>() })
@@ -67,6 +68,7 @@ mod tests {
             seeds,
             scenario: None,
             found: None,
+            blind: Vec::new(),
         };
         vec![hunt(Defect::SafeAtOnce, Some("EVS-7"), 3), hunt(Defect::StaleToken, None, 2_000)]
     }

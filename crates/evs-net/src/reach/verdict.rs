@@ -26,7 +26,10 @@ impl Reach {
         let (now, void, detection) = (self.now, self.is_void(), self.detection);
         let full = self.sizes.full();
         let Some(current) = &self.peers[index].current else { return };
-        let patience = self.silence_max(current.path(link));
+        let mut patience = self.silence_max(current.path(link));
+        if defect!(SilenceGrows) {
+            patience *= u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
+        }
         let Some(current) = &mut self.peers[index].current else { return };
         let path = current.path_mut(link);
         let safe_at = if defect!(SmallHellosSuffice) { path.proven_at } else { path.safe_at };
