@@ -131,7 +131,7 @@ impl Graph {
             + self.bound(detection);
         let mut last = before.clone();
         let mut changed = frozen;
-        while script.world().now() < bound {
+        while script.world().now() < bound && script.world().stopped().is_none() {
             self.traffic(&mut script, detection / 100);
             let now = entries(&script);
             if now != last {
@@ -142,7 +142,7 @@ impl Graph {
         let broken = |what: String| Broken { graph: self.clone(), what };
         let settled = self.judge(&mut script, &before, changed - frozen).map_err(broken)?;
         let calm = entries(&script);
-        script.world().run_for(quiet);
+        self.rest(&mut script, quiet).map_err(broken)?;
         if let Some(id) = (1..=self.nodes).find(|id| {
             let at = *id as usize - 1;
             entries(&script)[at] != calm[at]
@@ -158,11 +158,27 @@ impl Graph {
         Ok(settled)
     }
 
+    /// Now and then somebody sends while this time passes.
+    fn rest(&self, script: &mut Script, quiet: Nanos) -> Result<(), String> {
+        let end = script.world().now() + quiet;
+        let step = 5 * script.detection();
+        while script.world().now() < end {
+            if let Some(stop) = script.world().stopped() {
+                return Err(format!("and then the world stopped: {stop}"));
+            }
+            let id = 1 + u32::try_from(script.world().now() / step).unwrap_or(0) % self.nodes;
+            let _ = script.try_send(id, Guarantee::Safe, 100);
+            let left = end - script.world().now();
+            script.world().run_for(step.min(left));
+        }
+        Ok(())
+    }
+
     /// Everybody sends every now and then while this time passes.
     fn traffic(&self, script: &mut Script, time: Nanos) {
         let end = script.world().now() + time;
         let step = script.detection() / 100;
-        while script.world().now() < end {
+        while script.world().now() < end && script.world().stopped().is_none() {
             for id in 1..=self.nodes {
                 let _ = script.try_send(id, Guarantee::Safe, 100);
             }
@@ -259,3 +275,20 @@ impl fmt::Display for Broken {
 }
 
 impl std::error::Error for Broken {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_world_that_stops_has_not_rested() {
+        let mut script = Script::cold(Options::fair(1, 2));
+        script.world().start_all();
+        script.until_one_ring(5_000);
+        let graph = Graph::cut(2, Cuts::new());
+        assert_eq!(graph.rest(&mut script, 1_000_000_000), Ok(()));
+        script.world().stop();
+        let stopped = graph.rest(&mut script, 1_000_000_000).expect_err("no time passes any more");
+        assert!(stopped.contains("the world stopped: NET"), "{stopped}");
+    }
+}

@@ -56,6 +56,8 @@ pub enum Failure {
     NoRoom,
     /// The world stopped itself.
     Stopped(Stop),
+    /// The faults stopped, and yet nothing could be judged of what came then.
+    Skipped,
     /// Two runs of the seed differed.
     NotDeterministic,
 }
@@ -67,6 +69,7 @@ impl fmt::Display for Failure {
             Self::Panic(message) => write!(f, "NOPANIC {message}"),
             Self::NoRoom => f.write_str("LIVE-2 a client that found no room was never woken"),
             Self::Stopped(stop) => stop.fmt(f),
+            Self::Skipped => f.write_str("SKIPPED the judge had nothing to say of the last phase"),
             Self::NotDeterministic => f.write_str("REPLAY two runs of this seed differ"),
         }
     }
@@ -194,6 +197,9 @@ fn judge(mut course: Course) -> Result<Judged, Failure> {
     let judged = check(course.world.conclude()).map_err(Failure::Contract)?;
     if course.forgotten {
         return Err(Failure::NoRoom);
+    }
+    if judged.skipped {
+        return Err(Failure::Skipped);
     }
     Ok(judged)
 }

@@ -155,7 +155,7 @@ pub(super) fn calm(views: Vec<View>, graphs: &[(u64, Edges<'_>)]) -> History {
     });
     let bounds = Bounds { detection: 100_000_000, hop: 100_000, nodes: 3 };
     let circumstances =
-        Circumstances { bounds, spans: spans.collect(), end: 100_000_000_000, frozen: true };
+        Circumstances { bounds, spans: spans.collect(), end: 100_000_000_000, settled: None };
     History { circumstances: Some(circumstances), ..history(views) }
 }
 

@@ -9,7 +9,7 @@ use evs_model::{Configuration, Guarantee, Members, Message, MessageId, Processor
 
 use super::stays::stays;
 use super::{Judged, Violation, violates};
-use crate::history::{End, Entry, History, Start, Submission, View};
+use crate::history::{End, Entry, History, Start, Submission, Time, View};
 
 /// The whole history, indexed.
 pub(super) struct Index<'a> {
@@ -93,7 +93,16 @@ impl<'a> Index<'a> {
                 .windows(2)
                 .filter(|pair| pair[0].number + 1 == pair[1].number)
                 .count(),
+            skipped: self.skips_the_end(),
         }
+    }
+
+    /// Whether the time from which nothing may change lies in no stay.
+    fn skips_the_end(&self) -> bool {
+        let circumstances = self.history.circumstances.as_ref();
+        let settled = circumstances.and_then(|circumstances| circumstances.settled);
+        let holds = |at: Time| stays(self).iter().any(|s| s.span.from <= at && at < s.end);
+        settled.is_some_and(|at| !holds(at))
     }
 
     /// The complete view of a processor.

@@ -86,10 +86,10 @@ fn one_is_largest(index: &Index<'_>, stay: &Stay<'_>) -> Result<(), Violation> {
 fn costs_few_configurations(index: &Index<'_>, stay: &Stay<'_>) -> Result<(), Violation> {
     let most = Bounds::CONFIGURATIONS_MAX;
     for (processor, track) in stay.tracks(index) {
-        let changes = track.between(stay.span.held, stay.settled);
+        let changes = track.between(stay.span.from, stay.settled);
         let rings: Vec<RingId> = changes.map(|epoch| epoch.ring).collect();
         if rings.len() > most {
-            let (count, from) = (rings.len(), ms(stay.span.held));
+            let (count, from) = (rings.len(), ms(stay.span.from));
             return Err(violates!(
                 Live3,
                 "{processor} delivered {count} configurations after {from}, not {most}: {rings:?}"
@@ -119,11 +119,9 @@ fn interrupted_only_to_grow(
     track: &Track<'_>,
     circumstances: &Circumstances,
 ) -> Result<(), Violation> {
-    let bound = circumstances.bounds.settling();
     for (before, after) in track.epochs.iter().zip(track.epochs.iter().skip(1)) {
         let time = track.time(after);
-        let Some(from) = time.checked_sub(bound) else { continue };
-        let recent: Vec<&Span> = recent(circumstances, from, time);
+        let Some(recent) = recent(circumstances, time) else { continue };
         let sound = recent
             .iter()
             .all(|span| span.fair && span.is_clique(before.members) && is_up(span, before.members));
@@ -144,10 +142,23 @@ fn is_up(span: &Span, members: &Members) -> bool {
     members.iter().all(|p| span.hears.contains_key(&p) && !span.stopped.contains(p))
 }
 
-/// The spans of which a part lies between two times.
-fn recent(circumstances: &Circumstances, from: Time, to: Time) -> Vec<&Span> {
-    let overlaps = |(span, end): &(&Span, Time)| span.from <= to && from < *end;
-    circumstances.spans().filter(overlaps).map(|(span, _)| span).collect()
+/// The spans of which a part lies in the B before a time, newest first. D, of which B is made, is
+/// the target in effect: whatever ended is noticed by the one of then. `None` if B reaches back to
+/// before the recording.
+fn recent(circumstances: &Circumstances, time: Time) -> Option<Vec<&Span>> {
+    let bound = circumstances.bounds.settling();
+    let mut patience = 0;
+    let mut found = Vec::new();
+    let spans: Vec<(&Span, Time)> =
+        circumstances.spans().filter(|(span, _)| span.from <= time).collect();
+    for (span, end) in spans.into_iter().rev() {
+        if end + bound + patience <= time {
+            return Some(found);
+        }
+        patience = patience.max(span.patience);
+        found.push(span);
+    }
+    (bound + patience <= time).then_some(found)
 }
 
 /// Whether, by paths that were sound at any time lately, a member belongs to a larger set.
@@ -252,5 +263,24 @@ mod tests {
     #[test]
     fn a_sound_pair_that_might_have_grown_is_excused() {
         holds(&flapping(ALL, goes(1_000, 3, 4, &[1, 2])));
+    }
+
+    /// All hear each other for a moment; the pair goes on 700 ms later, which is more than B. For so
+    /// many milliseconds more than D, what was cut may not have been noticed.
+    fn grown_too_late(patience: u64) -> History {
+        let later = || [vec![(0, regular(3, &[1, 2]))], goes(5_700, 3, 4, &[1, 2])].concat();
+        let third = vec![(0, regular(1, &[3]))];
+        let views = vec![timed(1, later()), timed(2, later()), timed(3, third)];
+        let mut history = calm(views, &[(0, &[(1, 2)]), (4_900, ALL), (5_000, &[(1, 2)])]);
+        let span = &mut history.circumstances.as_mut().expect("of a calm world").spans[2];
+        span.patience = patience * 1_000_000;
+        span.held = span.from + 6_000_000_000;
+        history
+    }
+
+    #[test]
+    fn what_ended_is_noticed_by_the_target_in_effect() {
+        holds(&grown_too_late(500));
+        breaks(&grown_too_late(0), Live3, "nobody could be added");
     }
 }

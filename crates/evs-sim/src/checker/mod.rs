@@ -16,6 +16,7 @@ mod fifo;
 #[cfg(test)]
 mod fixture;
 mod groups;
+mod hold_downs;
 mod index;
 mod live1;
 mod live2;
@@ -157,6 +158,8 @@ pub struct Judged {
     /// Changes of the world that came alone, with everything settled before and after: what LIVE-4
     /// to LIVE-6 judge.
     pub alone: usize,
+    /// Whether the faults stopped, and nothing could be judged of what came then.
+    pub skipped: bool,
 }
 
 /// Holds a history against every property.

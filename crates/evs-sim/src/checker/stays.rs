@@ -3,6 +3,7 @@
 
 use evs_model::{Members, Processor};
 
+use super::hold_downs::held_until;
 use super::index::{Epoch, Index, Track};
 use crate::history::{Span, Time};
 
@@ -20,11 +21,12 @@ pub(super) struct Stay<'a> {
 pub(super) fn stays<'a>(index: &Index<'a>) -> Vec<Stay<'a>> {
     let Some(circumstances) = &index.history.circumstances else { return Vec::new() };
     let bound = circumstances.bounds.settling();
-    let stay = |(number, (span, end)): (usize, (&'a Span, Time))| {
-        let settled = span.held + bound;
+    let held = held_until(circumstances);
+    let stay = |(number, ((span, end), held)): (usize, ((&'a Span, Time), Time))| {
+        let settled = held + bound;
         (span.fair && settled < end).then_some(Stay { number, span, settled, end })
     };
-    circumstances.spans().enumerate().filter_map(stay).collect()
+    circumstances.spans().zip(held).enumerate().filter_map(stay).collect()
 }
 
 impl<'a> Stay<'a> {
@@ -75,4 +77,27 @@ impl<'a> Track<'a> {
 /// A time as it is told, in milliseconds.
 pub(super) fn ms(time: Time) -> String {
     format!("{}.{:03} ms", time / 1_000_000, time / 1_000 % 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check;
+    use super::super::fixture::*;
+
+    /// One processor, alone; after 50 s perhaps something disturbs it, and after 60 s everything
+    /// has to be settled.
+    fn skipped(disturbed: bool) -> bool {
+        let alone = vec![timed(1, vec![(0, regular(1, &[1]))])];
+        let mut history = calm(alone, &[(0, &[]), (50_000, &[])]);
+        let circumstances = history.circumstances.as_mut().expect("of a calm world");
+        circumstances.spans[1].fair = !disturbed;
+        circumstances.settled = Some(60_000_000_000);
+        check(&history).expect("legal").skipped
+    }
+
+    #[test]
+    fn an_end_that_nobody_can_judge_is_noticed() {
+        assert!(!skipped(false));
+        assert!(skipped(true));
+    }
 }

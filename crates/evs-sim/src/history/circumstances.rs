@@ -19,8 +19,8 @@ pub struct Circumstances {
     pub spans: Vec<Span>,
     /// When the recording ended.
     pub end: Time,
-    /// Whether the last span is the one at whose end everything must be settled.
-    pub frozen: bool,
+    /// When everything had to be settled, if the faults stopped: there must be something to judge.
+    pub settled: Option<Time>,
 }
 
 /// A stretch of time in which nothing was done to the world.

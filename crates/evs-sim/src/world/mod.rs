@@ -293,6 +293,12 @@ impl World {
         self.stop.as_ref()
     }
 
+    /// The world stops itself.
+    #[cfg(test)]
+    pub(crate) fn stop(&mut self) {
+        self.stop = Some(Stop::Storm(self.events));
+    }
+
     /// What applications have seen so far.
     #[must_use]
     pub const fn history(&self) -> &History {
@@ -373,6 +379,7 @@ impl World {
         for view in views {
             self.recorder.settled(view);
         }
+        self.spans.settled = Some(self.now);
         self.note("-- settled: from here on nothing may change");
     }
 

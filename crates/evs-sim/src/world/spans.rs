@@ -20,8 +20,8 @@ pub(super) struct Spans {
     spans: Vec<Span>,
     /// Something was done since the last span began.
     pub(super) disturbed: bool,
-    /// The last span is the one at whose end everything must be settled.
-    frozen: bool,
+    /// When everything had to be settled.
+    pub(super) settled: Option<Nanos>,
 }
 
 impl World {
@@ -48,7 +48,7 @@ impl World {
             bounds: self.bounds(),
             spans: self.spans.spans.clone(),
             end: self.now,
-            frozen: self.spans.frozen,
+            settled: self.spans.settled,
         });
         self.history()
     }
@@ -56,7 +56,6 @@ impl World {
     /// From here on nothing is done to this world any more.
     pub fn freeze(&mut self) {
         self.spans.disturbed = true;
-        self.spans.frozen = true;
         self.survey();
     }
 

@@ -158,7 +158,7 @@ impl World {
                 }
             }
         }
-        self.trace.mix(&[self.now, node as u64, datagram.kind.index() as u64]);
+        self.trace.mix_read(self.now, node, datagram);
         self.settle_input(node)
     }
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::Write;
 
-use super::Nanos;
+use super::{Datagram, Nanos};
 
 /// Where trace lines go, and their hash.
 pub(super) struct Trace {
@@ -48,6 +48,12 @@ impl Trace {
         }
     }
 
+    /// Mixes a datagram that a node reads into the hash, byte for byte.
+    pub(super) fn mix_read(&mut self, now: Nanos, node: usize, datagram: &Datagram) {
+        self.mix(&[now, node as u64, datagram.kind.index() as u64]);
+        self.mix_bytes(&datagram.bytes);
+    }
+
     /// Mixes bytes into the hash.
     pub(super) fn mix_bytes(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(8) {
@@ -84,7 +90,7 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    use super::super::{Options, World};
+    use super::super::{Kind, Options, World};
     use super::*;
 
     /// Keeps what is written.
@@ -100,6 +106,21 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn datagrams_that_differ_in_one_byte_differ_in_the_hash() {
+        let hash = |last: u8| {
+            let bytes: Vec<u8> = (0..40).chain([last]).collect();
+            let link = evs_net::LinkId::FIRST;
+            let (from, forged) = (0, false);
+            let datagram = Datagram { from, link, kind: Kind::Hello, bytes: bytes.into(), forged };
+            let mut trace = Trace::new(None);
+            trace.mix_read(1, 0, &datagram);
+            trace.hash()
+        };
+        assert_eq!(hash(1), hash(1));
+        assert_ne!(hash(1), hash(2));
     }
 
     #[test]
