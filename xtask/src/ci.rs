@@ -13,6 +13,14 @@ use crate::{bench, counts, debian, install, mutate, package, tidy};
 const SEEDS_CI: &str = "2000";
 const SEEDS_QUICK: &str = "100";
 
+/// So many more are left in some graph in the end, where those above are left whole.
+const SEEDS_FROZEN: &str = "300";
+
+/// Random graphs of each size beside every single pair, and for how many simulated seconds nothing
+/// may change in each.
+const GRAPHS_CI: &str = "20";
+const GRAPHS_QUIET: &str = "600";
+
 /// The async client is compiled only on demand; the gates always demand it.
 const FEATURES: &str = "evs/tokio";
 
@@ -28,6 +36,8 @@ pub(crate) fn ci(only: Option<&str>) -> ExitCode {
         Step::new("doc tests", doc_tests),
         Step::new("loom", loom),
         Step::new("simulation", || sim(&["--runs", SEEDS_CI])),
+        Step::new("simulation, frozen", || sim(&["--runs", SEEDS_FROZEN, "--frozen-graphs"])),
+        Step::new("simulation, graphs", || graphs(GRAPHS_CI)),
         Step::new("mutations", || mutate::run(&mutate::Options::quick())),
         Step::new("c library", abi),
         Step::new("installed tree", installed_tree),
@@ -62,6 +72,11 @@ pub(crate) fn sim<S: AsRef<str>>(args: &[S]) -> Result<u64> {
     command.args(["--bin", "evs-sim", "--"]).args(args.iter().map(AsRef::as_ref));
     cargo::run(&mut command)?;
     Ok(1)
+}
+
+/// Networks in which not all hear each other: every pair cut, and so many random ones of each size.
+pub(crate) fn graphs(random: &str) -> Result<u64> {
+    sim(&["--graphs", random, "--quiet", GRAPHS_QUIET])
 }
 
 /// The rings in shared memory, in all orders. In a directory of its own, for everything is compiled

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::cargo::{self, cargo};
-use crate::debian;
+use crate::{ci, debian};
 
 /// What, and how much of it.
 #[derive(clap::Args, Debug)]
@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// How long each case of `calm` lasts.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     seconds: u32,
+    /// How many random networks of each size `graphs` plays.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    graphs: u32,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -29,6 +32,8 @@ enum What {
     Paths,
     /// Busy cores, loss, distance and jitter, pauses: what may change no configuration, or one.
     Calm,
+    /// In the simulation: random networks in which not all hear each other.
+    Graphs,
 }
 
 /// Time for one round, in seconds, until the program takes itself for hung.
@@ -42,8 +47,14 @@ const TEST: &str = "plain::every_call_ends_when_the_daemon_does";
 /// # Errors
 /// The first thing that did not go as it must.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    debian::ensure()?;
     let wanted = |what| options.what.is_none_or(|named| named == what);
+    if wanted(What::Graphs) {
+        ci::graphs(&options.graphs.to_string())?;
+    }
+    if options.what == Some(What::Graphs) {
+        return Ok(());
+    }
+    debian::ensure()?;
     if wanted(What::Paths) {
         netns("graphs::", ("EVS_NETNS_ALL", "1".to_owned()))?;
     }

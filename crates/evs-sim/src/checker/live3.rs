@@ -265,8 +265,8 @@ mod tests {
         holds(&flapping(ALL, goes(1_000, 3, 4, &[1, 2])));
     }
 
-    /// All hear each other for a moment; the pair goes on 700 ms later, which is more than B. For so
-    /// many milliseconds more than D, what was cut may not have been noticed.
+    /// All hear each other for a moment; the pair goes on 700 ms later, which is more than B. For
+    /// so many milliseconds more than D, what was cut may not have been noticed.
     fn grown_too_late(patience: u64) -> History {
         let later = || [vec![(0, regular(3, &[1, 2]))], goes(5_700, 3, 4, &[1, 2])].concat();
         let third = vec![(0, regular(1, &[3]))];
