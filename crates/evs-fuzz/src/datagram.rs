@@ -158,13 +158,16 @@ impl World {
         let payload = input.bytes(usize::from(style & 31)).to_vec();
         let twice = style & 32 != 0 && self.counters.insert((sender, counter.saturating_add(1)));
         let copies: &[u8] = if twice { &[0x10, 0x11] } else { &[0] };
+        let me = self.me.node.get();
+        let to = [0, me, me + 1, u32::MAX][usize::from(style >> 6)];
         let mut handed_up = Vec::new();
         for (place, copy) in (0..).zip(copies) {
             let counter = counter.saturating_add(place);
-            let datagram = self.forge.seal_copy(RING, sender, (counter, *copy), &payload);
+            let datagram = self.forge.seal_copy(RING, sender, (counter, *copy, to), &payload);
             handed_up.extend(self.hand_over(datagram));
         }
         assert!(handed_up.len() <= 1, "of two copies one is handed up");
+        assert!(to <= me || handed_up.is_empty(), "what is for another is dropped");
         for (from, handed_up) in handed_up {
             assert_eq!(from, sender);
             assert_eq!(handed_up, payload);

@@ -16,7 +16,7 @@ pub(crate) const RING: u8 = 2;
 pub(crate) const PART: u8 = 3;
 
 /// Bytes in front of a payload.
-pub(crate) const HEADER_BYTES: usize = 34;
+pub(crate) const HEADER_BYTES: usize = 38;
 
 /// The secret of the forger and of whom it deceives.
 pub(crate) const SECRET: [u8; 32] = [7; 32];
@@ -44,15 +44,15 @@ impl Forge {
         counter: u64,
         payload: &[u8],
     ) -> Vec<u8> {
-        self.seal_copy(kind, sender, (counter, 0), payload)
+        self.seal_copy(kind, sender, (counter, 0, 0), payload)
     }
 
-    /// One of several copies.
+    /// One of several copies, or one for a single node.
     pub(crate) fn seal_copy(
         &mut self,
         kind: u8,
         sender: Processor,
-        (counter, copy): (u64, u8),
+        (counter, copy, to): (u64, u8, u32),
         payload: &[u8],
     ) -> Vec<u8> {
         let mut datagram = b"EVS\x01".to_vec();
@@ -61,9 +61,10 @@ impl Forge {
         datagram.extend_from_slice(&name.as_ref()[..4]);
         datagram.extend_from_slice(&sender.node.get().to_le_bytes());
         datagram.extend_from_slice(&sender.incarnation.to_le_bytes());
-        // The first link, which copy it is, and the name of the key.
+        // The first link, which copy it is, the name of the key, and for whom it is.
         datagram.extend_from_slice(&[0, copy]);
         datagram.extend_from_slice(&self.key_name().to_le_bytes());
+        datagram.extend_from_slice(&to.to_le_bytes());
         datagram.extend_from_slice(&counter.to_le_bytes());
         let header = datagram.clone();
         datagram.extend_from_slice(payload);
@@ -83,7 +84,7 @@ impl Forge {
         let (header, payload) = datagram.split_at(HEADER_BYTES);
         let mut payload = payload.to_vec();
         if self.sealed {
-            let counter = u64::from_le_bytes(header[26..].try_into().expect("eight bytes"));
+            let counter = u64::from_le_bytes(header[30..].try_into().expect("eight bytes"));
             let opened = self
                 .key(sender)
                 .open_in_place(nonce(counter), Aad::from(header), &mut payload)

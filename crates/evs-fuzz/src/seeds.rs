@@ -221,7 +221,9 @@ pub(crate) fn datagrams() -> Seeds {
         ("another-version", &[&up[..], &[6, 0, 3, 0]].concat()),
         ("another-magic", &[&up[..], &[6, 0, 1, 0]].concat()),
         ("another-kind", &[&up[..], &[6, 0, 4, 13]].concat()),
-        ("another-counter", &[&up[..], &[6, 0, 33, 0]].concat()),
+        ("another-counter", &[&up[..], &[6, 0, 37, 0]].concat()),
+        ("for-one", &[&up[..], &[3, 1, 0, 66, 7, 7]].concat()),
+        ("for-another", &[&up[..], &[3, 1, 0, 130, 7, 7], &[6, 0, 26, 2]].concat()),
         ("another-key", &[&up[..], &[6, 0, 24, 0]].concat()),
         ("holder", &up.iter().copied().chain(holder).collect::<Vec<u8>>()),
         (

@@ -117,6 +117,8 @@ defects! {
         /// What a sequence number stands for is fixed when it is sent after the token, not when it
         /// is reserved (`docs/protocol.md` §4).
         FilledLater,
+        /// What is for another node is taken, too, if somebody hands it over: a token, above all.
+        ForAnotherTaken,
         /// A token that was used is used again when its copy comes.
         DuplicateToken,
         /// A token of a ring that is gone is used.

@@ -24,6 +24,8 @@ pub enum Discard {
     Header,
     /// It names another link than the one on which it came.
     Link,
+    /// It is for another node.
+    Misdirected,
     /// Sealed with a key that this node does not have.
     Key,
     /// This very incarnation's own datagram, as multicast brings it back.
@@ -53,7 +55,7 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Length,
         Self::Magic,
         Self::Cluster,
@@ -61,6 +63,7 @@ impl Discard {
         Self::Seal,
         Self::Header,
         Self::Link,
+        Self::Misdirected,
         Self::Key,
         Self::Own,
         Self::Stranger,
@@ -86,6 +89,7 @@ impl Discard {
             Self::Seal => "seal",
             Self::Header => "header",
             Self::Link => "link",
+            Self::Misdirected => "misdirected",
             Self::Key => "key",
             Self::Own => "own",
             Self::Stranger => "stranger",

@@ -300,11 +300,11 @@ impl Endpoint {
         if alone {
             self.reach.count_sent(links, &cuts, bytes, overhead);
         }
-        self.copies(links, alone, cuts)
+        self.copies(links, None, alone, cuts)
     }
 
-    /// The right to seal a payload for one peer; if it must not be lost, for two links where there
-    /// are two: the second copy is dropped.
+    /// The right to seal a payload for one peer, of which nobody else takes it; if it must not be
+    /// lost, for two links where there are two: the second copy is dropped.
     ///
     /// # Errors
     /// Every counter is used.
@@ -321,7 +321,7 @@ impl Endpoint {
         if links.len() == 1 {
             self.reach.count_sent_to((node, route.best()), &cuts, bytes, overhead);
         }
-        self.copies(links, false, cuts)
+        self.copies(links, Some(node), false, cuts)
     }
 
     /// Whether what of data for all is for these goes to this node over this link.
@@ -338,10 +338,11 @@ impl Endpoint {
     fn copies(
         &mut self,
         links: Links,
+        to: Option<NodeId>,
         alone: bool,
         cuts: Cuts,
     ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
-        let copies = self.sealer.copies_cut(links, alone, cuts);
+        let copies = self.sealer.copies_cut(links, to, alone, cuts);
         self.stats.seals_refused += u64::from(copies.is_err());
         copies
     }
@@ -363,12 +364,6 @@ impl Endpoint {
             Err(_) => self.stats.seals_refused += 1,
         }
         result
-    }
-
-    /// The names of the keys, the one that seals first; none in clear text.
-    #[must_use]
-    pub fn keys(&self) -> Vec<u16> {
-        self.keyring.ids()
     }
 
     /// The layer above has found that small packets pass between this node and a peer, but data
@@ -487,6 +482,9 @@ impl Endpoint {
         if header.link != link || link.place() >= self.reach.links() {
             return Err(Discard::Link);
         }
+        if header.is_for_another(self.me.node) {
+            return Err(Discard::Misdirected);
+        }
         if !self.keyring.knows(header.key) {
             return Err(Discard::Key);
         }
@@ -571,8 +569,8 @@ impl Endpoint {
                     let padded = size.saturating_sub(self.keyring.common().overhead());
                     hello.encode(padded, &mut payload);
                     let mut datagram = Vec::new();
-                    let sealed = self.sealer.seal_one(link, Kind::Hello, &payload, &mut datagram);
-                    if sealed.is_err() {
+                    let whom = (link, hello.addressee());
+                    if self.sealer.seal_one(whom, Kind::Hello, &payload, &mut datagram).is_err() {
                         self.stats.seals_refused += 1;
                         continue;
                     }

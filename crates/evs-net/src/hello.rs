@@ -106,6 +106,12 @@ pub enum HelloError {
 }
 
 impl Hello {
+    /// The one that it speaks about, if it is one: it is for nobody else.
+    #[must_use]
+    pub fn addressee(&self) -> Option<NodeId> {
+        NodeId::new(self.covers.0).filter(|node| node.get() == self.covers.1)
+    }
+
     /// Decodes a payload, however long its padding. Never panics, and allocates at most
     /// [`HELLO_ECHOES_MAX`] echoes.
     ///

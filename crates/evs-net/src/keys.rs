@@ -194,7 +194,7 @@ fn self_test(key: &ClusterKey, cluster: &str) -> Result<(), ()> {
     let me = Processor::new(NodeId::new(1).expect("not zero"), 1);
     let mut datagram = Vec::new();
     let mut sealer = Sealer::new(&keyring, me);
-    sealer.seal_one(LinkId::FIRST, Kind::Hello, PROBE, &mut datagram).map_err(|_| ())?;
+    sealer.seal_one((LinkId::FIRST, None), Kind::Hello, PROBE, &mut datagram).map_err(|_| ())?;
     let mut flipped = datagram.clone();
     *flipped.last_mut().ok_or(())? ^= 1;
     let open = |mut datagram: Vec<u8>| {

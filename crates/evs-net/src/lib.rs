@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! datagram ─► header ─► known sender? ─► new? ─► AEAD ─► replay window ─┬─► hello: stays here
-//!            (34 bytes)  (node id)   (counter)                          ├─► ring packet: goes up
+//!            (38 bytes)  (node id)   (counter)                          ├─► ring packet: goes up
 //!                                                                       └─► part of one: waits
 //! ```
 //!

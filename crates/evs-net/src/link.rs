@@ -147,8 +147,8 @@ mod tests {
 
     #[test]
     fn the_overhead_of_ip_udp_and_seal_comes_off_the_mtu() {
-        assert_eq!(payload_bytes_max(1500, false), 1500 - 20 - 8 - 50);
-        assert_eq!(payload_bytes_max(1500, true), 1500 - 40 - 8 - 50);
+        assert_eq!(payload_bytes_max(1500, false), 1500 - 20 - 8 - 54);
+        assert_eq!(payload_bytes_max(1500, true), 1500 - 40 - 8 - 54);
         assert_eq!(payload_bytes_max(50, false), 0);
     }
 
@@ -158,7 +158,7 @@ mod tests {
         for ipv6 in [false, true] {
             assert_eq!(payload_bytes_max(65_535, ipv6), PAYLOAD_BYTES_MAX);
         }
-        assert_eq!(payload_bytes_max(9_000, false), 9_000 - 20 - 8 - 50);
+        assert_eq!(payload_bytes_max(9_000, false), 9_000 - 20 - 8 - 54);
     }
 
     #[test]

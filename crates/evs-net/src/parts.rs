@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  0..8   number: the counter that the packet would have had as a whole
-//!  8..10  length of the whole packet, at most 64,950
+//!  8..10  length of the whole packet, at most 64,946
 //! 10      index of this part, from 0
 //! 11      number of parts, from 2 to 64
 //! 12..    the part

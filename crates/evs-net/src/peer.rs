@@ -32,11 +32,19 @@ pub(crate) struct Peer {
     /// It is not asked again before.
     pub(crate) burst_after: Instant,
     /// Hellos answered on each link since the last periodic one.
-    pub(crate) answers: [u32; LINKS_MAX],
+    pub(crate) answers: Answers,
     /// The candidate that was reported as a second owner of this node id.
     pub(crate) double_reported: Option<u64>,
     /// How long this peer has been saying that another incarnation owns *my* node id.
     pub(crate) claim: Option<Claim>,
+}
+
+/// How many hellos were answered on each link: those of the verified incarnation by themselves, so
+/// that recordings of others do not use up what is due to it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Answers {
+    pub(crate) current: [u32; LINKS_MAX],
+    pub(crate) others: [u32; LINKS_MAX],
 }
 
 /// Questions in short order to a peer of which the network says that it is not there.
@@ -68,7 +76,7 @@ impl Peer {
             route: Route::new(),
             burst: None,
             burst_after: Instant::from_nanos(0),
-            answers: [0; LINKS_MAX],
+            answers: Answers { current: [0; LINKS_MAX], others: [0; LINKS_MAX] },
             double_reported: None,
             claim: None,
         }

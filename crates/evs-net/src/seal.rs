@@ -4,7 +4,7 @@
 //! name, the sender's node id and its incarnation. The nonce is the sender's packet counter, which
 //! starts at 1, is never set back, and is one for all links and all keys; since the incarnation is
 //! drawn at random at every start, no nonce is ever used twice with one key. The whole header is
-//! authenticated with the payload: sender, link and cluster.
+//! authenticated with the payload: sender, link, cluster, and whom it is for.
 //!
 //! While keys are changed, two are known: what either seals is opened, and one of them seals
 //! (`keys.rs`).
@@ -15,7 +15,7 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
-use evs_model::Processor;
+use evs_model::{NodeId, Processor};
 use thiserror::Error;
 
 use crate::keys::{KEYS_MAX, Keyring};
@@ -49,6 +49,8 @@ pub struct Ticket {
     link: LinkId,
     copies: Copies,
     counter: u64,
+    /// For this node alone.
+    to: Option<NodeId>,
     audience: Audience,
     /// Seals this part of the payload alone.
     part: Option<Slice>,
@@ -146,11 +148,12 @@ impl Sealer {
         };
     }
 
-    /// Counters for one copy of a payload on each of these links, of which there is one at least.
-    /// Alone: nobody gets two of them, so that they need no common name.
+    /// Counters for one copy of a payload on each of these links, of which there is one at least:
+    /// for one node, or for all. Alone: nobody gets two of them, so that they need no common name.
     pub(crate) fn copies(
         &mut self,
         links: Links,
+        to: Option<NodeId>,
         alone: bool,
     ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
         let (first, count) = self.take(links, 0)?;
@@ -158,6 +161,7 @@ impl Sealer {
             link,
             copies: if alone { Copies::ONE } else { Copies { place, count } },
             counter: first + u64::from(place),
+            to,
             audience: Audience::All,
             part: None,
         }))
@@ -168,6 +172,7 @@ impl Sealer {
     pub(crate) fn copies_cut(
         &mut self,
         links: Links,
+        to: Option<NodeId>,
         alone: bool,
         cuts: Cuts,
     ) -> Result<impl Iterator<Item = Ticket> + use<>, SealError> {
@@ -181,7 +186,7 @@ impl Sealer {
             let own = first + u64::from(place);
             let number = if alone { own } else { first };
             let ticket =
-                move |counter, audience, part| Ticket { link, copies, counter, audience, part };
+                move |counter, audience, part| Ticket { link, copies, counter, to, audience, part };
             let whole = cut.whole.map(|audience| ticket(own, audience, None));
             let from = next;
             next = next.wrapping_add(u64::from(cut.parts));
@@ -213,7 +218,7 @@ impl Sealer {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(SealError::TooLong(payload.len()));
         }
-        let Ticket { link, copies, counter, part, .. } = *ticket;
+        let Ticket { link, copies, counter, to, part, .. } = *ticket;
         let (kind, payload, front) = match part {
             None => (kind, payload, None),
             Some(slice) => {
@@ -223,7 +228,7 @@ impl Sealer {
             }
         };
         let (version, sender, key) = (self.version, self.me, self.id);
-        let header = Header { version, kind, sender, link, copies, key, counter };
+        let header = Header { version, kind, sender, link, copies, key, to, counter };
         let head = header.encode(self.common);
         out.reserve(payload.len() + HEADER_LEN + PART_OVERHEAD + TAG_LEN);
         out.extend_from_slice(&head);
@@ -241,15 +246,15 @@ impl Sealer {
         Ok(())
     }
 
-    /// Seals something that travels on one link alone.
+    /// Seals something that travels on one link alone, for one node or for all.
     pub(crate) fn seal_one(
         &mut self,
-        link: LinkId,
+        (link, to): (LinkId, Option<NodeId>),
         kind: Kind,
         payload: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), SealError> {
-        self.copies(Links::one(link), true)?
+        self.copies(Links::one(link), to, true)?
             .try_for_each(|ticket| self.seal(&ticket, kind, payload, out))
     }
 

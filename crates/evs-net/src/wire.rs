@@ -11,8 +11,9 @@
 //! 22      link on which it travels, from 0
 //! 23      copies of the payload: place of this one (low half), their number less one (high half)
 //! 24..26  which of the cluster's keys seals it
-//! 26..34  packet counter of that incarnation, from 1, one for all links
-//! 34..    payload; sealed: followed by a tag of 16 bytes
+//! 26..30  node id of the one that it is for; 0: for all
+//! 30..38  packet counter of that incarnation, from 1, one for all links
+//! 38..    payload; sealed: followed by a tag of 16 bytes
 //! ```
 //! Numbers are little-endian. The copies of one payload have neighbouring counters.
 //!
@@ -20,7 +21,7 @@
 //! and no datagram is shorter than this header: so that a foreign version can be named.
 
 use aws_lc_rs::digest;
-use evs_model::{NodeId, Processor, Versions};
+use evs_model::{NodeId, Processor, Versions, defect};
 
 use crate::{Discard, LinkId, spoken};
 
@@ -36,9 +37,10 @@ pub const PAYLOAD_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - SEAL_OVERHEAD;
 /// Most bytes in a cluster's name.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 128;
 
-pub(crate) const HEADER_LEN: usize = 34;
+pub(crate) const HEADER_LEN: usize = 38;
 pub(crate) const TAG_LEN: usize = 16;
-pub(crate) const COUNTER_AT: usize = 26;
+pub(crate) const TO_AT: usize = 26;
+pub(crate) const COUNTER_AT: usize = 30;
 
 /// What a datagram carries.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,6 +83,8 @@ pub(crate) struct Header {
     pub(crate) link: LinkId,
     pub(crate) copies: Copies,
     pub(crate) key: KeyId,
+    /// Whom it is for, if it is not for all: nobody else takes it.
+    pub(crate) to: Option<NodeId>,
     pub(crate) counter: u64,
 }
 
@@ -125,6 +129,11 @@ impl Header {
         self.counter.saturating_sub(u64::from(self.copies.place))
     }
 
+    /// Whether this node is to leave it alone.
+    pub(crate) fn is_for_another(&self, me: NodeId) -> bool {
+        self.to.is_some_and(|to| to != me) && !defect!(ForAnotherTaken)
+    }
+
     /// The one check before authentication: lengths and constants, nothing that varies in size.
     pub(crate) fn decode(datagram: &[u8], common: Common) -> Result<Self, Discard> {
         if datagram.len() < common.overhead() || datagram.len() > DATAGRAM_BYTES_MAX {
@@ -157,8 +166,9 @@ impl Header {
         let copies = Copies::decode(head[23]).ok_or(Discard::Header)?;
         let sender = Processor::new(node, u64_at(head, 14));
         let key = u16::from_le_bytes([head[24], head[25]]);
+        let to = NodeId::new(u32_at(head, TO_AT));
         let counter = u64_at(head, COUNTER_AT);
-        Ok(Self { version, kind, sender, link, copies, key, counter })
+        Ok(Self { version, kind, sender, link, copies, key, to, counter })
     }
 
     pub(crate) fn encode(&self, common: Common) -> [u8; HEADER_LEN] {
@@ -172,7 +182,8 @@ impl Header {
         head[14..22].copy_from_slice(&self.sender.incarnation.to_le_bytes());
         head[22] = self.link.get();
         head[23] = self.copies.encode();
-        head[24..COUNTER_AT].copy_from_slice(&self.key.to_le_bytes());
+        head[24..TO_AT].copy_from_slice(&self.key.to_le_bytes());
+        head[TO_AT..COUNTER_AT].copy_from_slice(&self.to.map_or(0, NodeId::get).to_le_bytes());
         head[COUNTER_AT..].copy_from_slice(&self.counter.to_le_bytes());
         head
     }
@@ -202,6 +213,7 @@ mod tests {
             link: LinkId::new(5).expect("below the limit"),
             copies: Copies { place: 1, count: 2 },
             key: 0x0a0b,
+            to: NodeId::new(0x0506_0708),
             counter: 9,
         }
     }
@@ -209,7 +221,9 @@ mod tests {
     #[test]
     fn a_header_survives_encoding() {
         let common = Common::new("test", false);
-        assert_eq!(Header::decode(&header().encode(common), common), Ok(header()));
+        for header in [header(), Header { to: None, ..header() }] {
+            assert_eq!(Header::decode(&header.encode(common), common), Ok(header));
+        }
     }
 
     #[test]

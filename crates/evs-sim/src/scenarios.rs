@@ -37,6 +37,7 @@ scenarios! {
     a_dead_processor_does_not_live_on_in_its_recording notices ReplayAccepted;
     lost_data_costs_no_configuration notices DataNotRepeated;
     a_number_beyond_2_to_the_32_is_like_any_other notices NumbersWrap;
+    a_token_that_comes_to_two_is_used_by_one notices ForAnotherTaken;
     a_token_that_is_lost_costs_no_configuration notices TokenNotRepeated, RepetitionCancelled;
     a_join_from_before_the_ring_does_not_break_it notices JoinOfAnyTime;
     who_is_heard_but_does_not_join_is_left_out notices NeverGivenUp, NoConsensus;

@@ -2,7 +2,7 @@
 //! and the report.
 //!
 //! Nothing of such a datagram can be checked: anybody can send one. So what is told of them is
-//! bounded, and at most one line a minute.
+//! bounded, and its line shares the limit of what strangers can cause (`watch.rs`).
 
 use std::time::Duration;
 
@@ -11,15 +11,14 @@ use evs_net::{Discard, Foreign};
 use evs_node::Node;
 use serde::Serialize;
 
-use crate::log::RateLimit;
 use crate::units::millis;
 
 /// Whether nodes of another version were told of.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ForeignWatch {
-    /// How many of their datagrams were dropped when that was told last.
+    /// How many of their datagrams were dropped when that was told last, and when that was.
     told: u64,
-    limit: RateLimit,
+    told_at: Option<Instant>,
 }
 
 /// A node of another version, for the report.
@@ -43,21 +42,22 @@ pub(crate) struct Spoken {
 }
 
 impl ForeignWatch {
-    pub(crate) fn new() -> Self {
-        Self { told: 0, limit: RateLimit::new(TOLD_EVERY) }
+    /// Whom there is to tell of.
+    pub(crate) fn news(&self, now: Instant, node: &Node) -> Option<String> {
+        let total = node.net().endpoint().stats().discarded(Discard::Version);
+        if total == self.told { None } else { named(now, node) }
     }
 
-    pub(crate) fn look(&mut self, now: Instant, node: &Node) {
+    pub(crate) const fn told_at(&self) -> Option<Instant> {
+        self.told_at
+    }
+
+    pub(crate) fn tell(&mut self, now: Instant, node: &Node, nodes: &str) {
         let total = node.net().endpoint().stats().discarded(Discard::Version);
-        if total == self.told {
-            return;
-        }
-        let Some(nodes) = named(now, node) else { return };
-        if self.limit.admit(now).is_some() {
-            let count = total - std::mem::replace(&mut self.told, total);
-            let versions = node.net().endpoint().versions().0;
-            tracing::warn!(count, total, nodes, %versions, "{}", self::FOREIGN);
-        }
+        let count = total - std::mem::replace(&mut self.told, total);
+        self.told_at = Some(now);
+        let versions = node.net().endpoint().versions().0;
+        tracing::warn!(count, total, nodes, %versions, "{}", self::FOREIGN);
     }
 }
 
@@ -118,6 +118,5 @@ pub(crate) const FOREIGN: &str = "packets dropped of another version of evsd's w
 
 /// For how long a node is told of after its last datagram.
 const RECENT: Duration = Duration::from_secs(60);
-const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// So many are named in one text.
 const NAMED_MAX: usize = 8;

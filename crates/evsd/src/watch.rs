@@ -1,8 +1,9 @@
 //! Signs of trouble that are only counted below, for the log: packets that do not open, packets
 //! that the kernel refuses to send.
 //!
-//! What a stranger can cause must not fill the log: each sign has one line a minute at most, with
-//! the count since the last one.
+//! Each sign has one line a minute at most, with the count since the last one. What anybody can
+//! cause who can send a datagram has one line a minute together, so that strangers do not fill the
+//! log: that of the sign that has waited for longest.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// For how long the report tells of a sign after it was seen last.
 const RECENT: Duration = Duration::from_secs(60);
 
-/// How often one sign is told.
+/// How often one sign is told, and how often one of those that strangers can cause.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// The counters as they were told last.
@@ -29,6 +30,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Watch {
     at: Instant,
     signs: [Seen; SIGNS.len()],
+    strangers: RateLimit,
     foreign: ForeignWatch,
     apart: ApartWatch,
 }
@@ -41,7 +43,15 @@ struct Seen {
     count: u64,
     /// When it was more than at the look before.
     grew_at: Option<Instant>,
-    limit: RateLimit,
+    told_at: Option<Instant>,
+}
+
+impl Seen {
+    fn tell(&mut self, now: Instant, node: &Node, sign: &Sign) {
+        let (new, peer) = (self.count - self.told, sign.whose(node));
+        tracing::warn!(count = new, total = self.count, node = peer, "{}", sign.what);
+        (self.told, self.told_at) = (self.count, Some(now));
+    }
 }
 
 /// Whether this process stood still: it was stopped, starved of the processor, held up by a disk,
@@ -84,6 +94,8 @@ impl Pulse {
 struct Sign {
     count: fn(&Node) -> u64,
     what: &'static str,
+    /// Anybody can cause it who can send a datagram.
+    by_strangers: bool,
 }
 
 impl Sign {
@@ -96,9 +108,14 @@ impl Sign {
 
 impl Watch {
     pub(crate) fn new(now: Instant) -> Self {
-        let seen = |_| Seen { told: 0, count: 0, grew_at: None, limit: RateLimit::new(TOLD_EVERY) };
-        let (foreign, apart) = (ForeignWatch::new(), ApartWatch::new());
-        Self { at: now + EVERY, signs: std::array::from_fn(seen), foreign, apart }
+        let seen = |_| Seen { told: 0, count: 0, grew_at: None, told_at: None };
+        Self {
+            at: now + EVERY,
+            signs: std::array::from_fn(seen),
+            strangers: RateLimit::new(TOLD_EVERY),
+            foreign: ForeignWatch::default(),
+            apart: ApartWatch::new(),
+        }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, node: &Node) {
@@ -106,18 +123,35 @@ impl Watch {
             return;
         }
         self.at = now + EVERY;
-        self.foreign.look(now, node);
         self.apart.look(now, node);
         for (sign, seen) in SIGNS.iter().zip(&mut self.signs) {
             let count = (sign.count)(node);
             if count > std::mem::replace(&mut seen.count, count) {
                 seen.grew_at = Some(now);
             }
-            if count > seen.told && seen.limit.admit(now).is_some() {
-                let (new, peer) = (count - seen.told, sign.whose(node));
-                tracing::warn!(count = new, total = count, node = peer, "{}", sign.what);
-                seen.told = count;
+            let due = seen.told_at.is_none_or(|at| now.since(at) >= TOLD_EVERY);
+            if !sign.by_strangers && due && count > seen.told {
+                seen.tell(now, node, sign);
             }
+        }
+        self.tell_of_strangers(now, node);
+    }
+
+    fn tell_of_strangers(&mut self, now: Instant, node: &Node) {
+        let foreign = self.foreign.news(now, node);
+        let signs = SIGNS.iter().zip(&mut self.signs);
+        let waits = |(sign, seen): &(&Sign, &mut Seen)| sign.by_strangers && seen.count > seen.told;
+        let first = signs.filter(waits).min_by_key(|(_, seen)| seen.told_at);
+        let first_at = first.as_ref().map(|(_, seen)| seen.told_at);
+        if foreign.is_none() && first.is_none() || self.strangers.admit(now).is_none() {
+            return;
+        }
+        match (foreign, first) {
+            (Some(nodes), first) if first.is_none() || Some(self.foreign.told_at()) < first_at => {
+                self.foreign.tell(now, node, &nodes);
+            }
+            (_, Some((sign, seen))) => seen.tell(now, node, sign),
+            (_, None) => {}
         }
     }
 
@@ -156,65 +190,83 @@ const SIGNS: [Sign; 16] = [
     Sign {
         count: |node| node.service().ring().stats().discards(totem::Discard::SeqExhausted),
         what: SEQ_EXHAUSTED,
+        by_strangers: false,
     },
     Sign {
         count: |node| node.service().ring().stats().discards(totem::Discard::NumbersExhausted),
         what: "this daemon's numbers are used up and the others learn nothing more: restart it",
+        by_strangers: false,
     },
     Sign {
         count: |node| node.net().endpoint().stats().seals_refused,
         what: "packets not sealed: too long, or all packet counters are used (then restart evsd)",
+        by_strangers: false,
     },
-    Sign { count: |node| node.net().endpoint().stats().strained, what: STRAINED },
+    Sign {
+        count: |node| node.net().endpoint().stats().strained,
+        what: STRAINED,
+        by_strangers: false,
+    },
     Sign {
         count: |node| discarded(node, Discard::Unauthenticated),
         what: "packets dropped that do not open: a forger, or changed on their way",
+        by_strangers: true,
     },
     Sign {
         count: |node| discarded(node, Discard::Key),
         what: "packets dropped that are sealed with a key that this node does not have",
+        by_strangers: true,
     },
     Sign {
         count: |node| discarded(node, Discard::Link),
         what: "packets dropped that came on another link than they name: compare the order of the \
                addresses in [[cluster.nodes]] with that of the other nodes",
+        by_strangers: true,
     },
     Sign {
         count: |node| discarded(node, Discard::Cluster),
         what: "packets dropped of a cluster with another name (cluster.name)",
+        by_strangers: true,
     },
     Sign {
         count: |node| discarded(node, Discard::Seal),
         what: "packets dropped whose seal differs from this node's (cluster.seal)",
+        by_strangers: true,
     },
-    Sign { count: |node| discarded(node, Discard::Stranger), what: STRANGER },
+    Sign { count: |node| discarded(node, Discard::Stranger), what: STRANGER, by_strangers: true },
     Sign {
         count: |node| {
             let senseless = discarded(node, Discard::BadHello) + discarded(node, Discard::BadPart);
             senseless + node.stats().packets_undecodable
         },
         what: "authentic packets dropped that make no sense: a peer is defective",
+        by_strangers: false,
     },
     Sign {
         count: |node| node.net().stats().send_failures.not_permitted,
         what: "packets not sent: the system forbids it; look at the firewall",
+        by_strangers: false,
     },
     Sign {
         count: |node| node.net().stats().send_failures.too_large,
         what: "packets not sent: longer than the interface takes, and cut from now on; raise its \
                MTU or lower cluster.mtu_bytes",
+        by_strangers: false,
     },
     Sign {
         count: |node| node.net().stats().send_failures.unreachable,
         what: "packets not sent: there is no way to the peer; look at interfaces, addresses, \
                routes",
+        by_strangers: false,
     },
     Sign {
         count: |node| node.net().stats().send_failures.no_buffers,
         what: "packets not sent: the system has no memory for them; look at the interface's queue",
+        by_strangers: false,
     },
     Sign {
         count: |node| node.net().stats().queue_full,
         what: "packets not sent: the network is too slow and the send queue full",
+        by_strangers: false,
     },
 ];

@@ -10,6 +10,12 @@ use crate::path::Path;
 use crate::{ClusterKey, KeyChangeError};
 
 impl Endpoint {
+    /// The names of the keys, the one that seals first; none in clear text.
+    #[must_use]
+    pub fn keys(&self) -> Vec<u16> {
+        self.keyring.ids()
+    }
+
     /// Whether this node talks to that one.
     #[must_use]
     pub fn is_peer(&self, node: NodeId) -> bool {

@@ -151,7 +151,9 @@ fn an_authentic_hello_that_cannot_be_decoded_is_counted() {
     let mut world = World::formed(2);
     let mut bytes = Vec::new();
     let peer = &mut world.nodes[1].endpoint;
-    peer.sealer.seal_one(LinkId::FIRST, Kind::Hello, b"no hello", &mut bytes).expect("short");
+    peer.sealer
+        .seal_one((LinkId::FIRST, None), Kind::Hello, b"no hello", &mut bytes)
+        .expect("short");
     assert_eq!(world.inject(1, 0, &bytes), Err(Discard::BadHello));
 }
 

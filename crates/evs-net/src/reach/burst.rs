@@ -56,13 +56,15 @@ impl Reach {
         }
     }
 
-    /// A padded hello on every path, for such are answered.
+    /// A padded hello on every path, for such are answered: of the size that every path carries,
+    /// since longer ones may be lost on one that has just become narrow.
     fn ask(&mut self, index: usize) {
         for link in (0..self.links.len()).filter_map(LinkId::at) {
             let peer = &self.peers[index];
-            let Some(current) = peer.current.as_ref().filter(|c| c.path(link).up) else { continue };
-            let size = current.path(link).mtu.limit().min(self.sizes.full());
-            let challenge = self.draw_challenge(link, size);
+            if peer.current.as_ref().is_none_or(|current| !current.path(link).up) {
+                continue;
+            }
+            let challenge = self.draw_challenge(link, self.sizes.safe());
             self.say_to(index, link, challenge);
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Action, CHALLENGES_MAX, Challenge, MtuCause, Place, Reach, hello_interval};
 use crate::hello::{DETECTION_MS_MAX, Echo, HELLO_ECHOES_MAX, Hello, Holder};
 use crate::path::Path;
-use crate::peer::micros;
-use crate::{Destination, LINKS_MAX, LinkId};
+use crate::peer::{Answers, micros};
+use crate::{Destination, LinkId};
 
 impl Reach {
     /// The periodic hello, on every link.
@@ -17,7 +17,7 @@ impl Reach {
             self.say_on(link);
         }
         for peer in self.peers.iter_mut().chain([&mut self.double]) {
-            peer.answers = [0; LINKS_MAX];
+            peer.answers = Answers::default();
         }
         if self.links.len() > 1 && now >= self.full_at {
             self.full_at = now + self.detection;
@@ -142,10 +142,13 @@ impl Reach {
     pub(super) fn answer(&mut self, place: Place, link: LinkId, incarnation: u64, asks: bool) {
         let (now, safe) = (self.now, self.sizes.safe());
         let peer = self.peer(place);
-        if peer.answers[link.place()] >= ANSWERS_MAX {
+        let is_current = peer.current.as_ref().is_some_and(|s| s.incarnation == incarnation);
+        let answers = &mut peer.answers;
+        let answers = if is_current { &mut answers.current } else { &mut answers.others };
+        if answers[link.place()] >= ANSWERS_MAX {
             return;
         }
-        peer.answers[link.place()] += 1;
+        answers[link.place()] += 1;
         let node = peer.node;
         let Some(session) = peer.session(incarnation) else { return };
         let size = if asks { safe } else { 0 };
@@ -209,7 +212,8 @@ impl Reach {
 
 /// Peers that get hellos of their own on a link that is shared.
 const NEIGHBOURS_MAX: usize = 16;
-/// Answers to one peer on one link between two periodic hellos.
+/// Answers to the verified incarnation of a peer, and as many to others of its node, on one link
+/// between two periodic hellos.
 const ANSWERS_MAX: u32 = 4;
 /// The periodic hello comes up to this fraction of the interval early.
 const SPREAD: u128 = 8;

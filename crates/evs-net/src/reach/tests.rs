@@ -5,6 +5,7 @@ use std::time::Duration;
 use evs_model::Processor;
 
 use crate::testing::{DETECTION, INTERVAL, LATENCY, World, config, processor};
+use crate::wire::TO_AT;
 use crate::{Discard, DownCause, EndpointConfig, EndpointOutput, PeerEvent};
 
 fn silence(down: &(Processor, DownCause)) -> Duration {
@@ -279,6 +280,22 @@ fn answers_to_recordings_are_bounded() {
     }
     let answers = world.nodes[new].endpoint.stats().hellos_sealed - sent;
     assert!((1..=4).contains(&answers), "{answers} answers");
+}
+
+/// A token, for example: two would have it.
+#[test]
+fn what_is_for_one_is_nothing_to_another() {
+    let mut world = World::formed(3);
+    world.recorded.clear();
+    world.send_urgent(0, 1, b"a token");
+    let (_, datagram) = world.recorded.last().expect("sent").clone();
+    assert_eq!(world.inject(0, 2, &datagram), Err(Discard::Misdirected));
+    let mut readdressed = datagram.clone();
+    readdressed[TO_AT] = 3;
+    assert_eq!(world.inject(0, 2, &readdressed), Err(Discard::Unauthenticated));
+    readdressed[TO_AT] = 0;
+    assert_eq!(world.inject(0, 2, &readdressed), Err(Discard::Unauthenticated));
+    assert_eq!(world.inject(0, 1, &datagram), Ok(Some(b"a token".to_vec())));
 }
 
 #[test]

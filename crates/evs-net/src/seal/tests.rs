@@ -17,7 +17,7 @@ fn keyring(secret: u8, cluster: &str) -> Keyring {
 
 fn sealed(keyring: &Keyring, me: Processor, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    Sealer::new(keyring, me).seal_one(LINK, Kind::Ring, payload, &mut out).expect("short");
+    Sealer::new(keyring, me).seal_one((LINK, None), Kind::Ring, payload, &mut out).expect("short");
     out
 }
 
@@ -45,19 +45,23 @@ fn a_known_datagram_is_sealed_byte_for_byte() {
     let mut secret = [0; 32];
     secret.iter_mut().zip(0..).for_each(|(byte, value)| *byte = value);
     let keyring = Keyring::new(&SealMode::Sealed(ClusterKey::from_bytes(&secret)), "prod");
-    let mut out = Vec::new();
-    let mut sealer = Sealer::new(&keyring, sender(3, 0x1122_3344_5566_7788));
-    sealer.set_used(41);
-    sealer.seal_one(LINK, Kind::Ring, b"a ring packet", &mut out).expect("short");
-    let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, KNOWN);
+    for (to, known) in [(None, FOR_ALL), (NodeId::new(7), FOR_ONE)] {
+        let mut out = Vec::new();
+        let mut sealer = Sealer::new(&keyring, sender(3, 0x1122_3344_5566_7788));
+        sealer.set_used(41);
+        sealer.seal_one((LINK, to), Kind::Ring, b"a ring packet", &mut out).expect("short");
+        let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, known);
+    }
 }
 
 #[test]
 fn a_seal_appends_and_leaves_what_was_there() {
     let keyring = keyring(7, "test");
     let mut out = b"before".to_vec();
-    Sealer::new(&keyring, sender(1, 2)).seal_one(LINK, Kind::Hello, b"x", &mut out).expect("short");
+    Sealer::new(&keyring, sender(1, 2))
+        .seal_one((LINK, None), Kind::Hello, b"x", &mut out)
+        .expect("short");
     assert_eq!(&out[..6], b"before");
     assert_eq!(open(&keyring, out[6..].to_vec()), Ok(b"x".to_vec()));
 }
@@ -69,7 +73,7 @@ fn no_counter_is_used_twice() {
     let mut last = Vec::new();
     for counter in 1..=100 {
         let mut out = Vec::new();
-        sealer.seal_one(LINK, Kind::Ring, b"same", &mut out).expect("short");
+        sealer.seal_one((LINK, None), Kind::Ring, b"same", &mut out).expect("short");
         let header = Header::decode(&out, keyring.common()).expect("ours");
         assert_eq!(header.counter, counter);
         assert_ne!(out[HEADER_LEN..], last[..]);
@@ -83,10 +87,13 @@ fn the_last_counter_is_used_and_then_sealing_is_refused() {
     let mut sealer = Sealer::new(&keyring, sender(1, 2));
     sealer.set_used(u64::MAX - 1);
     let mut out = Vec::new();
-    assert_eq!(sealer.seal_one(LINK, Kind::Ring, b"x", &mut out), Ok(()));
+    assert_eq!(sealer.seal_one((LINK, None), Kind::Ring, b"x", &mut out), Ok(()));
     let len = out.len();
     for _ in 0..3 {
-        assert_eq!(sealer.seal_one(LINK, Kind::Ring, b"x", &mut out), Err(SealError::CountersUsed));
+        assert_eq!(
+            sealer.seal_one((LINK, None), Kind::Ring, b"x", &mut out),
+            Err(SealError::CountersUsed)
+        );
     }
     assert_eq!(out.len(), len);
 }
@@ -114,10 +121,11 @@ fn a_payload_over_the_limit_is_refused() {
     let mut sealer = Sealer::new(&keyring, sender(1, 2));
     let mut out = Vec::new();
     let payload = vec![0; PAYLOAD_BYTES_MAX + 1];
-    let error = sealer.seal_one(LINK, Kind::Ring, &payload, &mut out).expect_err("too long");
+    let error =
+        sealer.seal_one((LINK, None), Kind::Ring, &payload, &mut out).expect_err("too long");
     assert_eq!(error, SealError::TooLong(PAYLOAD_BYTES_MAX + 1));
     assert!(out.is_empty());
-    sealer.seal_one(LINK, Kind::Ring, &payload[1..], &mut out).expect("at the limit");
+    sealer.seal_one((LINK, None), Kind::Ring, &payload[1..], &mut out).expect("at the limit");
     assert_eq!(out.len(), DATAGRAM_BYTES_MAX);
 }
 
@@ -202,7 +210,7 @@ fn the_copies_of_a_payload_differ_in_everything_but_their_number() {
     let mut sealer = Sealer::new(&keyring, sender(1, 2));
     sealer.set_used(40);
     let links: Links = [0, 3].into_iter().filter_map(LinkId::new).collect();
-    let tickets: Vec<_> = sealer.copies(links, false).expect("counters").collect();
+    let tickets: Vec<_> = sealer.copies(links, None, false).expect("counters").collect();
     let headers: Vec<_> = tickets
         .iter()
         .map(|ticket| {
@@ -217,9 +225,13 @@ fn the_copies_of_a_payload_differ_in_everything_but_their_number() {
     assert!(headers.iter().all(|header| header.payload_number() == 41));
 }
 
-const KNOWN: &str = concat!(
-    "4556530102016754af960300000088776655443322110000b4882a00000000000000c502d95737ed24c8806f",
-    "839b05a0d86d5e46374b9d1fd0af4b34869cc5",
+const FOR_ALL: &str = concat!(
+    "4556530102016754af960300000088776655443322110000b488000000002a00000000000000",
+    "c502d95737ed24c8806f839b05e03a4d182b6962789ad73a7aa06e9e8f",
+);
+const FOR_ONE: &str = concat!(
+    "4556530102016754af960300000088776655443322110000b488070000002a00000000000000",
+    "c502d95737ed24c8806f839b059c9b58758ec636396b9474b3017e280e",
 );
 
 /// A nonce is the counter, under a key of the incarnation: over restarts, links and a change of
@@ -240,7 +252,7 @@ fn over_a_thousand_restarts_no_nonce_is_used_twice() {
             sealer.take_key(&keyring);
             for alone in [true, false] {
                 let links: Links = (0..LINKS_MAX).filter_map(LinkId::at).collect();
-                for ticket in sealer.copies(links, alone).expect("there are counters") {
+                for ticket in sealer.copies(links, None, alone).expect("there are counters") {
                     let mut out = Vec::new();
                     sealer.seal(&ticket, Kind::Ring, &[0; 16], &mut out).expect("short");
                     let header = Header::decode(&out, keyring.common()).expect("ours");

@@ -116,6 +116,16 @@ pub(super) fn an_orderly_leave_sends_what_was_accepted() {
     script.finish();
 }
 
+/// EVS-6: somebody without the key hands 3 the tokens that are for 2, and both have much to send.
+pub(super) fn a_token_that_comes_to_two_is_used_by_one() {
+    let mut script = World::script(3);
+    for hop in 0..30 {
+        script.send(2, Agreed, 5).send(3, Agreed, 5);
+        script.aim(at(PacketKind::Token).from(1).to(2).after(hop).stray_to(3)).run_for(50);
+    }
+    script.finish();
+}
+
 /// P1, LIVE-6: while others send, and data is later than the token.
 pub(super) fn a_token_that_is_lost_costs_no_configuration() {
     let mut script = World::script(3);

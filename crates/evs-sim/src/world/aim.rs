@@ -38,6 +38,8 @@ pub enum Strike {
     Hold(u32),
     /// It comes so many times more.
     Repeat(u32),
+    /// It comes to this node, too (counted from 0).
+    Stray(usize),
 }
 
 impl Aim {
@@ -87,6 +89,12 @@ impl Aim {
     #[must_use]
     pub const fn repeated(self, times: u32) -> Self {
         Self { does: Strike::Repeat(times), ..self }
+    }
+
+    /// They come to this node, too, by its id.
+    #[must_use]
+    pub const fn stray_to(self, id: u32) -> Self {
+        Self { does: Strike::Stray(id as usize - 1), ..self }
     }
 
     /// They are held back until their receiver has installed so many more rings.

@@ -26,6 +26,7 @@ macro_rules! conditions {
 const CONDITIONS: &[Condition] = conditions! {
     "datagrams are lost": weather.loss_ppm;
     "datagrams come twice": weather.duplicate_ppm;
+    "datagrams stray": weather.stray_ppm;
     "datagrams overtake others": weather.reorder_ppm;
     "datagrams are late": weather.late_ppm, weather.late;
     "a kind of datagram lags": weather.lag;

@@ -27,6 +27,8 @@ faults! {
     Lost => "lost",
     /// A datagram came twice.
     Duplicated => "duplicated",
+    /// A datagram came to another node, too.
+    Stray => "stray",
     /// A datagram did not wait behind the one before it.
     Reordered => "reordered",
     /// A datagram was held back.

@@ -75,6 +75,8 @@ pub struct Weather {
     pub loss_ppm: [u32; Kind::COUNT],
     /// How likely a datagram comes twice.
     pub duplicate_ppm: u32,
+    /// How likely a datagram for one node comes to another, too, or once more to the same.
+    pub stray_ppm: u32,
     /// How likely a datagram does not wait behind the one before it.
     pub reorder_ppm: u32,
     /// How likely a datagram is held back, by up to `late`.
@@ -93,6 +95,7 @@ impl Weather {
             lag: [0; Kind::COUNT],
             loss_ppm: [0; Kind::COUNT],
             duplicate_ppm: 0,
+            stray_ppm: 0,
             reorder_ppm: 0,
             late_ppm: 0,
             late: 0,
@@ -180,12 +183,12 @@ impl Network {
         self.aims.clear();
     }
 
-    /// What becomes of this datagram.
+    /// What becomes of this datagram, which is for one node or for several.
     pub(super) fn send(
         &mut self,
         faults: &mut Faults,
         now: Nanos,
-        (from, to): (usize, usize),
+        (from, to, for_one): (usize, usize, bool),
         (link, kind, bytes): (usize, Kind, usize),
     ) -> Fortune {
         let place = self.place(link, from, to);
@@ -222,8 +225,14 @@ impl Network {
                 arrivals.at[0] += by;
             }
             Some(Strike::Repeat(times)) => repeats = times,
+            Some(Strike::Stray(other)) => arrivals.other = Some(other),
             Some(Strike::Drop | Strike::Hold(_)) | None => {}
         }
+        if for_one && chance(&mut path.rng, weather.stray_ppm) {
+            arrivals.other = Some(path.rng.usize(0..self.nodes));
+        }
+        arrivals.other = arrivals.other.filter(|other| *other != from);
+        arrivals.other.iter().for_each(|_| faults.count(Fault::Stray));
         repeats += u32::from(chance(&mut path.rng, weather.duplicate_ppm));
         for _ in 0..repeats {
             faults.count(Fault::Duplicated);
@@ -265,12 +274,14 @@ fn arrival(
 pub(super) struct Arrivals {
     at: [Nanos; Self::MAX],
     len: usize,
+    /// A copy of the first comes to this node, too.
+    other: Option<usize>,
 }
 
 impl Arrivals {
     /// Most copies of one datagram; further ones are not made.
     const MAX: usize = 8;
-    const NONE: Self = Self { at: [0; Self::MAX], len: 0 };
+    const NONE: Self = Self { at: [0; Self::MAX], len: 0, other: None };
 
     fn push(&mut self, at: Nanos) {
         if let Some(place) = self.at.get_mut(self.len) {
@@ -279,7 +290,9 @@ impl Arrivals {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Nanos> + '_ {
-        self.at[..self.len].iter().copied()
+    /// Where they arrive, and when.
+    pub(super) fn iter(&self, to: usize) -> impl Iterator<Item = (usize, Nanos)> + '_ {
+        let stray = self.other.map(|other| (other, self.at[0]));
+        self.at[..self.len].iter().map(move |at| (to, *at)).chain(stray)
     }
 }

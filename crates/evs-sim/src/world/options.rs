@@ -247,6 +247,7 @@ impl Options {
         weather.reorder_ppm = [0, 0, 10_000, 300_000][rng.usize(0..4)];
         weather.late_ppm = [0, 0, 1_000, 20_000][rng.usize(0..4)];
         weather.late = [delay * 10, detection / 4, detection * 2, detection * 5][rng.usize(0..4)];
+        weather.stray_ppm = [0, 0, 1_000, 50_000][rng.usize(0..4)];
         weather
     }
 }

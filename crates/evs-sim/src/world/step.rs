@@ -519,21 +519,20 @@ impl World {
         for to in 0..self.nodes.len() {
             let id = self.nodes[to].id.get();
             let addressed = target.is_none_or(|(first, last)| (first..=last).contains(&id));
-            if to == node || !addressed {
-                continue;
-            }
-            if target.is_none() && !self.leads_to(node, (datagram, audience), to) {
+            let by_here = || target.is_some() || self.leads_to(node, (datagram, audience), to);
+            if to == node || !addressed || !by_here() {
                 continue;
             }
             let packet = (datagram.link.place(), datagram.kind, datagram.bytes.len());
             let aimed = !self.network.aims_at_nothing();
-            let fortune = self.network.send(&mut self.faults, self.now, (node, to), packet);
+            let way = (node, to, target.is_some_and(|(first, last)| first == last));
+            let fortune = self.network.send(&mut self.faults, self.now, way, packet);
             if aimed && self.network.aims_at_nothing() {
                 self.disturb();
             }
             match fortune {
                 Fortune::Arrives(arrivals) => {
-                    for at in arrivals.iter() {
+                    for (to, at) in arrivals.iter(to) {
                         self.schedule(at, Event::Arrive { to, datagram: datagram.clone() });
                     }
                 }

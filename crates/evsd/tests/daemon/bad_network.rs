@@ -135,6 +135,8 @@ fn why_flipped(bit: usize) -> &'static str {
         // The second of two copies is none of one, and nine copies are too many.
         23 if !(4..7).contains(&(bit % 8)) => "header",
         24 | 25 => "key",
+        // With the lowest bit it says that it is for node 1.
+        26..30 if bit != 26 * 8 => "misdirected",
         _ => "unauthenticated",
     }
 }
@@ -144,7 +146,7 @@ fn why_flipped(bit: usize) -> &'static str {
 #[test]
 fn truncated_and_bit_flipped_packets_are_dropped() {
     /// Header and tag, docs/wire.md section 1.
-    const SHORTEST: usize = 50;
+    const SHORTEST: usize = 54;
     /// So few at a time that the socket holds them.
     const AT_A_TIME: usize = 32;
     let cluster = two_of_three(Setup { detection: PATIENT, ..setup(3) });
@@ -175,6 +177,34 @@ fn truncated_and_bit_flipped_packets_are_dropped() {
         }
         let status = cluster.status(1).expect("it answers");
         assert_eq!(status["peers"][1]["heard"], false, "{status}");
+    });
+}
+
+/// D24: whatever it is that strangers send, the log has one line of it in a minute.
+#[test]
+fn strangers_of_all_kinds_together_have_one_line_a_minute() {
+    let cluster = two_of_three(Setup { detection: PATIENT, ..setup(3) });
+    let key = ClusterKey::load(&cluster.key_file()).expect("the cluster's key");
+    let genuine = hellos(&cluster, "test", Some(key), 3).remove(0);
+    let changed = |at: usize, bit: u8| {
+        let mut datagram = genuine.clone();
+        datagram[at] ^= bit;
+        datagram
+    };
+    // docs/wire.md section 1: version, seal, cluster, node, link, key, and the seal itself.
+    let kinds = [(3, 0x80), (5, 1), (6, 1), (13, 1), (22, 1), (24, 1), (60, 1)];
+    let signs =
+        ["do not open", "not have", "another link", "another name", "seal", "not in", "version"];
+    assert_ring_stays(&cluster, |send| {
+        kinds.iter().for_each(|(at, bit)| send(&changed(*at, *bit)));
+        until("the report has all signs", || {
+            let warnings = cluster.status(1).ok()?["warnings"].to_string();
+            signs.iter().all(|sign| warnings.contains(sign)).then_some(())
+        })
+        .expect("they were seen");
+        let log = cluster.log(1);
+        let told = log.lines().filter(|line| line.contains("WARN") && line.contains("dropped"));
+        assert_eq!(told.count(), 1, "{log}");
     });
 }
 

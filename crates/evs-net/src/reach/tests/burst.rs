@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::DownCause;
-use crate::testing::{DETECTION, PathFault, World, link, node, processor};
+use crate::testing::{DETECTION, INTERVAL, PathFault, World, config, link, node, processor};
 
 #[test]
 fn a_dead_peer_whose_host_says_so_is_down_after_four_questions() {
@@ -77,4 +77,39 @@ fn a_stranger_that_is_refused_is_nobody() {
     assert_eq!(world.heard(0), []);
     world.refused(0, node(2));
     assert_eq!(world.downs(0).len(), 1);
+}
+
+/// The safe size is that of the questions.
+#[test]
+fn a_path_that_has_just_become_narrow_is_not_taken_for_dead_when_it_is_refused() {
+    for phase in 0..10 {
+        let mut world = World::formed(2);
+        world.run(DETECTION * 3 + INTERVAL * phase / 10);
+        world.fault(link(0), 0, 1, PathFault { below: 1_300, ..PathFault::default() });
+        world.refused(0, node(2));
+        world.run(DETECTION * 4);
+        assert_eq!(world.downs(0), [], "{phase}");
+    }
+}
+
+/// Somebody plays a predecessor's hellos back, so that they and not the peer are answered, and says
+/// that nobody listens there.
+#[test]
+fn recordings_of_a_predecessor_use_up_nothing_that_is_due_to_the_living() {
+    let mut world = World::formed(2);
+    world.run(DETECTION * 4);
+    let mut recorded = std::mem::take(&mut world.recorded);
+    recorded.retain(|(from, _)| *from == 0);
+    world.kill(0);
+    let new = world.start(config(1, 101, 2));
+    world.run(DETECTION * 5);
+    assert_eq!(world.heard(new), [processor(2, 200)]);
+    for played in recorded.chunks(5).take(20) {
+        for (from, datagram) in played {
+            let _ = world.inject(*from, 1, datagram);
+        }
+        world.refused(new, node(2));
+        world.run(INTERVAL * 3);
+    }
+    assert_eq!(world.downs(new), []);
 }

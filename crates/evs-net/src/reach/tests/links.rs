@@ -5,6 +5,7 @@ use std::time::Duration;
 use evs_model::Processor;
 
 use crate::testing::{DETECTION, PathFault, World, config, link, processor, with_links};
+use crate::wire::{COUNTER_AT, HEADER_LEN};
 use crate::{Discard, DownCause, EndpointOutput, LinkTerms, PeerEvent, Trouble};
 
 /// How soon traffic must have left a link on which something is wrong.
@@ -207,7 +208,7 @@ fn a_duplicate_is_dropped_before_it_is_opened() {
     let mut garbled = copy;
     garbled.last_mut().into_iter().for_each(|byte| *byte ^= 1);
     garbled[22] = 1;
-    garbled[26..34].copy_from_slice(&u64::from(u32::MAX).to_le_bytes());
+    garbled[COUNTER_AT..HEADER_LEN].copy_from_slice(&u64::from(u32::MAX).to_le_bytes());
     assert_eq!(world.inject(0, 1, &garbled), Err(Discard::Unauthenticated), "a new number");
     let mut again = world.recorded.last().expect("sent").1.clone();
     again.last_mut().into_iter().for_each(|byte| *byte ^= 1);

@@ -6,7 +6,7 @@ use crate::testing::{DETECTION, INTERVAL, LATENCY, PathFault, World, config, lin
 use crate::{EndpointOutput, LinkTerms, MtuCause, PeerEvent, SAFE_DATAGRAM_BYTES};
 
 /// The datagram of a packet of full size.
-const FULL: usize = 1_400 + 50;
+const FULL: usize = 1_400 + 54;
 const QUARTER: Duration = DETECTION.checked_div(4).expect("not zero");
 
 /// Datagrams of so many bytes pass, larger ones do not.
@@ -352,11 +352,11 @@ fn of_several_sizes_the_largest_that_passes_is_taken() {
         world.fault(link(0), 0, 1, only(passes));
         for id in 1..=2 {
             let config = config(id, u64::from(id) * 100, 2);
-            world.start(crate::EndpointConfig { packet_bytes_max: 64_950, ..config });
+            world.start(crate::EndpointConfig { packet_bytes_max: 64_946, ..config });
         }
         world.run(DETECTION * 4);
         assert_eq!(size(&world, 0, 1, 0), (expected, expected < 65_000));
-        world.send_all(0, &[7; 64_950]);
+        world.send_all(0, &[7; 64_946]);
         world.run(INTERVAL);
         assert_eq!(world.nodes[1].packets.len(), 1, "{passes}");
         assert_eq!(size(&world, 0, 1, 0).0, expected, "what is tried in vain says nothing");
