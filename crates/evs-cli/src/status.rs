@@ -87,6 +87,7 @@ fn peer(peer: &Value) -> String {
 fn trouble(peer: &Value, path: &Value, target: u64) -> Option<String> {
     let (peer, link) = (plain(&peer["node"]), plain(&path["link"]));
     let loss = path["loss_ppm"].as_u64().unwrap_or(0);
+    let told = path["loss_from_peer_ppm"].as_u64().unwrap_or(0);
     let silent = path["last_heard_ms"].as_u64().is_none_or(|ms| ms >= target);
     let what = if path["narrow"] == true {
         let cut = match path["mtu_bytes"].as_u64().filter(|_| path["up"] == true) {
@@ -101,7 +102,15 @@ fn trouble(peer: &Value, path: &Value, target: u64) -> Option<String> {
     } else if path["up"] != true {
         format!("held down for {} ms yet", plain(&path["held_down_ms"]))
     } else if loss >= LOSS_TOLD_PPM {
-        format!("{} % of the packets from here to {peer} get lost", loss / 10_000)
+        let back = match told {
+            LOSS_TOLD_PPM.. => format!(", and {} % of those from there", told / 10_000),
+            _ => String::new(),
+        };
+        format!("{} % of the packets from here to {peer} get lost{back}", loss / 10_000)
+    } else if path["narrow_from_peer"] == true {
+        format!("large packets from {peer} to here get lost, as it says; it cuts them")
+    } else if told >= LOSS_TOLD_PPM {
+        format!("{} % of the packets from {peer} to here get lost, as it says", told / 10_000)
     } else {
         return None;
     };
@@ -169,6 +178,10 @@ mod tests {
             json!({ "link": 0, "up": true, "last_heard_ms": 3, "narrow": true,
                     "mtu_bytes": 1_260 }),
             json!({ "link": 0, "up": true, "last_heard_ms": 3, "loss_ppm": 512_000 }),
+            json!({ "link": 0, "up": true, "last_heard_ms": 3, "loss_ppm": 512_000,
+                    "loss_from_peer_ppm": 60_000 }),
+            json!({ "link": 0, "up": true, "last_heard_ms": 3, "loss_from_peer_ppm": 512_000 }),
+            json!({ "link": 0, "up": true, "last_heard_ms": 3, "narrow_from_peer": true }),
             json!({ "link": 0, "up": false, "last_heard_ms": 3, "heard_by_peer": true,
                     "held_down_ms": 70 }),
         ];
@@ -181,6 +194,11 @@ mod tests {
                 "  BROKEN on link 1: nothing gets from here to 2, as it says",
                 "  BROKEN on link 0: large packets from here to 2 get lost; they are cut to 1260 B",
                 "  BROKEN on link 0: 51 % of the packets from here to 2 get lost",
+                "  BROKEN on link 0: 51 % of the packets from here to 2 get lost, and 6 % of those \
+                 from there",
+                "  BROKEN on link 0: 51 % of the packets from 2 to here get lost, as it says",
+                "  BROKEN on link 0: large packets from 2 to here get lost, as it says; it cuts \
+                 them",
                 "  BROKEN on link 0: held down for 70 ms yet",
             ]
         );

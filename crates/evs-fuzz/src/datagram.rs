@@ -9,7 +9,7 @@ use std::time::Duration;
 use evs_model::{Instant, NodeId, Processor};
 use evs_net::{
     ClusterKey, Discard, Echo, Endpoint, EndpointConfig, EndpointOutput, Hello, Holder, LinkId,
-    LinkTerms, PeerEvent, SealMode, UNFINISHED_PACKETS_MAX,
+    LinkTerms, Losses, PeerEvent, SealMode, UNFINISHED_PACKETS_MAX,
 };
 
 use crate::forge::{Forge, HEADER_BYTES, HELLO, PART, RING, SECRET};
@@ -210,6 +210,7 @@ impl World {
             challenge,
             received: 0,
             received_large: 0,
+            losses: Losses::default(),
             stamp: u32::try_from(self.now.as_nanos() / 1000 % (1 << 32)).expect("modulo 2^32"),
         };
         let mut echoes = vec![echo(self.me.node, self.me.incarnation, challenge)];

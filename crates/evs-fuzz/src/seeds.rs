@@ -219,6 +219,7 @@ pub(crate) fn datagrams() -> Seeds {
         ("two-copies", &[&up[..], &[3, 1, 0, 34, 7, 7]].concat()),
         ("another-link", &[&up[..], &[6, 0, 22, 0]].concat()),
         ("another-version", &[&up[..], &[6, 0, 3, 0]].concat()),
+        ("another-seal", &[&up[..], &[6, 0, 5, 0]].concat()),
         ("another-magic", &[&up[..], &[6, 0, 1, 0]].concat()),
         ("another-kind", &[&up[..], &[6, 0, 4, 13]].concat()),
         ("another-counter", &[&up[..], &[6, 0, 37, 0]].concat()),

@@ -12,11 +12,13 @@ use crate::hello::{DETECTION_MS_MAX, DETECTION_MS_MIN, Hello};
 use crate::keys::Keyring;
 use crate::mtu::Sizes;
 use crate::path::is_large;
-use crate::peer::{RoundTrip, Session};
+use crate::peer::Session;
 use crate::reach::{Action, PeerEvent, Place, Reach};
 use crate::seal::{Audience, Cuts, Opener, SealError, SealMode, Sealer, Ticket};
 use crate::wire::{CLUSTER_NAME_BYTES_MAX, DATAGRAM_BYTES_MAX, Header, Kind};
 use crate::{Discard, EndpointStats, LINKS_MAX, LinkId, Links};
+
+pub use status::{PathStatus, PeerStatus};
 
 /// Who this node is, whom it talks to, and how.
 #[derive(Clone, Debug)]
@@ -168,47 +170,6 @@ pub enum EndpointOutput {
         /// This process is the one that must refuse loudly and stop; else it is the other.
         must_stop: bool,
     },
-}
-
-/// What is known of a peer.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PeerStatus {
-    /// The node.
-    pub node: NodeId,
-    /// Its last verified incarnation.
-    pub incarnation: Option<u64>,
-    /// Whether that incarnation is heard.
-    pub heard: bool,
-    /// When anything authentic came from it last.
-    pub heard_at: Option<Instant>,
-    /// How far away it is, on the link that is used.
-    pub round_trip: Option<RoundTrip>,
-    /// The link on which data goes to it.
-    pub link: LinkId,
-    /// The path on each link, in order.
-    pub paths: Vec<PathStatus>,
-}
-
-/// What is known of one of the paths to a peer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct PathStatus {
-    /// Both directions work.
-    pub up: bool,
-    /// When anything authentic came over it last: the direction from the peer.
-    pub heard_at: Option<Instant>,
-    /// Whether the peer says that it hears this node there: the other direction. It may be unable
-    /// to say so if the first one is broken.
-    pub heard_by_peer: bool,
-    /// How long there and back takes.
-    pub round_trip: Option<RoundTrip>,
-    /// How many datagrams to the peer are lost, in parts of a million, averaged.
-    pub loss_ppm: u32,
-    /// Packets of full size do not arrive unless they are cut.
-    pub narrow: bool,
-    /// The longest datagram that is sent on it, in bytes.
-    pub datagram_bytes_max: usize,
-    /// It is held down for so long yet after it was lost again and again.
-    pub held_down: Duration,
 }
 
 impl Endpoint {
@@ -593,5 +554,6 @@ impl Endpoint {
 const OUTPUTS_MAX: usize = 16 * LINKS_MAX * MEMBERS_MAX;
 
 mod changes;
+mod status;
 #[cfg(test)]
 mod tests;

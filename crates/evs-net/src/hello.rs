@@ -20,6 +20,7 @@
 //!           20..24  its stamp, moved on by the time that it waited here
 //!           24..28  how many of its datagrams had come on this link when that challenge did
 //!           28..32  how many of them were large: longer than the safe size
+//!           32..34  how many of 10,000 datagrams to it get lost; 32,768 more if large ones do
 //! then    the holder: incarnation (8), age in milliseconds (8)
 //! last    zeros, in a padded hello: as many as make it as long as the datagrams that it tries
 //! ```
@@ -76,7 +77,34 @@ pub struct Echo {
     pub received: u32,
     /// How many of them were longer than [`SAFE_DATAGRAM_BYTES`](crate::SAFE_DATAGRAM_BYTES).
     pub received_large: u32,
+    /// What becomes of the sender's datagrams to it on this link.
+    pub losses: Losses,
 }
+
+/// What becomes of datagrams on a path in one direction.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Losses {
+    /// How many are lost, in parts of a million, averaged; told to others in parts of 10,000.
+    pub loss_ppm: u32,
+    /// Packets of full size do not arrive unless they are cut.
+    pub narrow: bool,
+}
+
+impl Losses {
+    fn decode(bits: u16) -> Option<Self> {
+        let parts = u32::from(bits & !NARROW);
+        (parts <= PARTS).then_some(Self { loss_ppm: parts * 100, narrow: bits & NARROW != 0 })
+    }
+
+    fn encode(self) -> u16 {
+        let parts = u16::try_from((self.loss_ppm / 100).min(PARTS)).expect("it fits 14 bits");
+        parts | if self.narrow { NARROW } else { 0 }
+    }
+}
+
+/// In the losses of an echo: all, and the flag.
+const PARTS: u32 = 10_000;
+const NARROW: u16 = 0x8000;
 
 /// The living incarnation that owns a node id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -158,6 +186,7 @@ impl Hello {
             out.extend_from_slice(&echo.stamp.to_le_bytes());
             out.extend_from_slice(&echo.received.to_le_bytes());
             out.extend_from_slice(&echo.received_large.to_le_bytes());
+            out.extend_from_slice(&echo.losses.encode().to_le_bytes());
         }
         if let Some(holder) = self.holder {
             out.extend_from_slice(&holder.incarnation.to_le_bytes());
@@ -213,6 +242,9 @@ impl Hello {
             let challenge = fields.u64()?;
             let stamp = fields.u32()?;
             let (received, received_large) = (fields.u32()?, fields.u32()?);
+            let Some(losses) = Losses::decode(fields.u16()?) else {
+                return Some(Err(HelloError::Field));
+            };
             let node = NodeId::new(node).filter(|n| (lowest..=covers.1).contains(&n.get()));
             let Some(node) = node else {
                 return Some(Err(HelloError::Field));
@@ -222,8 +254,15 @@ impl Hello {
                 return Some(Err(HelloError::Field));
             }
             lowest = node.get().saturating_add(1);
-            let echo = Echo { node, incarnation, challenge, stamp, received, received_large };
-            echoes.push(echo);
+            echoes.push(Echo {
+                node,
+                incarnation,
+                challenge,
+                stamp,
+                received,
+                received_large,
+                losses,
+            });
         }
         let (full, other) = (flags & FULL != 0, flags & OTHER != 0);
         let holder = match flags & HOLDER {

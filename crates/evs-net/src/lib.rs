@@ -57,7 +57,7 @@ pub use endpoint::{
     ConfigError, Destination, Endpoint, EndpointConfig, EndpointOutput, Incoming, LinkTerms,
     PathStatus, PeerStatus,
 };
-pub use hello::{Echo, HELLO_ECHOES_MAX, Hello, HelloError, Holder};
+pub use hello::{Echo, HELLO_ECHOES_MAX, Hello, HelloError, Holder, Losses};
 pub use key::{ClusterKey, KeyError, random_u64};
 pub use keys::{KEYS_MAX, KeyChangeError, key_name};
 pub use link::{Link, LinkError, Multicast, Transport, ip_packet_bytes, payload_bytes_max};

@@ -11,7 +11,7 @@ use evs_model::Instant;
 
 use crate::detection::Lateness;
 use crate::flaps::Flaps;
-use crate::hello::{Echo, Hello};
+use crate::hello::{Echo, Hello, Losses};
 use crate::mtu::{PathMtu, SAFE_DATAGRAM_BYTES};
 use crate::parts::{PART_OVERHEAD, Part};
 use crate::peer::{RoundTrip, micros};
@@ -36,6 +36,8 @@ pub(crate) struct Path {
     pub(crate) safe_at: Option<Instant>,
     /// Whether the peer says that it hears me on this link.
     pub(crate) lists_me: bool,
+    /// What becomes of what the peer sends on it, by its latest word.
+    pub(crate) told: Losses,
     pub(crate) round_trip: Option<RoundTrip>,
     pub(crate) flaps: Flaps,
     /// For how long it is left alone after traffic was moved away from it.
@@ -120,6 +122,7 @@ impl Path {
             hello_counter: 0,
             challenge: 0,
             stamp: 0,
+            told: Losses { loss_ppm: 0, narrow: false },
         }
     }
 
@@ -235,6 +238,12 @@ impl Path {
             self.health.resized();
         }
         shrinks
+    }
+
+    /// What becomes of what is sent on it.
+    pub(crate) const fn losses(&self) -> Losses {
+        let narrow = self.mtu.is_narrow() || self.health.choked;
+        Losses { loss_ppm: self.health.loss_ppm, narrow }
     }
 
     /// How good it is for what is to be sent now; of two, the lower one is the better one.

@@ -262,6 +262,7 @@ impl Session {
             stamp,
             received: received.all,
             received_large: received.large,
+            losses: self.path(link).losses(),
         }
     }
 
@@ -318,6 +319,7 @@ pub(crate) const fn micros(now: Instant) -> u32 {
 mod tests {
     use super::*;
     use crate::SealMode;
+    use crate::hello::Losses;
     use crate::keys::Keyring;
     use crate::testing::processor;
 
@@ -351,6 +353,7 @@ mod tests {
             stamp: 2_100,
             received: 0,
             received_large: 0,
+            losses: Losses::default(),
         };
         assert_eq!(session.echo(expected.node, link, later), expected, "and it waited for 2 ms");
         assert_eq!(session.age_ms(later), 7);

@@ -29,7 +29,7 @@ use std::time::Duration;
 use evs_model::{Instant, Members, NodeId, Processor, Versions, defect};
 
 use crate::detection::{Detection, Lateness, patience};
-use crate::hello::{Echo, Hello};
+use crate::hello::{Echo, Hello, Losses};
 use crate::mtu::Sizes;
 use crate::path::{Path, Patience};
 use crate::peer::{Peer, Session};
@@ -405,7 +405,7 @@ impl Reach {
         let (safe, full) = (self.sizes.safe(), self.sizes.full());
         let due = Some(self.patience()).filter(|_| !self.is_void());
         let proof = self.proof(place, link, hello);
-        let lists_me = self.lists_me(hello);
+        let (lists_me, told) = (self.lists_me(hello), self.told(hello));
         let peer = self.peer(place);
         let peer_was_up = peer.hears(incarnation);
         let Some(session) = peer.session(incarnation) else {
@@ -416,6 +416,7 @@ impl Reach {
         if session.update(now, link, counter, hello) {
             let path = session.path_mut(link);
             path.lists_me = lists_me.unwrap_or(path.lists_me);
+            path.told = told.unwrap_or(path.told);
             if !hello.is_answer() {
                 path.keep_time(now, due);
             }
@@ -551,6 +552,12 @@ impl Reach {
             return None;
         }
         Some(mine && !hello.other && hello.holder.is_none())
+    }
+
+    /// What becomes of the sender's datagrams to me, by its word.
+    fn told(&self, hello: &Hello) -> Option<Losses> {
+        let echo = hello.about(self.me.node)??;
+        (echo.incarnation == self.me.incarnation).then_some(echo.losses)
     }
 
     fn change_heard(&mut self, change: impl FnOnce(&mut Members) -> bool) {

@@ -152,6 +152,9 @@ struct Path {
     loss_ppm: u32,
     /// Large packets to the peer get lost, and are cut.
     narrow: bool,
+    /// The same of what the peer sends, by its word.
+    loss_from_peer_ppm: u32,
+    narrow_from_peer: bool,
     /// The largest IP packet that is sent to the peer here.
     mtu_bytes: usize,
     held_down_ms: u64,
@@ -386,8 +389,10 @@ fn paths(now: Instant, config: &Config, peer: &PeerStatus) -> Vec<Path> {
             last_heard_ms: path.heard_at.map(|at| millis(now.since(at))),
             heard_by_peer: path.heard_by_peer,
             round_trip_us: path.round_trip.map(RoundTrip::from),
-            loss_ppm: path.loss_ppm,
-            narrow: path.narrow,
+            loss_ppm: path.to_peer.loss_ppm,
+            narrow: path.to_peer.narrow,
+            loss_from_peer_ppm: path.from_peer.loss_ppm,
+            narrow_from_peer: path.from_peer.narrow,
             mtu_bytes: path_mtu(path.datagram_bytes_max, settings, peer.node),
             held_down_ms: millis(path.held_down),
         })

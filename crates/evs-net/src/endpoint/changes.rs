@@ -1,12 +1,10 @@
-//! What of an endpoint changes while it runs: its peers, its keys, some settings, and what is
-//! told of its paths.
+//! What of an endpoint changes while it runs: its peers, its keys, some settings.
 
 use std::time::Duration;
 
 use evs_model::{Instant, NodeId};
 
-use super::{ConfigError, Endpoint, EndpointConfig, PathStatus, Place};
-use crate::path::Path;
+use super::{ConfigError, Endpoint, EndpointConfig, Place};
 use crate::{ClusterKey, KeyChangeError};
 
 impl Endpoint {
@@ -90,20 +88,5 @@ impl Endpoint {
     /// [`Endpoint::handle_timeout`], which is due at once. A link without a new one keeps its own.
     pub fn set_priorities(&mut self, now: Instant, priorities: &[u8]) {
         self.reach.set_priorities(now, priorities);
-    }
-}
-
-impl PathStatus {
-    pub(super) fn new(path: &Path, now: Instant) -> Self {
-        Self {
-            up: path.up,
-            heard_at: path.heard_at,
-            heard_by_peer: path.lists_me,
-            round_trip: path.round_trip,
-            loss_ppm: path.health.loss_ppm,
-            narrow: path.mtu.is_narrow() || path.health.choked,
-            datagram_bytes_max: path.mtu.limit(),
-            held_down: path.flaps.until.since(now),
-        }
     }
 }

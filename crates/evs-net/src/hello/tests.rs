@@ -9,6 +9,7 @@ fn echo(node: u32) -> Echo {
         stamp: 99,
         received: 1_000,
         received_large: 7,
+        losses: Losses { loss_ppm: 12_300, narrow: true },
     }
 }
 

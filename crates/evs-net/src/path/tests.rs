@@ -8,6 +8,7 @@ fn echo(challenge: u64, received: Tally) -> Echo {
         stamp: 0,
         received: received.all,
         received_large: received.large,
+        losses: Losses::default(),
     }
 }
 

@@ -108,10 +108,11 @@ fn the_last_counters_are_used_whether_or_not_packets_are_cut() {
         let mut sealer = Sealer::new(&keyring, sender(1, 2));
         sealer.set_used(u64::MAX - 1 - u64::from(cut.parts));
         let cuts = [cut; LINKS_MAX];
-        let tickets = sealer.copies_cut(Links::one(LINK), false, cuts).expect("enough counters");
+        let tickets =
+            sealer.copies_cut(Links::one(LINK), None, false, cuts).expect("enough counters");
         let counters: Vec<u64> = tickets.map(|ticket| ticket.counter).collect();
         assert_eq!(counters, used);
-        assert!(sealer.copies_cut(Links::one(LINK), false, cuts).is_err());
+        assert!(sealer.copies_cut(Links::one(LINK), None, false, cuts).is_err());
     }
 }
 

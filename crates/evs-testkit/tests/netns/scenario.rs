@@ -224,9 +224,15 @@ fn told(scene: &Scene, trouble: Trouble, from: u8, to: u8) -> Result<()> {
                 silent(&at_to, target)
                     && (at_from["heard_by_peer"] == false || silent(&at_from, target))
             }
-            // What arrives is counted at one end and told to the other.
-            Trouble::Narrow => at_from["narrow"] == true || at_from["up"] == false,
-            Trouble::Lossy => at_from["loss_ppm"].as_u64()? >= 100_000,
+            // What arrives is counted at one end, judged at the other, and told to the first.
+            Trouble::Narrow => {
+                let narrow = at_from["narrow"] == true && at_to["narrow_from_peer"] == true;
+                narrow || at_from["up"] == false
+            }
+            Trouble::Lossy => {
+                let there = at_from["loss_ppm"].as_u64()?;
+                there.min(at_to["loss_from_peer_ppm"].as_u64()?) >= 100_000
+            }
         }
         .then_some(())
     })

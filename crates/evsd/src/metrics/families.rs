@@ -79,7 +79,7 @@ pub(super) static FAMILIES: [Family; 15] = [
         kind: Kind::Gauge,
         unit: Of::Things,
         labels: PATH,
-        samples: |s| paths(s, |_, _, path| Some(flag(path.narrow))),
+        samples: |s| paths(s, |_, _, path| Some(flag(path.to_peer.narrow))),
     },
     Family {
         name: "evs_path_datagram",
@@ -95,7 +95,7 @@ pub(super) static FAMILIES: [Family; 15] = [
         kind: Kind::Gauge,
         unit: Of::Things,
         labels: PATH,
-        samples: |s| paths(s, |_, _, path| Some(f64::from(path.loss_ppm) / 1e6)),
+        samples: |s| paths(s, |_, _, path| Some(f64::from(path.to_peer.loss_ppm) / 1e6)),
     },
     Family {
         name: "evs_path_round_trip",

@@ -99,7 +99,7 @@ fn a_link_that_loses_large_datagrams_is_left_within_a_quarter_of_the_target() {
     assert!(moves(&world, 0).contains(&(0, 1, Trouble::Narrow)), "{:?}", moves(&world, 0));
     let narrow = |world: &World| {
         let peer = world.nodes[0].endpoint.peers().next().expect("a peer");
-        (peer.paths[0].up, peer.paths[0].narrow)
+        (peer.paths[0].up, peer.paths[0].to_peer.narrow)
     };
     assert_eq!(narrow(&world), (true, true), "liveness does not wait for it");
     world.heal();
@@ -115,8 +115,8 @@ fn an_idle_link_that_loses_large_datagrams_is_found_out() {
     world.fault(link(1), 0, 1, PathFault { below: 1_000, ..PathFault::default() });
     world.run(DETECTION * 4);
     let peer = world.nodes[0].endpoint.peers().next().expect("a peer");
-    assert!(peer.paths[1].up && peer.paths[1].narrow, "{peer:?}");
-    assert!(!peer.paths[0].narrow);
+    assert!(peer.paths[1].up && peer.paths[1].to_peer.narrow, "{peer:?}");
+    assert!(!peer.paths[0].to_peer.narrow);
 }
 
 #[test]

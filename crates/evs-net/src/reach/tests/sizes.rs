@@ -20,7 +20,7 @@ fn size(world: &World, from: usize, to: usize, on: u8) -> (usize, bool) {
     let node = world.nodes[to].endpoint.me().node;
     let peer = world.nodes[from].endpoint.peers().find(|peer| peer.node == node).expect("a peer");
     let path = peer.paths[link(on).place()];
-    (path.datagram_bytes_max, path.narrow)
+    (path.datagram_bytes_max, path.to_peer.narrow)
 }
 
 /// What a process was told of sizes.
@@ -361,4 +361,27 @@ fn of_several_sizes_the_largest_that_passes_is_taken() {
         assert_eq!(world.nodes[1].packets.len(), 1, "{passes}");
         assert_eq!(size(&world, 0, 1, 0).0, expected, "what is tried in vain says nothing");
     }
+}
+
+/// Each end of a path knows what is wrong with it, and in which direction.
+#[test]
+fn what_gets_lost_on_the_way_to_a_peer_is_told_to_it() {
+    let mut world = World::formed(2);
+    let losses = |world: &World, at: usize| {
+        let peer = world.nodes[at].endpoint.peers().next().expect("one");
+        (peer.paths[0].to_peer, peer.paths[0].from_peer)
+    };
+    world.run(DETECTION * 2);
+    assert_eq!(losses(&world, 1), Default::default());
+    world.fault(link(0), 0, 1, only(1_300));
+    until_it_arrives(&mut world, 0, 1);
+    world.run(INTERVAL * 2);
+    assert!(losses(&world, 0).0.narrow && losses(&world, 1).1.narrow);
+    assert!(!losses(&world, 0).1.narrow && !losses(&world, 1).0.narrow, "in one direction");
+    let fault = PathFault { loss_percent: 50, ..only(1_300) };
+    world.fault(link(0), 0, 1, fault);
+    world.run(DETECTION * 5);
+    let (there, back) = (losses(&world, 0).0.loss_ppm, losses(&world, 1).1.loss_ppm);
+    assert!(there > 200_000 && back > 200_000, "{there} {back}");
+    assert!(losses(&world, 1).0.loss_ppm < 100_000, "in one direction");
 }
