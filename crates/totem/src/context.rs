@@ -364,7 +364,7 @@ impl Context {
         if let Some(leaver) = members.iter().find(|p| standing(*p) == Some(Standing::Leaving)) {
             return Some(Cause::MemberLeft(leaver));
         }
-        self.graph.broken_pair(members).map(|(p, q)| Cause::PathLost(p, q))
+        self.graph.broken_pair(self.me, members).map(|(p, q)| Cause::PathLost(p, q))
     }
 
     /// How much of everything is held here.

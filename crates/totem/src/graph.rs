@@ -95,12 +95,17 @@ impl Graph {
     }
 
     /// A pair of these that do not hear each other.
-    pub(crate) fn broken_pair(&self, members: &Members) -> Option<(Processor, Processor)> {
+    pub(crate) fn broken_pair(
+        &self,
+        me: Processor,
+        members: &Members,
+    ) -> Option<(Processor, Processor)> {
         let matrix = Matrix::new(self.rows.values());
         let all = matrix.set_of(members);
+        // Nobody leads to a processor without a row, so this one does not hear it. Whom it hears
+        // itself is not known.
         if let Some(unknown) = members.iter().find(|p| self.row(*p).is_none()) {
-            let other = members.iter().find(|p| *p != unknown);
-            return other.map(|other| (unknown, other));
+            return Some((me, unknown));
         }
         for (i, p) in bits(all).map(|i| (i, matrix.processors[i])) {
             if let Some(j) = bits(all & !matrix.adjacent[i]).find(|j| *j > i) {

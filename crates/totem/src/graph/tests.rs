@@ -52,7 +52,15 @@ fn an_edge_needs_both_directions() {
     assert!(!graph.edge(p(1), p(2)));
     assert!(!graph.edge(p(2), p(1)));
     assert!(graph.edge(p(2), p(3)));
-    assert_eq!(graph.broken_pair(&members(&[1, 2, 3])), Some((p(1), p(2))));
+    assert_eq!(graph.broken_pair(p(3), &members(&[1, 2, 3])), Some((p(1), p(2))));
+}
+
+/// 1 does not hear 3 any more, and neither does 2, for whom that is all: its row is gone.
+#[test]
+fn who_is_out_of_reach_for_all_is_so_for_whoever_asks() {
+    let mut graph = graph(3, &[(1, 3), (2, 3)], &[]);
+    graph.prune(p(2));
+    assert_eq!(graph.broken_pair(p(2), &members(&[1, 2, 3])), Some((p(2), p(3))));
 }
 
 #[test]
@@ -197,7 +205,7 @@ fn a_hundred_and_twenty_eight_are_one_set() {
 fn largest_by_force(graph: &Graph, n: u32) -> usize {
     let cliques = (1u32..1 << n).filter(|set| {
         let list: Vec<u32> = (1..=n).filter(|i| set >> (i - 1) & 1 == 1).collect();
-        graph.broken_pair(&members(&list)).is_none()
+        graph.broken_pair(p(1), &members(&list)).is_none()
     });
     cliques.map(u32::count_ones).max().expect("one alone is a clique") as usize
 }
@@ -213,7 +221,7 @@ proptest! {
         prop_assert_eq!(sets[0].len(), largest_by_force(&graph, n));
         prop_assert_eq!(sets.iter().map(Members::len).sum::<usize>(), n as usize);
         for set in &sets {
-            prop_assert_eq!(graph.broken_pair(set), None);
+            prop_assert_eq!(graph.broken_pair(p(1), set), None);
         }
     }
 }

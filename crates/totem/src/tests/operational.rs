@@ -6,7 +6,7 @@ use evs_model::RingId;
 
 use super::fixtures::{MS, Solo, config, members, p, row};
 use crate::config::Config;
-use crate::output::{Cause, Destination, StateKind, SubmitError, Timer};
+use crate::output::{Cause, Destination, Output, StateKind, SubmitError, Timer};
 use crate::stats::Discard;
 use crate::wire::{
     Installed, Join, Mcast, MergeDetect, Packet, PacketKind, Parked, Rtr, RtrList, Standing, Token,
@@ -453,6 +453,20 @@ fn a_lost_path_between_two_others_ends_the_ring() {
     let rows = alloc::vec![lost];
     solo.receive(1, Packet::MergeDetect(MergeDetect { seq: 5, rows }.into()));
     assert_eq!(solo.cause(), Some(Cause::PathLost(p(1), p(3))));
+}
+
+/// Whether the others hear each other it does not know any more.
+#[test]
+fn who_hears_nobody_names_its_own_path_to_one_of_them() {
+    let mut solo = Solo::operational(&ALL);
+    solo.ring.handle_reachability(solo.now, members(&[]));
+    solo.pass(MS);
+    let transitions = solo.outputs.iter().filter_map(|output| {
+        let Output::Transition { from, cause, .. } = output else { return None };
+        Some((*from, *cause))
+    });
+    let (operational, lost) = (StateKind::Operational, Cause::PathLost(p(2), p(1)));
+    assert!(transitions.into_iter().any(|left| left == (operational, lost)), "{:?}", solo.outputs);
 }
 
 /// P26, P32: a join from before the ring was agreed to says nothing about it.
