@@ -290,18 +290,27 @@ pub enum Trigger {
     },
     /// A member fell silent: it, its host or the way to it has failed.
     Silent {
-        /// Who.
+        /// The first of them.
         node: Node,
-        /// Who noticed, and for how long it had been silent for each then.
+        /// All that did.
+        #[serde(default)]
+        nodes: Vec<Node>,
+        /// Who noticed, and for how long one of them had been silent for each then.
         noticed_by: Vec<Noticed>,
-        /// Members of the configuration before that told what they saw and did not miss it.
+        /// Members of the configuration before that told what they saw and missed none of them.
         not_noticed_by: Vec<Node>,
     },
     /// A member's process ended without leaving, as its host said.
     Died {
-        /// Who.
+        /// The first of them.
         node: Node,
-        /// Who was told so, and for how long it had been silent for each then.
+        /// All whose processes did.
+        #[serde(default)]
+        nodes: Vec<Node>,
+        /// Others, of which no host said so, that fell silent at the same time.
+        #[serde(default)]
+        silent: Vec<Node>,
+        /// Who was told so, and for how long one of them had been silent for each then.
         noticed_by: Vec<Noticed>,
     },
     /// What one member sends does not reach another; the other way, packets pass.

@@ -81,48 +81,62 @@ fn deaf(change: &Change) -> Option<Trigger> {
 
 /// Somebody is gone. Who is missed by anybody comes before who only went with it.
 fn parted(change: &Change) -> Option<Trigger> {
-    let gone = || change.left.iter();
-    gone()
-        .find_map(|gone| died(change, gone))
-        .or_else(|| gone().find_map(|gone| silent(change, gone)))
-        .or_else(|| gone().find_map(|gone| one_way(change, gone)))
+    let one_way = || change.left.iter().find_map(|gone| one_way(change, gone));
+    died(change).or_else(|| silent(change)).or_else(one_way)
 }
 
 /// The word of one host is enough: others may have missed it, or did not ask.
-fn died(change: &Change, gone: &Node) -> Option<Trigger> {
-    let noticed_by = noticed_by(change, |sight| {
-        let Sight::Refused { peer, silence_us, .. } = sight else { return None };
-        (peer == gone).then_some(*silence_us)
-    });
-    (!noticed_by.is_empty()).then(|| Trigger::Died { node: gone.clone(), noticed_by })
+fn died(change: &Change) -> Option<Trigger> {
+    let nodes = missed(change, refused);
+    let mut silent = missed(change, unheard);
+    silent.retain(|node| !nodes.contains(node));
+    let noticed_by = noticed_by(change, refused);
+    Some(Trigger::Died { node: nodes.first()?.clone(), nodes, silent, noticed_by })
 }
 
-/// Those whose sights are of this kind, each with its first one's silence.
-fn noticed_by(change: &Change, silence_us: impl Fn(&Sight) -> Option<u64>) -> Vec<Noticed> {
+fn silent(change: &Change) -> Option<Trigger> {
+    let nodes = missed(change, unheard);
+    let noticed_by = noticed_by(change, unheard);
+    let noticed = |node: &Node| noticed_by.iter().any(|noticed| noticed.node == *node);
+    let others = change.evidence.iter().map(|evidence| &evidence.node);
+    let not_noticed_by =
+        others.filter(|node| change.together.contains(node) && !noticed(node)).cloned().collect();
+    Some(Trigger::Silent { node: nodes.first()?.clone(), nodes, noticed_by, not_noticed_by })
+}
+
+/// Of whom a sight says that a peer is missed, and how long that one had been silent.
+type Missed = fn(&Sight) -> Option<(&Node, u64)>;
+
+fn refused(sight: &Sight) -> Option<(&Node, u64)> {
+    let Sight::Refused { peer, silence_us, .. } = sight else { return None };
+    Some((peer, *silence_us))
+}
+
+fn unheard(sight: &Sight) -> Option<(&Node, u64)> {
+    let Sight::Silent { peer, silence_us, .. } = sight else { return None };
+    Some((peer, *silence_us))
+}
+
+/// Those who are gone and of whom anybody had a sight of this kind.
+fn missed(change: &Change, seen: Missed) -> Vec<Node> {
+    let is_missed = |gone: &Node| {
+        sights(change).filter_map(|(_, sight)| seen(sight)).any(|(peer, _)| peer == gone)
+    };
+    change.left.iter().filter(|gone| is_missed(gone)).cloned().collect()
+}
+
+/// Those who had a sight of this kind of anybody who is gone, each with its first one's silence.
+fn noticed_by(change: &Change, seen: Missed) -> Vec<Noticed> {
     let mut noticed_by: Vec<Noticed> = Vec::new();
     for (node, sight) in sights(change) {
-        if let Some(silence_us) = silence_us(sight)
+        if let Some((peer, silence_us)) = seen(sight)
+            && change.left.contains(peer)
             && noticed_by.iter().all(|noticed| noticed.node != *node)
         {
             noticed_by.push(Noticed { node: node.clone(), silence_us });
         }
     }
     noticed_by
-}
-
-fn silent(change: &Change, gone: &Node) -> Option<Trigger> {
-    let noticed_by = noticed_by(change, |sight| {
-        let Sight::Silent { peer, silence_us, .. } = sight else { return None };
-        (peer == gone).then_some(*silence_us)
-    });
-    if noticed_by.is_empty() {
-        return None;
-    }
-    let noticed = |node: &Node| noticed_by.iter().any(|noticed| noticed.node == *node);
-    let others = change.evidence.iter().map(|evidence| &evidence.node);
-    let not_noticed_by =
-        others.filter(|node| change.together.contains(node) && !noticed(node)).cloned().collect();
-    Some(Trigger::Silent { node: gone.clone(), noticed_by, not_noticed_by })
 }
 
 fn one_way(change: &Change, gone: &Node) -> Option<Trigger> {

@@ -82,8 +82,16 @@ pub fn headline_of(trigger: &Trigger) -> String {
             format!("an operator took node {} out of the cluster", node.node)
         }
         Trigger::Restarted { node, .. } => format!("evsd of node {} was restarted", node.node),
-        Trigger::Silent { node, .. } => format!("node {} fell silent", node.node),
-        Trigger::Died { node, .. } => format!("evsd of node {} died", node.node),
+        Trigger::Silent { node, nodes, .. } => {
+            format!("{} fell silent", listed(all(node, nodes)))
+        }
+        Trigger::Died { node, nodes, silent, .. } => {
+            let died = format!("evsd of {} died", listed(all(node, nodes)));
+            match silent.is_empty() {
+                true => died,
+                false => format!("{died}, and {} fell silent", listed(silent)),
+            }
+        }
         Trigger::OneWay { from, to } => {
             format!("node {} no longer heard node {}", to.node, from.node)
         }
@@ -111,7 +119,8 @@ pub fn headline_of(trigger: &Trigger) -> String {
 
 fn details(change: &Change) -> Vec<String> {
     match &change.trigger {
-        Trigger::Silent { noticed_by, not_noticed_by, .. } => {
+        Trigger::Silent { nodes, noticed_by, not_noticed_by, .. } => {
+            let several = nodes.len() > 1;
             let who = |noticed: &crate::Noticed| {
                 format!("node {} had heard nothing for {}", noticed.node.node, {
                     span(noticed.silence_us)
@@ -120,23 +129,37 @@ fn details(change: &Change) -> Vec<String> {
             let mut lines: Vec<_> = noticed_by.iter().map(who).collect();
             if !not_noticed_by.is_empty() {
                 let others = listed(not_noticed_by);
-                lines.push(format!("{others} did not miss it: look at the way between them"));
+                let missed = if several { "any of them" } else { "it" };
+                lines.push(format!("{others} did not miss {missed}: look at the way between them"));
             } else if !change.together.is_empty() {
-                lines.push("its process or its host has failed, or its network".to_owned());
+                let theirs = match several {
+                    true => "their processes or their hosts have failed, or their network",
+                    false => "its process or its host has failed, or its network",
+                };
+                let alone = change.together.iter().all(|node| *node == change.me);
+                let own = if alone { ", or this node's own network" } else { "" };
+                lines.push(format!("{theirs}{own}"));
             }
             lines
         }
-        Trigger::Died { noticed_by, .. } => {
+        Trigger::Died { nodes, noticed_by, .. } => {
+            let (host, end) = match nodes.len() {
+                0 | 1 => ("its host", "it crashed or was killed: see its log and its host's"),
+                _ => (
+                    "their hosts",
+                    "they crashed or were killed: see their logs and those of their hosts",
+                ),
+            };
             let who = |noticed: &crate::Noticed| {
                 format!(
-                    "node {} was told by its host that nobody listens there, and had heard nothing \
+                    "node {} was told by {host} that nobody listens there, and had heard nothing \
                      for {}",
                     noticed.node.node,
                     span(noticed.silence_us)
                 )
             };
             let mut lines: Vec<_> = noticed_by.iter().map(who).collect();
-            lines.push("it crashed or was killed: see its log and its host's".to_owned());
+            lines.push(end.to_owned());
             lines
         }
         Trigger::OneWay { from, to } => {
@@ -270,6 +293,11 @@ fn cause(evidence: &Evidence) -> String {
         C::OutOfRange => "a peer's state was out of all bounds".to_owned(),
         C::Other => "a cause that a later version knows".to_owned(),
     }
+}
+
+/// All that are meant; a record of an earlier version has the first of them only.
+fn all<'t>(first: &'t Node, nodes: &'t [Node]) -> &'t [Node] {
+    if nodes.is_empty() { std::slice::from_ref(first) } else { nodes }
 }
 
 /// The ids of nodes, as in a list of members.

@@ -50,8 +50,42 @@ fn who_fell_silent_is_named_with_those_who_noticed_and_those_who_did_not() {
     let not_noticed_by = vec![node(1)];
     assert_eq!(
         judge(&change(&[node(1), node(2)], evidence)),
-        Trigger::Silent { node: node(3), noticed_by, not_noticed_by }
+        Trigger::Silent { node: node(3), nodes: vec![node(3)], noticed_by, not_noticed_by }
     );
+}
+
+#[test]
+fn all_who_fell_silent_are_named_and_nobody_who_only_went_with_them() {
+    let evidence = vec![saw(1, Cause::PathLost, &[silent(3), silent(2)])];
+    let noticed_by = vec![Noticed { node: node(1), silence_us: 500_000 }];
+    let (nodes, not_noticed_by) = (vec![node(2), node(3)], Vec::new());
+    assert_eq!(
+        judge(&change(&[node(1)], evidence)),
+        Trigger::Silent { node: node(2), nodes, noticed_by, not_noticed_by }
+    );
+    let trigger = judge(&change(&[node(1)], vec![saw(1, Cause::PathLost, &[silent(3)])]));
+    assert!(
+        matches!(&trigger, Trigger::Silent { nodes, .. } if *nodes == [node(3)]),
+        "{trigger:?}"
+    );
+}
+
+/// The word of one host came, that of another did not.
+#[test]
+fn who_fell_silent_when_others_died_is_named_beside_them() {
+    let refused = |peer| Sight::Refused { at_us: -3, peer: node(peer), silence_us: 15_000 };
+    let noticed_by = || vec![Noticed { node: node(1), silence_us: 15_000 }];
+    let both = vec![saw(1, Cause::PathLost, &[refused(2), refused(3), silent(3)])];
+    let (nodes, silent_too) = (vec![node(2), node(3)], Vec::new());
+    let expected =
+        Trigger::Died { node: node(2), nodes, silent: silent_too, noticed_by: noticed_by() };
+    assert_eq!(judge(&change(&[node(1)], both)), expected);
+
+    let one = vec![saw(1, Cause::PathLost, &[silent(2), refused(3)])];
+    let (nodes, silent_too) = (vec![node(3)], vec![node(2)]);
+    let expected =
+        Trigger::Died { node: node(3), nodes, silent: silent_too, noticed_by: noticed_by() };
+    assert_eq!(judge(&change(&[node(1)], one)), expected);
 }
 
 /// Its host told one of them; the other one missed it, or heard nothing from the host either.
@@ -65,7 +99,7 @@ fn whose_host_says_that_nobody_listens_there_died() {
     let noticed_by = vec![Noticed { node: node(2), silence_us: 15_000 }];
     assert_eq!(
         judge(&change(&[node(1), node(2)], evidence)),
-        Trigger::Died { node: node(3), noticed_by }
+        Trigger::Died { node: node(3), nodes: vec![node(3)], silent: Vec::new(), noticed_by }
     );
     // A pause here does not hide it.
     let paused = Sight::Paused { at_us: -1, pause_us: 300_000 };

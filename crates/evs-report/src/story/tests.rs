@@ -5,8 +5,11 @@ fn node(node: u32) -> Node {
     Node { node, incarnation: format!("{node:016x}") }
 }
 
+fn silent(peer: u32, at_us: i64) -> Sight {
+    Sight::Silent { at_us, peer: node(peer), silence_us: 512_345 }
+}
+
 fn lost() -> Change {
-    let silent = |at_us| Sight::Silent { at_us, peer: node(3), silence_us: 512_345 };
     let step = |at_us, state: &str, cause: &str| Step {
         at_us,
         state: state.to_owned(),
@@ -25,6 +28,7 @@ fn lost() -> Change {
         together: vec![node(1), node(2)],
         trigger: Trigger::Silent {
             node: node(3),
+            nodes: vec![node(3)],
             noticed_by: vec![Noticed { node: node(1), silence_us: 512_345 }],
             not_noticed_by: Vec::new(),
         },
@@ -38,7 +42,7 @@ fn lost() -> Change {
         ],
         recovery: Recovery { sent: 3, got: 1, restarted: 2 },
         evidence: vec![
-            Evidence { node: node(1), saw: vec![silent(-20)], ..Evidence::default() },
+            Evidence { node: node(1), saw: vec![silent(3, -20)], ..Evidence::default() },
             Evidence {
                 node: node(2),
                 cause: Cause::MemberAsked,
@@ -74,6 +78,38 @@ what the others saw:
 agreed within 13.5 ms
 ";
     assert_eq!(story(&lost()), expected);
+}
+
+#[test]
+fn whoever_is_left_alone_is_told_of_all_and_to_look_at_its_own_network_too() {
+    let mut alone = Change { members: vec![node(1)], together: vec![node(1)], ..lost() };
+    alone.left = vec![node(2), node(3)];
+    alone.trigger = crate::judge(&Change {
+        evidence: vec![Evidence {
+            node: node(1),
+            saw: [2, 3].map(|id| silent(id, -20)).to_vec(),
+            ..Evidence::default()
+        }],
+        ..alone.clone()
+    });
+    let expected = "\
+why: nodes 2 and 3 fell silent
+     node 1 had heard nothing for 512 ms
+     their processes or their hosts have failed, or their network, or this node's own network
+";
+    assert!(story(&alone).contains(expected), "{}", story(&alone));
+}
+
+/// A daemon of an earlier version named one only.
+#[test]
+fn a_record_of_an_earlier_version_is_told_as_it_was() {
+    let (node, noticed_by) = (node(3), Vec::<Noticed>::new());
+    let json = serde_json::json!({ "kind": "died", "node": node, "noticed_by": noticed_by });
+    let trigger: Trigger = serde_json::from_value(json).expect("it is taken");
+    assert_eq!(headline_of(&trigger), "evsd of node 3 died");
+    let Trigger::Died { node, nodes, noticed_by, .. } = trigger else { panic!("{trigger:?}") };
+    let trigger = Trigger::Died { node, nodes, silent: vec![super::tests::node(4)], noticed_by };
+    assert_eq!(headline_of(&trigger), "evsd of node 3 died, and node 4 fell silent");
 }
 
 #[test]

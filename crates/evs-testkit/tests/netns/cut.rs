@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use evs_testkit::netns::IpVersion;
+use serde_json::{Value, json};
 
 use crate::scene::{CONFIGURATIONS_MAX, DETECTION, PATIENT, Scene, Stage, THREE, bound};
 
@@ -31,6 +32,7 @@ fn partition_and_merge(stage: Stage, cut: Act, mend: Act) -> Result<()> {
         assert_few_configurations(scene, begin)?;
         let reason = scene.until_reason(1, "silent")?;
         ensure!(reason["node"]["node"] == 3, "{reason}");
+        assert_alone(scene)?;
 
         scene.burst();
         let begin = Instant::now();
@@ -42,6 +44,19 @@ fn partition_and_merge(stage: Stage, cut: Act, mend: Act) -> Result<()> {
         ensure!(reason["nodes"][0]["node"] == 3, "{reason}");
         assert_few_configurations(scene, begin)
     })
+}
+
+/// Node 3 knows only what it does not hear itself, and says nothing of the path between the others.
+fn assert_alone(scene: &Scene) -> Result<()> {
+    let reason = scene.until_reason(3, "silent")?;
+    ensure!(reason["nodes"].as_array().map(Vec::len) == Some(2), "{reason}");
+    let question = json!({ "ask": "changes", "last": 1 });
+    let answer = scene.cluster.ask(3, &question)?;
+    let evidence = &answer["changes"][0]["evidence"][0];
+    let named = evidence["cause_names"].as_array().context("a list")?;
+    let is_three = |node: &Value| node["node"] == 3;
+    ensure!(evidence["cause"] == "token_lost" || named.iter().any(is_three), "{evidence}");
+    Ok(())
 }
 
 fn assert_few_configurations(scene: &Scene, since: Instant) -> Result<()> {

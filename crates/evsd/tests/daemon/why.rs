@@ -96,6 +96,34 @@ fn a_node_that_is_restarted_faster_than_it_is_missed_was_restarted() {
     assert_ne!(change["trigger"]["by"], change["trigger"]["node"]["incarnation"]);
 }
 
+/// Who is left alone knows of its own paths only.
+#[test]
+fn whoever_misses_all_the_others_names_each_and_thinks_of_its_own_network_too() {
+    let cluster = formed(setup(3));
+    for node in [1, 2] {
+        cluster.signal(node, Signal::STOP).expect("it runs");
+    }
+    let change = until_reason(&cluster, 3, "silent");
+    assert_eq!(ids(&change["trigger"]["nodes"]), [1, 2], "{change:#}");
+    assert_eq!(ids(&change["left"]), [1, 2], "{change:#}");
+    let named = ids(&change["evidence"][0]["cause_names"]);
+    assert!(named.is_empty() || named.contains(&3), "{change:#}");
+    let change: evs_report::Change = serde_json::from_value(change).expect("a record");
+    let story = evs_report::story(&change);
+    for line in ["why: nodes 1 and 2 fell silent", "or this node's own"] {
+        assert!(story.contains(line), "{story}");
+    }
+}
+
+#[test]
+fn two_nodes_that_are_killed_at_once_are_both_named() {
+    let mut cluster = formed(setup(3));
+    cluster.kill(2).expect("it runs");
+    cluster.kill(3).expect("it runs");
+    let change = until_reason(&cluster, 1, "died");
+    assert_eq!(ids(&change["trigger"]["nodes"]), [2, 3], "{change:#}");
+}
+
 /// The others can only say that it was silent; when it is back, it says why.
 #[test]
 fn a_node_that_stood_still_says_so_when_it_is_back() {
