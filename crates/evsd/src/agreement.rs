@@ -53,6 +53,8 @@ pub(crate) struct Agreement {
     members: Members,
     /// What each member has, as it said at the begin of the configuration.
     versions: BTreeMap<Processor, (u64, String)>,
+    /// Nodes with another section than the first of all with its version, and that one.
+    differing: Option<(Vec<u32>, u32)>,
     pending: Option<Pending>,
     /// This daemon's last proposal, until it is decided.
     mine: Option<u64>,
@@ -75,6 +77,7 @@ impl Agreement {
             cluster,
             members: Members::default(),
             versions: BTreeMap::new(),
+            differing: None,
             pending: None,
             mine: None,
             proposals: 0,
@@ -86,6 +89,11 @@ impl Agreement {
     #[cfg(test)]
     pub(crate) const fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// Nodes that have another section in force than the node beside them, of the same version.
+    pub(crate) const fn differing(&self) -> Option<&(Vec<u32>, u32)> {
+        self.differing.as_ref()
     }
 
     /// What follows from what came in.
@@ -127,6 +135,7 @@ impl Agreement {
     pub(crate) fn install(&mut self, members: &Members) {
         self.members = members.clone();
         self.versions.clear();
+        self.differing = None;
         let pending = self.pending.take();
         if pending.is_some_and(|pending| pending.proposer == self.me) {
             self.refuse("the membership changed before all had answered: try again".to_owned());
@@ -163,6 +172,7 @@ impl Agreement {
             let others: Vec<_> =
                 holders.filter(|(_, other)| other.1 != held.1).map(|(p, _)| p.node.get()).collect();
             if !others.is_empty() {
+                self.differing = Some((others.clone(), first.node.get()));
                 self.steps.push_back(Step::Differ(others));
             }
             let is_behind = self.versions.values().any(|(version, _)| *version < newest);
@@ -217,7 +227,11 @@ impl Agreement {
             .filter_map(|(who, why)| Some(format!("node {}: {}", who.node, why.as_ref()?)))
             .collect();
         match cluster {
-            Some(cluster) if against.is_empty() => self.apply(cluster, mine),
+            Some(cluster) if against.is_empty() => {
+                // All take it over as a whole.
+                self.differing = None;
+                self.apply(cluster, mine);
+            }
             Some(_) | None => {
                 if mine {
                     self.refuse(against.join("\n"));

@@ -428,6 +428,7 @@ impl Daemon<'_> {
             log_lines_lost: self.log.lines_lost(),
             flight: self.membership.flight(),
             cluster_unwritten: self.cluster_unwritten.as_deref(),
+            differing: self.membership.differing(),
             watch: &self.watch,
             keys_unwritten: self.keys_unwritten.as_deref(),
             tellings_malformed: self.membership.control().malformed(),

@@ -54,8 +54,9 @@ pub(crate) enum Job {
 /// What was done.
 #[derive(Debug)]
 pub(crate) enum Done {
-    /// The configuration file, or every mistake in it.
-    Loaded(Result<Box<Config>, ConfigError>),
+    /// The configuration file, and whether its section `[cluster]` is only there because it could
+    /// not be written; or every mistake in it.
+    Loaded(Result<(Box<Config>, bool), ConfigError>),
     /// The key.
     KeyLoaded(Result<ClusterKey, KeyError>),
     /// Nothing, or why the key file is what it was.
@@ -108,15 +109,19 @@ impl Drop for Files {
 }
 
 fn run(jobs: &Receiver<Job>, results: &SyncSender<Done>, waker: &Waker) {
+    let mut section = Section::default();
     for job in jobs {
         let done = match job {
-            Job::Load(file) => Done::Loaded(Config::load(&file).map(Box::new)),
+            Job::Load(file) => Done::Loaded(Config::load(&file).map(|config| {
+                let stale = section.is_missed(&config.cluster);
+                (Box::new(config), stale)
+            })),
             Job::LoadKey(file) => Done::KeyLoaded(ClusterKey::load(&file)),
             Job::WriteKeys { file, keys, known } => {
                 Done::KeysWritten(write_keys(&file, &keys, &known))
             }
             Job::WriteCluster { file, before, now } => {
-                Done::ClusterWritten(write_cluster(&file, &before, &now))
+                Done::ClusterWritten(section.write(&file, *before, &now))
             }
         };
         // Without a daemon there is nobody to tell.
@@ -136,22 +141,49 @@ fn write_keys(file: &Path, keys: &[ClusterKey], known: &[ClusterKey]) -> Result<
     ClusterKey::replace_all(file, keys).map_err(|error| error.to_string())
 }
 
-fn write_cluster(file: &Path, before: &Cluster, now: &Cluster) -> Result<(), String> {
-    let shown = file.display();
-    let text = evs_config::read(file).map_err(|error| format!("{shown}: {error}"))?;
-    let first = |mistakes: Vec<Mistake>| {
-        let first = mistakes.first().map(ToString::to_string);
-        format!("{shown}:{}", first.unwrap_or_default())
-    };
-    let there = Cluster::parse(&text).map_err(first)?;
-    if there == *now {
-        return Ok(());
+/// The writer of the section `[cluster]`.
+#[derive(Debug, Default)]
+struct Section {
+    /// What the file said when it could not be written: no operator's work.
+    missed: Option<Cluster>,
+}
+
+impl Section {
+    fn is_missed(&self, there: &Cluster) -> bool {
+        self.missed.as_ref().is_some_and(|missed| missed.differences(there).is_empty())
     }
-    if !there.differences(before).is_empty() && !there.differences(now).is_empty() {
-        return Err(format!("{shown} has changes of its own in [cluster]; it is left as it is"));
+
+    fn write(&mut self, file: &Path, before: Cluster, now: &Cluster) -> Result<(), String> {
+        let result = self.replace(file, &before, now);
+        if result.is_ok() {
+            self.missed = None;
+        } else {
+            self.missed.get_or_insert(before);
+        }
+        result
     }
-    let text = now.write_into(&text).map_err(|error| format!("{shown}: {error}"))?;
-    replace(file, &text).map_err(|error| format!("{shown}: {error}"))
+
+    fn replace(&mut self, file: &Path, before: &Cluster, now: &Cluster) -> Result<(), String> {
+        let shown = file.display();
+        let text = evs_config::read(file).map_err(|error| format!("{shown}: {error}"))?;
+        let first = |mistakes: Vec<Mistake>| {
+            let first = mistakes.first().map(ToString::to_string);
+            format!("{shown}:{}", first.unwrap_or_default())
+        };
+        let there = Cluster::parse(&text).map_err(first)?;
+        if there == *now {
+            return Ok(());
+        }
+        let is = |known: &Cluster| there.differences(known).is_empty();
+        if !is(before) && !is(now) && !self.is_missed(&there) {
+            return Err(format!(
+                "{shown} has changes of its own in [cluster]; it is left as it is"
+            ));
+        }
+        let text = now.write_into(&text).map_err(|error| format!("{shown}: {error}"))?;
+        self.missed = Some(there);
+        replace(file, &text).map_err(|error| format!("{shown}: {error}"))
+    }
 }
 
 /// All of it or nothing, with the owner and the mode that the file had.
@@ -169,4 +201,50 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     new.as_file().sync_all()?;
     new.persist(&file)?;
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn text(detection_ms: u32, version: u64) -> String {
+        format!(
+            "[cluster]\nname = \"x\"\ndetection_ms = {detection_ms}\nversion = {version}\n\
+             [[cluster.nodes]]\nid = 1\naddress = \"10.0.0.1:5405\"\n"
+        )
+    }
+
+    fn section(detection_ms: u32, version: u64) -> Cluster {
+        Cluster::parse(&text(detection_ms, version)).expect("right")
+    }
+
+    /// An operator's change was agreed on, and then there was no room for a new file, twice.
+    #[test]
+    fn a_file_that_could_be_read_and_not_replaced_is_replaced_when_it_can_be() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (file, gone) = (dir.path().join("file"), dir.path().join("gone"));
+        // What is open and has no name any more can be read, and nothing can take its place.
+        fs::write(&gone, text(700, 0)).expect("written");
+        let open = File::open(&gone).expect("there");
+        fs::remove_file(&gone).expect("there");
+        symlink(format!("/proc/self/fd/{}", open.as_raw_fd()), &file).expect("a link");
+        let mut writer = Section::default();
+        for (before, now) in [((500, 0), (700, 1)), ((700, 1), (800, 2)), ((800, 2), (900, 3))] {
+            let (before, now) = (section(before.0, before.1), section(now.0, now.1));
+            let error = writer.write(&file, before, &now).expect_err("it cannot be replaced");
+            assert!(!error.contains("of its own"), "{error}");
+            assert!(writer.is_missed(&section(700, 0)));
+        }
+        fs::remove_file(&file).expect("the link");
+        fs::write(&file, text(700, 0)).expect("written");
+        writer.write(&file, section(900, 3), &section(950, 4)).expect("as before");
+        assert_eq!(Cluster::parse(&fs::read_to_string(&file).expect("there")), Ok(section(950, 4)));
+        // Now what it said once is an operator's.
+        fs::write(&file, text(700, 0)).expect("written");
+        let error = writer.write(&file, section(950, 4), &section(960, 5)).expect_err("left alone");
+        assert!(error.contains("has changes of its own"), "{error}");
+    }
 }

@@ -66,6 +66,12 @@ impl Membership {
         &mut self.agreement
     }
 
+    /// Nodes that have another section `[cluster]` in force than the node beside them, of the same
+    /// version.
+    pub(crate) const fn differing(&self) -> Option<&(Vec<u32>, u32)> {
+        self.agreement.differing()
+    }
+
     /// Who is in the configuration in force.
     pub(crate) const fn members(&self) -> &Members {
         &self.members

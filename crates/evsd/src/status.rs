@@ -48,6 +48,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) flight: &'a Flight,
     /// Why the configuration file does not say what is in force of `[cluster]`.
     pub(crate) cluster_unwritten: Option<&'a str>,
+    /// Nodes with another section `[cluster]` than the node beside them, of the same version.
+    pub(crate) differing: Option<&'a (Vec<u32>, u32)>,
     /// The signs of trouble.
     pub(crate) watch: &'a Watch,
     /// Why the key file does not say what is in force.
@@ -444,6 +446,10 @@ fn warnings(sources: &Sources<'_>) -> Vec<String> {
     if let Some(why) = sources.cluster_unwritten {
         warnings.push(format!("{CLUSTER_UNWRITTEN}: {why}"));
     }
+    if let Some((nodes, first)) = sources.differing {
+        let nodes: Vec<_> = nodes.iter().map(|node| format!("node {node}")).collect();
+        warnings.push(format!("{} and node {first} {DIFFERENT}", nodes.join(", ")));
+    }
     if let Some(why) = sources.keys_unwritten {
         warnings.push(format!("{KEYS_UNWRITTEN}: {why}"));
     }
@@ -478,6 +484,11 @@ pub(crate) const KEYS_UNWRITTEN: &str = "the key file does not say which keys ar
 /// What a node is told that would come back with an older cluster.
 pub(crate) const CLUSTER_UNWRITTEN: &str = "the configuration file does not say what is in force \
                                             of [cluster], and this node would come back with that";
+
+/// What all nodes are told where some would not run with the settings of the others.
+const DIFFERENT: &str = "have different sections [cluster] of one version: compare their files, \
+                         make one say what the other says, and reload it there; where that needs a \
+                         restart, restart that node";
 
 /// What a cluster without a seal is told, in the log and in the report.
 pub(crate) const CLEAR_TEXT: &str = "cluster.seal is \"none\": packets are clear text; \

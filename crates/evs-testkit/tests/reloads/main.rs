@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use evs_config::Cluster as Section;
 use evs_model::NodeId;
+use evs_net::ClusterKey;
 use evs_sim::checker::{check, violations};
 use evs_sim::history::History;
 use evs_testkit::{Cluster, Setup, until};
@@ -32,6 +33,8 @@ const RACES: u32 = 20;
 /// What a node's file becomes.
 struct Edit {
     text: String,
+    /// What becomes of the key file.
+    key: Option<ClusterKey>,
     /// Whether it can be taken over, and then whether it changes the cluster.
     expected: Expected,
 }
@@ -140,9 +143,13 @@ impl World {
         let node = self.rng.u32(1..=3);
         self.until_written(node);
         let before = self.text(node);
-        let Edit { text, expected } = self.edit(node, &before);
+        let Edit { text, key, expected } = self.edit(node, &before);
         self.write(node, &text);
+        let key_file = self.cluster.key_file();
+        let keys = fs::read(&key_file).expect("there");
+        key.into_iter().for_each(|key| fs::write(&key_file, key.to_text()).expect("written"));
         let answer = self.ask(node);
+        fs::write(&key_file, keys).expect("written");
         let error = answer["error"].as_str();
         let about = || format!("node {node}: {answer:#}\n{text}\n{}", self.cluster.logs());
         match expected {
@@ -232,7 +239,8 @@ impl World {
         };
         let number = self.rng.u32(10..1000).to_string();
         let level = ["\"info\"", "\"debug\"", "\"warn\""][self.rng.usize(..3)];
-        let (text, expected) = match self.rng.u32(..17) {
+        let mut key = None;
+        let (text, expected) = match self.rng.u32(..18) {
             0 => (replaced("log", level), Expected::Local),
             1 => (replaced("allow_uids", &format!("[{number}]")), Expected::Local),
             2 => (replaced("clients_max", &number), Expected::Local),
@@ -267,9 +275,15 @@ impl World {
                 let is_new = changed != text;
                 (changed, if is_new { Expected::Cluster } else { Expected::Local })
             }
+            13 => {
+                // Another key in place of the present one is two steps.
+                key = Some(ClusterKey::generate());
+                let both = self.spare_changed(&replaced("log", level));
+                (both, Expected::Refused("one step at a time"))
+            }
             _ => (self.spare_changed(text), Expected::Cluster),
         };
         assert!(NODES.contains(&node));
-        Edit { text, expected }
+        Edit { text, key, expected }
     }
 }

@@ -133,12 +133,9 @@ impl Daemon<'_> {
             }
         }
         let is_member = cluster.nodes().contains_key(&me);
-        self.config.cluster = cluster.clone();
+        self.config.cluster = cluster;
         let terms = terms(&self.config, self.node.me());
         self.clients.set_terms(terms, self.admission.clone());
-        let (before, cluster) = (Box::new(before), Box::new(cluster));
-        let job = Job::WriteCluster { file: self.file.clone(), before, now: cluster };
-        let given = self.files.give(job);
         if mine {
             self.agreed(changed);
         }
@@ -146,7 +143,14 @@ impl Daemon<'_> {
             tracing::warn!("an operator took this node out of the cluster; it leaves and stops");
             self.removed = true;
         }
-        if !given {
+        self.write_cluster(now, before);
+    }
+
+    /// What is in force is to be in the file, in place of this.
+    pub(super) fn write_cluster(&mut self, now: Instant, before: Cluster) {
+        let (before, cluster) = (Box::new(before), Box::new(self.config.cluster.clone()));
+        let job = Job::WriteCluster { file: self.file.clone(), before, now: cluster };
+        if !self.files.give(job) {
             self.cluster_written(now, Err("too much waits to be written".to_owned()));
         }
     }

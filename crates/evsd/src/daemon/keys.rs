@@ -19,7 +19,7 @@ const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// One step from some keys to others; the first of them seals.
 #[derive(Debug)]
-enum Step<'k> {
+pub(super) enum Step<'k> {
     Nothing,
     Add(&'k ClusterKey),
     /// The two change places.
@@ -115,12 +115,12 @@ impl Daemon<'_> {
         self.finish(now, Ok(vec!["local.key_file".to_owned()]));
     }
 
-    /// Takes over the keys of a new configuration. Returns whether there was something to do.
-    pub(super) fn take_keys(&mut self, new: &Config) -> Result<bool, String> {
+    /// The step that leads to the keys of a new configuration, or why none does.
+    pub(super) fn key_step<'k>(&self, new: &'k Config) -> Result<Step<'k>, String> {
         if new.cluster.seal == Seal::None {
-            return Ok(false);
+            return Ok(Step::Nothing);
         }
-        let step = step(&self.config.keys, &new.keys).ok_or_else(|| {
+        step(&self.config.keys, &new.keys).ok_or_else(|| {
             let names = |keys: &[ClusterKey]| -> Vec<_> {
                 keys.iter().map(|key| questions::key_name(key_name(key))).collect()
             };
@@ -132,8 +132,12 @@ impl Daemon<'_> {
                 names(&self.config.keys).join(" and "),
                 names(&new.keys).join(" and ")
             )
-        })?;
-        match step {
+        })
+    }
+
+    /// Takes over the keys of a new configuration. Returns whether there was something to do.
+    pub(super) fn take_keys(&mut self, new: &Config) -> Result<bool, String> {
+        match self.key_step(new)? {
             Step::Nothing => return Ok(false),
             Step::Add(key) => self.add_key(key)?,
             Step::Use(name) => self.use_key(name)?,

@@ -8,6 +8,7 @@ use evs_report::Answer;
 use evs_service::ClientLimits;
 
 use super::{Daemon, Phase, terms};
+use crate::admission::Admission;
 use crate::clients::Question;
 use crate::config::{Config, Difference};
 use crate::files::{Done, Job};
@@ -22,8 +23,10 @@ pub(super) struct Operation {
     by: Option<Question>,
     /// What is to be in force when the others have agreed.
     config: Option<Box<Config>>,
-    /// What they have agreed on, while it is being written.
+    /// What has changed, while the section `[cluster]` is being written.
     agreed: Option<Vec<String>>,
+    /// Why the section `[local]` is what it was, though the others have agreed.
+    failed: Option<String>,
     /// When a proposal is withdrawn that is not decided by then.
     pub(super) ends_at: Option<Instant>,
     /// A step with the keys to which members have an objection, and for how long it waits.
@@ -32,7 +35,7 @@ pub(super) struct Operation {
 
 impl Operation {
     const fn of(by: Option<Question>) -> Self {
-        Self { by, config: None, agreed: None, ends_at: None, waits: None }
+        Self { by, config: None, agreed: None, failed: None, ends_at: None, waits: None }
     }
 }
 
@@ -65,7 +68,7 @@ impl Daemon<'_> {
     pub(super) fn operate(&mut self, now: Instant, by: Question, order: Order) {
         if self.operation.is_some() {
             let busy = "another change is under way: try again";
-            return self.tell(now, Some(&by), Err(busy.to_owned()));
+            return self.tell(now, &Operation::of(Some(by)), Err(busy.to_owned()));
         }
         match order {
             Order::KeyAdd(file) if file.is_absolute() => {
@@ -74,7 +77,7 @@ impl Daemon<'_> {
             }
             Order::KeyAdd(file) => {
                 let error = format!("{} is no absolute path", file.display());
-                self.tell(now, Some(&by), Err(error));
+                self.tell(now, &Operation::of(Some(by)), Err(error));
             }
             Order::KeyUse(..) | Order::KeyDrop(..) => {
                 self.operation = Some(Operation::of(Some(by)));
@@ -102,7 +105,7 @@ impl Daemon<'_> {
     pub(super) fn take_files(&mut self, now: Instant) {
         while let Some(done) = self.files.take() {
             match done {
-                Done::Loaded(Ok(config)) => self.take_config(now, config),
+                Done::Loaded(Ok((config, stale))) => self.take_config(now, config, stale),
                 Done::Loaded(Err(error)) => self.finish(now, Err(error.to_string())),
                 Done::KeyLoaded(Ok(key)) => self.take_key(now, &key),
                 Done::KeyLoaded(Err(error)) => self.finish(now, Err(error.to_string())),
@@ -112,15 +115,28 @@ impl Daemon<'_> {
         }
     }
 
-    /// A file was read. What it changes of the cluster the others are asked about first.
-    fn take_config(&mut self, now: Instant, mut config: Box<Config>) {
-        let checked = self.check(&config);
+    /// A file was read. What it changes of the cluster the others are asked about first. A stale
+    /// one changes nothing of it: it could not be written when they last agreed.
+    fn take_config(&mut self, now: Instant, mut config: Box<Config>, stale: bool) {
         let (file, force) = (config.cluster.version, self.config.cluster.version);
-        let outcome = match checked {
+        let is_same = self.config.cluster.differences(&config.cluster).is_empty();
+        if is_same && file == force {
+            self.cluster_unwritten = None;
+        }
+        if is_same || (stale && self.cluster_unwritten.is_some()) {
+            config.cluster = self.config.cluster.clone();
+        }
+        let outcome = match self.check(&config) {
             Err(error) => Err(error),
-            Ok(()) if self.config.cluster.differences(&config.cluster).is_empty() => {
-                config.cluster.version = force;
-                self.apply(*config)
+            Ok(()) if self.config.cluster == config.cluster => {
+                let outcome = self.apply(*config);
+                match (outcome, &mut self.operation) {
+                    (Ok(changed), Some(operation)) if self.cluster_unwritten.is_some() => {
+                        operation.agreed = Some(changed);
+                        return self.write_cluster(now, self.config.cluster.clone());
+                    }
+                    (outcome, _) => outcome,
+                }
             }
             Ok(()) if file != force => Err(format!(
                 "{}: cluster.version is {file}, and {force} is in force: somebody has changed the \
@@ -146,7 +162,10 @@ impl Daemon<'_> {
             config.cluster = self.config.cluster.clone();
             match self.apply(*config) {
                 Ok(more) => changed.extend(more),
-                Err(error) => tracing::warn!(error, "the section [local] is not reloaded"),
+                Err(error) => {
+                    tracing::warn!(error, "the section [local] is not reloaded");
+                    operation.failed = Some(error);
+                }
             }
         }
         operation.agreed = Some(changed);
@@ -163,14 +182,14 @@ impl Daemon<'_> {
 
     pub(super) fn finish(&mut self, now: Instant, outcome: Outcome) {
         let Some(operation) = self.operation.take() else { return };
-        self.tell(now, operation.by.as_ref(), outcome);
+        self.tell(now, &operation, outcome);
         if std::mem::take(&mut self.reload_again) {
             self.reload(None);
         }
     }
 
-    fn tell(&mut self, now: Instant, by: Option<&Question>, outcome: Outcome) {
-        let uid = by.map(|question| question.uid);
+    fn tell(&mut self, now: Instant, operation: &Operation, outcome: Outcome) {
+        let uid = operation.by.as_ref().map(|question| question.uid);
         match &outcome {
             Ok(changed) if changed.is_empty() => {
                 tracing::info!(uid, "configuration read again: it says what is in force");
@@ -182,12 +201,12 @@ impl Daemon<'_> {
                 tracing::warn!(uid, error, "the configuration is not reloaded: nothing has changed")
             }
         }
-        let Some(question) = by else { return };
+        let Some(question) = &operation.by else { return };
         let answer = match outcome {
             Ok(changed) => Answer {
                 accepted: true,
                 changed: Some(changed),
-                warning: self.unwritten(),
+                warning: self.warning(operation),
                 ..questions::keys(&self.node)
             },
             Err(error) => {
@@ -198,11 +217,17 @@ impl Daemon<'_> {
         self.clients.answer(now, &mut self.node, question, questions::json(&answer));
     }
 
-    /// What the files do not say that is in force.
-    fn unwritten(&self) -> Option<String> {
-        let keys = self.keys_unwritten.as_ref().map(|why| format!("{KEYS_UNWRITTEN}: {why}"));
-        let cluster = self.cluster_unwritten.as_ref();
-        keys.or_else(|| cluster.map(|why| format!("{CLUSTER_UNWRITTEN}: {why}")))
+    /// What is not in force that the file says, and the other way round.
+    fn warning(&self, operation: &Operation) -> Option<String> {
+        let all = [
+            ("the section [local] is not reloaded", &operation.failed),
+            (KEYS_UNWRITTEN, &self.keys_unwritten),
+            (CLUSTER_UNWRITTEN, &self.cluster_unwritten),
+        ];
+        let said =
+            |(what, why): (&str, &Option<String>)| Some(format!("{what}: {}", why.as_ref()?));
+        let all: Vec<_> = all.into_iter().filter_map(said).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// Whether a configuration can be taken over as a whole, as far as it can be known beforehand.
@@ -214,7 +239,18 @@ impl Daemon<'_> {
         let (mine, theirs) = (&self.config.cluster, &config.cluster);
         differences
             .retain(|change| change.name != "cluster.version" && !mine.can_become(theirs, change));
-        refuse_the_rest(&self.file.display().to_string(), &differences)
+        refuse_the_rest(&self.file.display().to_string(), &differences)?;
+        self.key_step(config)?;
+        // As it is: whether it can be set.
+        self.set_socket_mode(&self.admission)
+    }
+
+    fn set_socket_mode(&self, admission: &Admission) -> Result<(), String> {
+        let Phase::Serving(listener) = &self.phase else { return Ok(()) };
+        listener.set_mode(admission.socket_mode()).map_err(|error| {
+            let socket = self.config.local.socket.display();
+            format!("the mode of the socket {socket} cannot be changed: {error}")
+        })
     }
 
     /// Takes over what a configuration says of this node, as a whole, or says why not.
@@ -223,20 +259,13 @@ impl Daemon<'_> {
         // What can fail comes first.
         let local = &config.local;
         let admission = self.admission.clone().allowing(&local.allow_uids, &local.allow_gids);
-        if let Phase::Serving(listener) = &self.phase {
-            listener.set_mode(admission.socket_mode()).map_err(|error| {
-                let socket = local.socket.display();
-                format!("the mode of the socket {socket} cannot be changed: {error}")
-            })?;
-        }
+        self.set_socket_mode(&admission)?;
         // Nothing after this can fail.
         let rekeyed = match self.take_keys(&config) {
             Ok(rekeyed) => rekeyed,
             Err(error) => {
-                if let Phase::Serving(listener) = &self.phase {
-                    // It could be changed a moment ago.
-                    let _ = listener.set_mode(self.admission.socket_mode());
-                }
+                // It could be changed a moment ago.
+                let _ = self.set_socket_mode(&self.admission);
                 return Err(error);
             }
         };

@@ -12,7 +12,8 @@ use evs_testkit::{Cluster, Setup, until};
 use serde_json::{Value, json};
 
 use super::clients::{NOBODY, try_call_as};
-use super::reload::{ask_reload, edit};
+use super::nodes::done;
+use super::reload::{ask_reload, edit, setting};
 use super::victim::FORBIDDEN;
 use super::{PATIENT, formed, group, member, setup, status_number, until_logged};
 
@@ -280,4 +281,33 @@ fn an_operator_can_use_a_key_by_force() {
     ask(&cluster, 1, &json!({ "ask": "key_add", "file": file }));
     let force = json!({ "ask": "key_use", "key": name(&new), "force": true });
     assert_eq!(ask(&cluster, 1, &force)[0], name(&new));
+}
+
+/// The others are not asked about what this node cannot take over as a whole.
+#[test]
+fn keys_that_change_by_two_steps_keep_the_rest_of_their_reload_from_all_nodes() {
+    let cluster = cluster(2, &[]);
+    let (old, new) =
+        (ClusterKey::load(&key_file(&cluster, 1)).expect("there"), ClusterKey::generate());
+    edit(&cluster, 1, "detection_ms = 3000", "detection_ms = 4000");
+    edit(&cluster, 1, "log = \"info\"", "log = \"debug\"");
+    fs::write(key_file(&cluster, 1), new.to_text()).expect("written");
+    let why = refused(&cluster, 1, &json!({ "ask": "reload" }));
+    assert!(
+        why.starts_with("nothing has changed: ") && why.contains("one step at a time"),
+        "{why}"
+    );
+    for node in [1, 2] {
+        assert_eq!(status_number(&cluster, node, "/ring/detection_ms"), 3_000);
+        assert_eq!(status_number(&cluster, node, "/cluster_version"), 0);
+    }
+    assert_eq!(setting(&cluster, 1, "local.log"), "\"info\"");
+    // By one step it goes, all of it.
+    ClusterKey::replace_all(&key_file(&cluster, 1), &[old.clone(), new.clone()]).expect("written");
+    let answer = ask_reload(&cluster, 1);
+    done(&answer);
+    let changed = ["cluster.detection_ms", "local.log", "local.key_file"];
+    assert_eq!(answer["changed"], json!(changed));
+    assert_eq!(answer["keys"], json!([name(&old), name(&new)]));
+    assert_eq!(status_number(&cluster, 2, "/ring/detection_ms"), 4_000);
 }

@@ -179,9 +179,11 @@ fn what_another_node_cannot_take_over_is_in_force_nowhere_and_the_asker_learns_w
 #[test]
 fn a_file_whose_base_has_moved_on_is_refused_and_left_alone() {
     let cluster = cluster(5, &[4, 5]);
+    let before = fs::read_to_string(cluster.config_file(2)).expect("there");
     // Half done on node 2 when node 1 changes the cluster.
     edit(&cluster, 2, "[local]\n", &format!("{}[local]\n", entry(&cluster, 5)));
     let edited = fs::read_to_string(cluster.config_file(2)).expect("there");
+    assert_ne!(edited, before);
     done(&add(&cluster, 1, 4));
     until_logged(&cluster, 2, &["WARN", "the section [cluster] in force is not in the file"]);
     assert_eq!(fs::read_to_string(cluster.config_file(2)).expect("there"), edited);
@@ -190,6 +192,10 @@ fn a_file_whose_base_has_moved_on_is_refused_and_left_alone() {
     let answer = ask_reload(&cluster, 2);
     let why = refusal(&answer);
     assert!(why.contains("cluster.version is 0, and 1 is in force"), "{why}");
+    // Without it, the file is the daemon's again.
+    fs::write(cluster.config_file(2), before).expect("written");
+    done(&ask_reload(&cluster, 2));
+    until_written(&cluster, &[1, 2, 3], 1);
 }
 
 /// It does not know the new one, which keeps it out of their ring: both sides say what to do.
@@ -243,4 +249,94 @@ fn a_node_that_was_away_learns_what_the_others_agreed_on() {
     fs::write(cluster.config_file(4), file).expect("written");
     cluster.start_node(4).expect("it starts");
     cluster.until_members(&[1, 2, 3, 4]).expect("node 3 knows it, too");
+}
+
+/// How often a node could not write its file.
+fn missed_writes(cluster: &Cluster, node: u32) -> usize {
+    cluster.log(node).matches("the section [cluster] in force is not in the file").count()
+}
+
+fn until_missed(cluster: &Cluster, node: u32, writes: usize) {
+    let missed = || (missed_writes(cluster, node) == writes).then_some(());
+    until(&format!("node {node} misses {writes} writes"), missed).expect("it logs them");
+}
+
+fn warnings(cluster: &Cluster, node: u32) -> String {
+    cluster.status(node).expect("it answers")["warnings"].to_string()
+}
+
+const UNWRITTEN: &str = "the configuration file does not say what is in force";
+
+/// What could not be written is no work of an operator's.
+#[test]
+fn a_file_that_could_not_be_written_for_two_changes_is_written_at_the_next_one() {
+    let cluster = cluster(6, &[4, 5, 6]);
+    let (file, away) = (cluster.config_file(2), cluster.dir().join("away"));
+    fs::rename(&file, &away).expect("it was there");
+    for (missed, node) in [(1, 4), (2, 5)] {
+        done(&add(&cluster, 1, node));
+        until_missed(&cluster, 2, missed);
+        assert!(warnings(&cluster, 2).contains(UNWRITTEN));
+    }
+    fs::rename(&away, &file).expect("back again");
+    done(&add(&cluster, 1, 6));
+    until_written(&cluster, &[1, 2, 3], 3);
+    assert_eq!(missed_writes(&cluster, 2), 2, "{}", cluster.log(2));
+    assert!(!warnings(&cluster, 2).contains(UNWRITTEN));
+}
+
+#[test]
+fn a_reload_writes_what_could_not_be_written_before_and_takes_the_own_half_over() {
+    let cluster = cluster(4, &[4]);
+    let (file, away) = (cluster.config_file(1), cluster.dir().join("away"));
+    fs::rename(&file, &away).expect("it was there");
+    let answer = add(&cluster, 1, 4);
+    assert!(answer["warning"].to_string().contains(UNWRITTEN), "{answer:#}");
+    fs::rename(&away, &file).expect("back again");
+    edit(&cluster, 1, "[local]\n", "[local]\nallow_uids = [7]\n");
+    let answer = ask_reload(&cluster, 1);
+    done(&answer);
+    assert_eq!(answer["changed"], json!(["local.allow_uids"]));
+    until_written(&cluster, &[1, 2, 3], 1);
+    assert_eq!(setting(&cluster, 1, "local.allow_uids"), "[7]");
+    assert!(!warnings(&cluster, 1).contains(UNWRITTEN));
+}
+
+/// Whether the operator copied the version, too, or only what he saw to be different.
+#[test]
+fn a_file_that_an_operator_brought_up_to_date_is_warned_of_no_more() {
+    let cluster = cluster(5, &[4, 5]);
+    let (file, away) = (cluster.config_file(2), cluster.dir().join("away"));
+    for (version, node) in [(1, 4), (2, 5)] {
+        fs::rename(&file, &away).expect("it was there");
+        done(&add(&cluster, 1, node));
+        until_missed(&cluster, 2, version);
+        let old = fs::read_to_string(&away).expect("there");
+        let new = written(&cluster, 1).write_into(&old).expect("it can be written");
+        fs::write(&file, new.replace("version = 2", "version = 1")).expect("written");
+        let answer = ask_reload(&cluster, 2);
+        done(&answer);
+        assert_eq!(answer["changed"], json!([]));
+        until_written(&cluster, &[1, 2, 3], version as u64);
+        assert!(!warnings(&cluster, 2).contains(UNWRITTEN));
+    }
+}
+
+#[test]
+fn two_sections_of_one_version_are_warned_of_until_a_change_makes_them_equal() {
+    let patient = Setup { detection: PATIENT, log: "info".to_owned(), ..setup(3) };
+    let mut cluster = Cluster::prepare(patient).expect("files");
+    edit(&cluster, 3, "detection_ms = 3000", "detection_ms = 4000");
+    for node in cluster.nodes() {
+        cluster.start_node(node).expect("it starts");
+    }
+    cluster.until_members(&[1, 2, 3]).expect("one ring");
+    let warned = |node| warnings(&cluster, node).contains("node 3 and node 1 have different");
+    for node in [1, 2, 3] {
+        until("it is warned of", || warned(node).then_some(())).expect("so");
+    }
+    edit(&cluster, 3, "detection_ms = 4000", "detection_ms = 3000");
+    done(&ask_reload(&cluster, 3));
+    until_written(&cluster, &[1, 2, 3], 1);
+    assert!([1, 2, 3].into_iter().all(|node| !warned(node)));
 }

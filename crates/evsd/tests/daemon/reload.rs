@@ -1,8 +1,10 @@
 //! The local half of the configuration, read again while the daemon runs: all of it or nothing.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
-use evs_testkit::{Cluster, Setup};
+use evs_testkit::{Cluster, RawClient, Setup, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -117,4 +119,31 @@ fn who_may_connect_changes_at_once() {
     edit(&cluster, 1, "allow_uids = [4242]", "allow_uids = []");
     assert_eq!(changed(&ask_reload(&cluster, 1)), ["local.allow_uids"]);
     assert_eq!(try_as(&cluster, 4242, NOBODY), Some(NO_ACCESS));
+}
+
+/// The others agree while the socket is taken away: what is in force then is so, and the rest is
+/// told.
+#[test]
+fn what_fails_when_all_have_agreed_is_told_to_whoever_asked() {
+    let slow = Setup { detection: Duration::from_secs(30), log: "info".to_owned(), ..setup(2) };
+    let cluster = formed(slow);
+    let accepted = || status_number(&cluster, 1, "/counters/service/messages_accepted");
+    let before = accepted();
+    edit(&cluster, 1, "detection_ms = 30000", "detection_ms = 40000");
+    edit(&cluster, 1, "log = \"info\"", "log = \"debug\"");
+    let (mut asker, _) = RawClient::open(&cluster.socket(1), "asker").expect("a client");
+    cluster.signal(2, Signal::STOP).expect("it runs");
+    let answer = thread::scope(|scope| {
+        let answer = scope.spawn(|| asker.ask(&json!({ "ask": "reload" })));
+        until("it is proposed", || (accepted() > before).then_some(())).expect("so");
+        fs::remove_file(cluster.socket(1)).expect("it was there");
+        cluster.signal(2, Signal::CONT).expect("it runs");
+        answer.join().expect("no panic").expect("it answers")
+    });
+    assert_eq!(changed(&answer), ["cluster.detection_ms"]);
+    let warning = answer["warning"].as_str().unwrap_or_else(|| panic!("{answer:#}"));
+    for piece in ["the section [local] is not reloaded", "the mode of the socket"] {
+        assert!(warning.contains(piece), "{warning}");
+    }
+    assert_eq!(status_number(&cluster, 2, "/ring/detection_ms"), 40_000);
 }
