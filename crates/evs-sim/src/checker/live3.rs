@@ -86,10 +86,10 @@ fn one_is_largest(index: &Index<'_>, stay: &Stay<'_>) -> Result<(), Violation> {
 fn costs_few_configurations(index: &Index<'_>, stay: &Stay<'_>) -> Result<(), Violation> {
     let most = Bounds::CONFIGURATIONS_MAX;
     for (processor, track) in stay.tracks(index) {
-        let changes = track.between(stay.span.from, stay.settled);
+        let changes = track.between(stay.span.held, stay.settled);
         let rings: Vec<RingId> = changes.map(|epoch| epoch.ring).collect();
         if rings.len() > most {
-            let (count, from) = (rings.len(), ms(stay.span.from));
+            let (count, from) = (rings.len(), ms(stay.span.held));
             return Err(violates!(
                 Live3,
                 "{processor} delivered {count} configurations after {from}, not {most}: {rings:?}"

@@ -36,9 +36,9 @@ pub(super) fn check(index: &Index<'_>) -> Result<(), Violation> {
 /// depend on it.
 fn costs_few(track: &Track<'_>, span: &Span, end: Time) -> Result<(), Violation> {
     let most = Bounds::CONFIGURATIONS_MAX;
-    let rings: Vec<RingId> = track.between(span.from, end).map(|epoch| epoch.ring).collect();
+    let rings: Vec<RingId> = track.between(span.held, end).map(|epoch| epoch.ring).collect();
     if rings.len() > most {
-        let (name, count, from, end) = (track.name(), rings.len(), ms(span.from), ms(end));
+        let (name, count, from, end) = (track.name(), rings.len(), ms(span.held), ms(end));
         return Err(violates!(
             Live6,
             "{name} delivered {count} configurations from {from} to {end}, when nothing was done \
