@@ -10,7 +10,7 @@ const PACKET_KIND_AT: usize = HEADER_BYTES + 1;
 /// Where a token has the highest byte of its `seq`: after a ring id and `token_seq`.
 const SEQ_TOP_AT: usize = HEADER_BYTES + 2 + 20 + 8 + 7;
 
-const HEADER_BYTES: usize = 34;
+const HEADER_BYTES: usize = 38;
 const UDP_HEADER_BYTES: usize = 8;
 
 /// The numbers of a ring packet, and of a token among these.
