@@ -137,7 +137,7 @@ impl Hello {
     /// The one that it speaks about, if it is one: it is for nobody else.
     #[must_use]
     pub fn addressee(&self) -> Option<NodeId> {
-        NodeId::new(self.covers.0).filter(|node| node.get() == self.covers.1)
+        NodeId::new(self.covers.0).filter(|_| self.is_answer())
     }
 
     /// Decodes a payload, however long its padding. Never panics, and allocates at most
