@@ -23,15 +23,18 @@ pub enum KeyChangeError {
     /// `seal = "none"`.
     #[error("the cluster is not sealed (cluster.seal is \"none\"): there are no keys to change")]
     NotSealed,
-    /// There are two keys, and neither is this one.
-    #[error("two keys are known already: drop the one that is not used any more first")]
-    TooMany,
+    /// There are two keys, and neither is this one. The one that does not seal is named.
+    #[error("two keys are known already: drop {0:04x}, which is not in use, first")]
+    TooMany(u16),
     /// No such key.
-    #[error("no key {0:04x} is known: add it first")]
+    #[error("no key {0:04x} is known")]
     Unknown(u16),
-    /// The key that seals is not dropped.
-    #[error("key {0:04x} is in use: use the other one first, on every node")]
-    InUse(u16),
+    /// The key that seals is not dropped; the other one is named, too.
+    #[error("key {0:04x} is in use: use {1:04x} first, on every node")]
+    InUse(u16, u16),
+    /// Nor is the only one.
+    #[error("key {0:04x} is the only one: add another one and use that first, on every node")]
+    Only(u16),
     /// Two keys whose short names are the same, one in 65,536.
     #[error("the new key has the name {0:04x}, as the present one: make another one")]
     SameName(u16),
@@ -143,8 +146,8 @@ impl Keyring {
             let is_it = known.key.secret() == root.key.secret();
             return if is_it { Ok(root.id) } else { Err(KeyChangeError::SameName(root.id)) };
         }
-        if self.roots.len() == KEYS_MAX {
-            return Err(KeyChangeError::TooMany);
+        if let (KEYS_MAX, Some(other)) = (self.roots.len(), self.idle()) {
+            return Err(KeyChangeError::TooMany(other));
         }
         self_test(key, &self.cluster).map_err(|()| KeyChangeError::SelfTest(root.id))?;
         let id = root.id;
@@ -164,12 +167,20 @@ impl Keyring {
     pub(crate) fn drop_key(&mut self, id: KeyId) -> Result<(), KeyChangeError> {
         let place = self.place(id)?;
         if place == self.sending {
-            return Err(KeyChangeError::InUse(id));
+            return Err(match self.idle() {
+                Some(other) => KeyChangeError::InUse(id, other),
+                None => KeyChangeError::Only(id),
+            });
         }
         self.roots.remove(place);
         self.sending = 0;
         self.epoch += 1;
         Ok(())
+    }
+
+    /// The key that does not seal.
+    fn idle(&self) -> Option<KeyId> {
+        self.ids().get(1).copied()
     }
 
     fn place(&self, id: KeyId) -> Result<usize, KeyChangeError> {

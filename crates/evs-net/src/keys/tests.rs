@@ -73,11 +73,12 @@ fn every_mistake_leaves_the_keys_as_they_are() {
     let mut keyring = keyring();
     let (old, new) = (key_name(&key(7)), key_name(&key(8)));
     assert_eq!(keyring.use_key(new), Err(KeyChangeError::Unknown(new)));
-    assert_eq!(keyring.drop_key(old), Err(KeyChangeError::InUse(old)));
+    assert_eq!(keyring.drop_key(old), Err(KeyChangeError::Only(old)));
     assert_eq!(keyring.add(&key(7)), Ok(old), "known already");
     assert_eq!(keyring.epoch(), 0);
     assert_eq!(keyring.add(&key(8)), Ok(new));
-    assert_eq!(keyring.add(&key(9)), Err(KeyChangeError::TooMany));
+    assert_eq!(keyring.add(&key(9)), Err(KeyChangeError::TooMany(new)));
+    assert_eq!(keyring.drop_key(old), Err(KeyChangeError::InUse(old, new)));
     assert_eq!(keyring.ids(), [old, new]);
     let mut clear = Keyring::new(&SealMode::Clear, "test");
     assert_eq!(clear.add(&key(8)), Err(KeyChangeError::NotSealed));

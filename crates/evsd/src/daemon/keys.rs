@@ -31,7 +31,7 @@ impl Daemon<'_> {
     /// `evs key use` and `evs key drop`.
     pub(super) fn change_keys(&mut self, now: Instant, order: Order) {
         let (Order::KeyUse(key, force) | Order::KeyDrop(key, force)) = &order else { return };
-        let known = parse(key).map(|key| (key, self.node.net().endpoint().keys().contains(&key)));
+        let known = self.named(key).map(|key| (key, self.knows(key)));
         // What this node itself lacks, it says at once.
         let objection = match known {
             Ok((key, true)) if !force => self.objection_of_members(&order, key),
@@ -50,7 +50,7 @@ impl Daemon<'_> {
         let Some(operation) = &mut self.operation else { return };
         let Some((order, until)) = operation.waits.take() else { return };
         let (Order::KeyUse(name, _) | Order::KeyDrop(name, _)) = &order else { return };
-        let key = parse(name);
+        let key = self.named(name);
         match key.ok().and_then(|key| self.objection_of_members(&order, key)) {
             None => self.carry_out(now, &order),
             Some(objection) if until <= now => self.finish(now, Err(objection)),
@@ -80,8 +80,8 @@ impl Daemon<'_> {
 
     fn carry_out(&mut self, now: Instant, order: &Order) {
         let done = match order {
-            Order::KeyUse(key, _) => parse(key).and_then(|key| self.use_key(key)),
-            Order::KeyDrop(key, _) => parse(key).and_then(|key| self.drop_key(key)),
+            Order::KeyUse(key, _) => self.named(key).and_then(|key| self.use_key(key)),
+            Order::KeyDrop(key, _) => self.named(key).and_then(|key| self.drop_key(key)),
             Order::KeyAdd(_) | Order::NodeAdd(..) | Order::NodeRemove(_) | Order::Reload => return,
         };
         self.write_keys(now, done);
@@ -149,7 +149,7 @@ impl Daemon<'_> {
     /// Each of these returns the keys that the key file may have held until now.
     fn add_key(&mut self, key: &ClusterKey) -> Result<Vec<ClusterKey>, String> {
         let before = self.config.keys.clone();
-        let name = self.node.add_key(key).map_err(said)?;
+        let name = self.node.add_key(key).map_err(|error| self.said(error))?;
         if !before.contains(key) {
             self.config.keys.push(key.clone());
             tracing::info!(key = questions::key_name(name), "key added");
@@ -159,7 +159,11 @@ impl Daemon<'_> {
 
     fn use_key(&mut self, name: u16) -> Result<Vec<ClusterKey>, String> {
         let before = self.config.keys.clone();
-        self.node.use_key(name).map_err(said)?;
+        self.node.use_key(name).map_err(|error| {
+            let is_unknown = matches!(error, KeyChangeError::Unknown(_));
+            let add = if is_unknown { "; `evs key add` the file with it first" } else { "" };
+            self.said(error) + add
+        })?;
         if before.first().is_some_and(|key| key_name(key) != name) {
             self.config.keys.reverse();
             tracing::info!(key = questions::key_name(name), "key in use");
@@ -169,20 +173,39 @@ impl Daemon<'_> {
 
     fn drop_key(&mut self, name: u16) -> Result<Vec<ClusterKey>, String> {
         let before = self.config.keys.clone();
-        self.node.drop_key(name).map_err(said)?;
+        self.node.drop_key(name).map_err(|error| self.said(error))?;
         self.config.keys.truncate(1);
         tracing::info!(key = questions::key_name(name), "key dropped");
         Ok(before)
     }
-}
 
-fn said(error: KeyChangeError) -> String {
-    error.to_string()
-}
+    /// Why a step was not taken. Who named a key that is not there is told which are.
+    fn said(&self, error: KeyChangeError) -> String {
+        let is_unknown = matches!(error, KeyChangeError::Unknown(_));
+        if is_unknown { format!("{error}: {}", self.known()) } else { error.to_string() }
+    }
 
-fn parse(name: &str) -> Result<u16, String> {
-    let parsed = if name.len() == 4 { u16::from_str_radix(name, 16).ok() } else { None };
-    parsed.ok_or_else(|| format!("{name:?} is no key's name; `evs key list` has them"))
+    /// The key that an operator named.
+    fn named(&self, name: &str) -> Result<u16, String> {
+        let parsed = if name.len() == 4 { u16::from_str_radix(name, 16).ok() } else { None };
+        parsed.ok_or_else(|| format!("{name:?} is no key's name: {}", self.known()))
+    }
+
+    fn knows(&self, key: u16) -> bool {
+        self.node.net().endpoint().keys().contains(&key)
+    }
+
+    /// Which keys there are.
+    fn known(&self) -> String {
+        let keys = self.node.net().endpoint().keys().into_iter().map(questions::key_name);
+        match &keys.collect::<Vec<_>>()[..] {
+            [] => "the cluster is not sealed, and has no keys".to_owned(),
+            [only] => format!("{only} is the only one, and in use"),
+            [seals, others @ ..] => {
+                format!("{seals} is in use, and {} only opens", others.join(" and "))
+            }
+        }
+    }
 }
 
 /// The one step that leads from some keys to others, if one does.

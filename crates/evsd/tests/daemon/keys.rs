@@ -204,11 +204,36 @@ fn a_step_that_would_cut_a_node_off_is_refused_and_the_steps_are_named() {
     }
     ClusterKey::replace_all(&key_file(&cluster, 1), std::slice::from_ref(&old)).expect("written");
     let in_use = refused(&cluster, 1, &json!({ "ask": "key_drop", "key": name(&old) }));
-    assert!(in_use.contains("is in use"), "{in_use}");
-    let unknown = refused(&cluster, 1, &json!({ "ask": "key_use", "key": name(&new) }));
-    assert!(unknown.contains("add it first"), "{unknown}");
-    let nonsense = refused(&cluster, 1, &json!({ "ask": "key_use", "key": "+1" }));
-    assert!(nonsense.contains("evs key list"), "{nonsense}");
+    assert!(in_use.contains("is the only one"), "{in_use}");
+}
+
+#[test]
+fn a_key_that_is_not_known_is_refused_with_those_that_are_and_what_can_be_done() {
+    let cluster = cluster(1, &[]);
+    let (old, new) = (ClusterKey::load(&cluster.key_file()).expect("it"), ClusterKey::generate());
+    let [old_name, new_name] = [&old, &new].map(name);
+    let step = |what: &str, key: &str| refused(&cluster, 1, &json!({ "ask": what, "key": key }));
+    let one = format!("no key 0000 is known: {old_name} is the only one, and in use");
+    assert_eq!(step("key_drop", "0000"), format!("nothing has changed: {one}"));
+    let add = "`evs key add` the file with it first";
+    assert_eq!(step("key_use", "0000"), format!("nothing has changed: {one}; {add}"));
+    for nonsense in ["+1", "", "00000", "ä0"] {
+        let why = step("key_use", nonsense);
+        let those = format!("no key's name: {old_name} is the only one, and in use");
+        assert!(why.ends_with(&those), "{why}");
+    }
+    let add = |key: &ClusterKey, at: &str| {
+        let file = cluster.dir().join(at);
+        key.create(&file).expect("a new file");
+        json!({ "ask": "key_add", "file": file })
+    };
+    assert_eq!(ask(&cluster, 1, &add(&new, "new")), [old_name.clone(), new_name.clone()]);
+    let two = format!("no key 0000 is known: {old_name} is in use, and {new_name} only opens");
+    assert_eq!(step("key_drop", "0000"), format!("nothing has changed: {two}"));
+    let why = step("key_drop", &old_name);
+    assert!(why.contains(&format!("use {new_name} first")), "{why}");
+    let why = refused(&cluster, 1, &add(&ClusterKey::generate(), "third"));
+    assert!(why.contains(&format!("drop {new_name}")), "{why}");
 }
 
 #[test]
