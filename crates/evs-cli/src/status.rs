@@ -31,10 +31,9 @@ fn lines(report: &Value) -> Vec<String> {
         let (number, at, why) = (plain(&last["change"]), plain(&last["at"]), plain(&last["why"]));
         lines.push(format!("last change {number}, {at}: {why} (`evs why`)"));
     }
-    let target = report["ring"]["detection_ms"].as_u64().unwrap_or(u64::MAX);
     for each in list(&report["peers"]) {
         lines.push(peer(each));
-        lines.extend(list(&each["paths"]).iter().filter_map(|path| trouble(each, path, target)));
+        lines.extend(troubles(report, each));
     }
     lines.extend(
         list(&report["warnings"]).iter().map(|warning| format!("warning: {}", plain(warning))),
@@ -81,6 +80,12 @@ fn peer(peer: &Value) -> String {
         line.push_str(&format!(", round trip {trip} µs"));
     }
     line
+}
+
+/// What is wrong with the paths to a peer, a line each.
+pub(crate) fn troubles(report: &Value, peer: &Value) -> impl Iterator<Item = String> {
+    let target = report["ring"]["detection_ms"].as_u64().unwrap_or(u64::MAX);
+    list(&peer["paths"]).iter().filter_map(move |path| trouble(peer, path, target))
 }
 
 /// What is wrong with the path to a peer, and in which direction.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::output::shows_colours;
 use crate::report::{list, plain, printable};
-use crate::status::head;
+use crate::status::{head, troubles};
 
 /// What was seen at one moment.
 #[derive(Debug)]
@@ -35,11 +35,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, look: &Look) {
     let top: Vec<_> = head(status).into_iter().map(Line::raw).collect();
     let warnings: Vec<_> = list(&status["warnings"]).iter().map(|w| bad(plain(w))).collect();
     let (peers, clients) = (list(&status["peers"]), busiest(status));
+    let broken = peers.iter().flat_map(|peer| troubles(status, peer));
+    let broken: Vec<_> = broken.map(|line| Line::styled(line, alarm())).collect();
     let rows = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
     let areas = Layout::vertical([
         Constraint::Length(rows(top.len() + warnings.len()) + 1),
         Constraint::Length(4),
-        Constraint::Length(rows(peers.len()) + 2),
+        Constraint::Length(rows(peers.len()) + 1),
+        Constraint::Length(rows(broken.len()) + 1),
         Constraint::Length(rows(clients.len()) + 2),
         Constraint::Min(0),
     ])
@@ -47,8 +50,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, look: &Look) {
     frame.render_widget(Paragraph::new([top, warnings].concat()), areas[0]);
     frame.render_widget(Paragraph::new(traffic(look)), areas[1]);
     frame.render_widget(links(peers), areas[2]);
-    frame.render_widget(client_table(&clients), areas[3]);
-    frame.render_widget(Paragraph::new(history(&look.changes)), areas[4]);
+    frame.render_widget(Paragraph::new(broken), areas[3]);
+    frame.render_widget(client_table(&clients), areas[4]);
+    frame.render_widget(Paragraph::new(history(&look.changes)), areas[5]);
 }
 
 fn traffic(look: &Look) -> Vec<Line<'static>> {
