@@ -56,6 +56,8 @@ pub enum Command {
     /// Writes a new cluster key to a file that only its owner can read.
     ///
     /// The same file goes to every node of the cluster (local.key_file in evsd.toml says where).
+    /// Where root makes it, it belongs to the owner of its directory: in /etc/evs to the daemon's
+    /// user.
     Keygen {
         /// The file; it must not exist.
         file: PathBuf,

@@ -1,7 +1,9 @@
 //! The command as its users meet it: a process beside a real daemon.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use evs_testkit::{Cluster, Setup, until_exit};
@@ -299,6 +301,28 @@ fn a_bench_at_a_rate_sends_no_more_than_that() {
     assert!((1..=26).contains(&messages), "{report}");
     let receivers = report["receivers_latency_us"].as_array().expect("a list");
     assert_eq!(receivers.len(), 1, "{report}");
+}
+
+/// The packages give `/etc/evs` to the daemon's user.
+#[test]
+fn a_key_that_root_makes_is_its_directorys_owners() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let made = |name: &str| {
+        let file = dir.path().join(name);
+        let output = Command::new(env!("CARGO_BIN_EXE_evs")).arg("keygen").arg(&file).output();
+        let said = String::from_utf8(output.expect("it runs").stdout).expect("text");
+        let about = fs::metadata(&file).expect("it is there");
+        (said, (about.uid(), about.gid(), about.mode() & 0o777), file)
+    };
+    let (said, about, file) = made("roots");
+    assert_eq!(about, (0, 0, 0o600), "this test is run by root");
+    let end = format!("give it to evsd's user here and there: `chown evs {}`\n", file.display());
+    assert!(said.contains("root alone can read") && said.ends_with(&end), "{said}");
+    chown(dir.path(), Some(4242), Some(4343)).expect("root may");
+    let (said, about, file) = made("theirs");
+    assert_eq!(about, (4242, 4343, 0o600));
+    let end = format!("give it to evsd's user there: `chown evs {}`\n", file.display());
+    assert!(!said.contains("root") && said.ends_with(&end), "{said}");
 }
 
 #[test]

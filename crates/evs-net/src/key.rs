@@ -10,7 +10,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand;
@@ -175,7 +175,8 @@ impl ClusterKey {
         parse(text).map_err(format)
     }
 
-    /// Writes the key to a new file that only its owner can read (mode 0600).
+    /// Writes the key to a new file that only its owner can read (mode 0600). Root gives it to the
+    /// owner of its directory, who could replace it anyway: the daemon's user, in `/etc/evs`.
     ///
     /// # Errors
     /// The file exists or cannot be written.
@@ -189,6 +190,11 @@ impl ClusterKey {
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
         file.write_all(self.to_text().as_bytes()).map_err(io)?;
+        if rustix::process::geteuid().is_root() {
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+            let about = fs::metadata(dir.unwrap_or_else(|| Path::new("."))).map_err(io)?;
+            fchown(&file, Some(about.uid()), Some(about.gid())).map_err(io)?;
+        }
         file.sync_all().map_err(io)
     }
 
