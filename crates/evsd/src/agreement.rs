@@ -8,11 +8,12 @@
 //! last of their verdicts is delivered, and all are for it, it is in force: at the same place of
 //! the history everywhere. A new configuration ends what is not decided, and so can its proposer.
 //! At its begin each member says which version it has; who has an older one takes over the newest.
+//! What is in force each writes to its own file, and says whether it could.
 //!
 //! No time and no input or output is in here: what goes in comes in the total order, so all members
 //! come to the same result.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use evs_model::{Members, Processor};
 
@@ -21,6 +22,9 @@ use crate::control::Telling;
 
 /// Longest text of a section that is told, in bytes: 128 nodes on 8 links have room.
 const TEXT_BYTES_MAX: usize = 56 << 10;
+
+/// Most characters that are kept of why a member could not write its file.
+const WHY_CHARS_MAX: usize = 400;
 
 /// What follows.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub(crate) enum Step {
     Differ(Vec<u32>),
     /// A newer section is in force elsewhere, and this node cannot take it over.
     Behind(String),
+    /// This node could not write its file, and why.
+    Unwritten(u32, String),
     /// To be told to all.
     Tell(Telling),
 }
@@ -55,6 +61,10 @@ pub(crate) struct Agreement {
     versions: BTreeMap<Processor, (u64, String)>,
     /// Nodes with another section than the first of all with its version, and that one.
     differing: Option<(Vec<u32>, u32)>,
+    /// Why members could not write their files, this one among them.
+    unwritten: BTreeMap<Processor, String>,
+    /// Other members that have not said yet whether they could write what was last agreed on.
+    writing: BTreeSet<Processor>,
     pending: Option<Pending>,
     /// This daemon's last proposal, until it is decided.
     mine: Option<u64>,
@@ -78,6 +88,8 @@ impl Agreement {
             members: Members::default(),
             versions: BTreeMap::new(),
             differing: None,
+            unwritten: BTreeMap::new(),
+            writing: BTreeSet::new(),
             pending: None,
             mine: None,
             proposals: 0,
@@ -94,6 +106,24 @@ impl Agreement {
     /// Nodes that have another section in force than the node beside them, of the same version.
     pub(crate) const fn differing(&self) -> Option<&(Vec<u32>, u32)> {
         self.differing.as_ref()
+    }
+
+    /// Other members that could not write their files, and why.
+    pub(crate) fn unwritten(&self) -> impl Iterator<Item = (u32, &str)> {
+        let others = self.unwritten.iter().filter(|(who, _)| **who != self.me);
+        others.map(|(who, why)| (who.node.get(), why.as_str()))
+    }
+
+    /// Other members that have not said yet whether they could write what was last agreed on.
+    pub(crate) fn writing(&self) -> impl Iterator<Item = u32> {
+        self.writing.iter().map(|who| who.node.get())
+    }
+
+    /// What became of this daemon's file is told to all.
+    pub(crate) fn tell_written(&mut self, error: Option<String>) {
+        self.note_written(self.me, error.clone());
+        let version = self.cluster.version;
+        self.steps.push_back(Step::Tell(Telling::Written { version, error }));
     }
 
     /// What follows from what came in.
@@ -142,6 +172,13 @@ impl Agreement {
         }
         let (version, mark) = (self.cluster.version, mark(&self.cluster));
         self.steps.push_back(Step::Tell(Telling::Version { version, mark }));
+        self.unwritten.retain(|who, _| *who == self.me || members.contains(*who));
+        self.writing.retain(|who| members.contains(*who));
+        // Whoever is new does not know it.
+        if let Some(why) = self.unwritten.get(&self.me) {
+            let error = Some(why.clone());
+            self.steps.push_back(Step::Tell(Telling::Written { version, error }));
+        }
     }
 
     /// What a daemon told of this, at its place in the order.
@@ -154,6 +191,7 @@ impl Agreement {
             }
             Telling::Adopt { cluster } => self.adopt(&cluster),
             Telling::Withdraw { number } => self.hear_withdrawal(from, number),
+            Telling::Written { version, error } => self.hear_written(from, version, error),
             Telling::Evidence { .. } | Telling::Keys { .. } | Telling::Other => {}
         }
     }
@@ -231,6 +269,8 @@ impl Agreement {
                 // All take it over as a whole.
                 self.differing = None;
                 self.apply(cluster, mine);
+                let others = self.members.iter().filter(|who| *who != self.me);
+                self.writing = others.collect();
             }
             Some(_) | None => {
                 if mine {
@@ -248,6 +288,29 @@ impl Agreement {
             let silent = self.members.iter().filter(|who| !pending.verdicts.contains_key(who));
             let silent: Vec<_> = silent.map(|who| who.node.to_string()).collect();
             self.refuse(format!("not answered in time by node {}", silent.join(", ")));
+        }
+    }
+
+    fn hear_written(&mut self, from: Processor, version: u64, error: Option<String>) {
+        // What it is itself it knew before it told it.
+        if from == self.me || !self.members.contains(from) {
+            return;
+        }
+        if version >= self.cluster.version {
+            self.writing.remove(&from);
+        }
+        let error = error.map(|why| why.chars().take(WHY_CHARS_MAX).collect());
+        self.note_written(from, error);
+    }
+
+    fn note_written(&mut self, who: Processor, error: Option<String>) {
+        let Some(why) = error else {
+            self.unwritten.remove(&who);
+            return;
+        };
+        let is_news = self.unwritten.insert(who, why.clone()).is_none();
+        if is_news && who != self.me {
+            self.steps.push_back(Step::Unwritten(who.node.get(), why));
         }
     }
 

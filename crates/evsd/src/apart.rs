@@ -33,7 +33,8 @@ impl ApartWatch {
         Self { since: BTreeMap::new(), patience: PATIENCE, limit }
     }
 
-    pub(crate) fn look(&mut self, now: Instant, node: &Node) {
+    /// `file` is this node's configuration file.
+    pub(crate) fn look(&mut self, now: Instant, node: &Node, file: &str) {
         let ring = node.service().ring();
         let endpoint = node.net().endpoint();
         self.patience = PATIENCE + endpoint.detection().target * 4;
@@ -43,13 +44,13 @@ impl ApartWatch {
         self.note(now, apart.collect());
         let Some(nodes) = self.named(now) else { return };
         if let Some(suppressed) = self.limit.admit(now) {
-            tracing::warn!(nodes, suppressed, "{}", self::APART);
+            tracing::warn!(nodes, file, suppressed, "{}", self::APART);
         }
     }
 
     /// The warning of the report.
-    pub(crate) fn warning(&self, now: Instant) -> Option<String> {
-        self.named(now).map(|nodes| format!("{APART}: {nodes}"))
+    pub(crate) fn warning(&self, now: Instant, file: &str) -> Option<String> {
+        self.named(now).map(|nodes| format!("{APART}: {nodes}; this one's file is {file}"))
     }
 
     fn note(&mut self, now: Instant, apart: Vec<NodeId>) {
@@ -68,8 +69,9 @@ impl ApartWatch {
 
 /// What is told of nodes that stay apart.
 const APART: &str = "nodes are heard and hear this one, and stay in another ring: two nodes do not \
-                     hear each other (evs links), or one was away when another was added (compare \
-                     [cluster] in the files of all nodes)";
+                     hear each other (evs links), or one was away when another was added, and \
+                     warns of it: copy [cluster] from the file of another node into that one's, \
+                     and restart it";
 
 #[cfg(test)]
 mod tests {
@@ -81,12 +83,12 @@ mod tests {
         let id = |id| NodeId::new(id).expect("not zero");
         let mut watch = ApartWatch::new();
         watch.note(start, vec![id(3), id(4)]);
-        assert_eq!(watch.warning(start + PATIENCE / 2), None);
+        assert_eq!(watch.warning(start + PATIENCE / 2, "/f"), None);
         watch.note(start + PATIENCE, vec![id(3)]);
-        let told = watch.warning(start + PATIENCE).expect("long enough");
-        assert!(told.ends_with("of all nodes): node 3"), "{told}");
+        let told = watch.warning(start + PATIENCE, "/f").expect("long enough");
+        assert!(told.ends_with("restart it: node 3; this one's file is /f"), "{told}");
         watch.note(start + PATIENCE, vec![]);
         watch.note(start + PATIENCE, vec![id(3)]);
-        assert_eq!(watch.warning(start + PATIENCE), None, "it counts anew");
+        assert_eq!(watch.warning(start + PATIENCE, "/f"), None, "it counts anew");
     }
 }

@@ -76,6 +76,14 @@ pub(crate) enum Telling {
         /// Two at most.
         keys: Vec<u16>,
     },
+    /// What became of the sender's file, where the section in force is to be written to: after each
+    /// attempt, and at the begin of a configuration while it could not be.
+    Written {
+        /// The version of that section.
+        version: u64,
+        /// Why the file says something else; nothing: it does not.
+        error: Option<String>,
+    },
     /// The sender's proposal is to end, if it is not decided before this.
     Withdraw {
         /// The sender's count.
@@ -181,7 +189,10 @@ impl Control {
             return Err(format!("it has {bytes} bytes as a message, the limit is {BYTES_MAX}"));
         }
         let guarantee = match telling {
-            Telling::Evidence { .. } | Telling::Keys { .. } | Telling::Other => Guarantee::Agreed,
+            Telling::Evidence { .. }
+            | Telling::Keys { .. }
+            | Telling::Written { .. }
+            | Telling::Other => Guarantee::Agreed,
             // What one has, all have.
             Telling::Adopt { .. }
             | Telling::Propose { .. }
@@ -207,8 +218,8 @@ impl Control {
         sent.map_err(|error| error.to_string())
     }
 
-    /// A configuration is in force: of what was to be told in the one before, only evidence and
-    /// keys are still worth telling.
+    /// A configuration is in force: of what was to be told in the one before, only what
+    /// concerns the sender alone is still worth telling.
     pub(crate) fn begin_configuration(&mut self) {
         self.waiting.begin_configuration();
     }

@@ -204,7 +204,7 @@ impl<'a> Daemon<'a> {
             accept_again: None,
             accept_log: RateLimit::new(Duration::from_secs(10)),
             membership: Membership::new(flight, agreement),
-            watch: Watch::new(clock.now()),
+            watch: Watch::new(clock.now(), file),
             pulse: Pulse::new(clock.now(), config.cluster.detection),
             metrics: config
                 .local
@@ -428,7 +428,7 @@ impl Daemon<'_> {
             log_lines_lost: self.log.lines_lost(),
             flight: self.membership.flight(),
             cluster_unwritten: self.cluster_unwritten.as_deref(),
-            differing: self.membership.differing(),
+            agreement: self.membership.agreement(),
             watch: &self.watch,
             keys_unwritten: self.keys_unwritten.as_deref(),
             tellings_malformed: self.membership.control().malformed(),

@@ -62,14 +62,13 @@ impl Membership {
     }
 
     /// What was agreed on about the cluster.
-    pub(crate) const fn agreement(&mut self) -> &mut Agreement {
-        &mut self.agreement
+    pub(crate) const fn agreement(&self) -> &Agreement {
+        &self.agreement
     }
 
-    /// Nodes that have another section `[cluster]` in force than the node beside them, of the same
-    /// version.
-    pub(crate) const fn differing(&self) -> Option<&(Vec<u32>, u32)> {
-        self.agreement.differing()
+    /// To change what was agreed on.
+    pub(crate) const fn agreement_mut(&mut self) -> &mut Agreement {
+        &mut self.agreement
     }
 
     /// Who is in the configuration in force.

@@ -12,6 +12,7 @@ use evs_net::{LinkId, PeerStatus, ip_packet_bytes};
 use evs_node::Node;
 use serde::Serialize;
 
+use crate::agreement::Agreement;
 use crate::clients::{ClientStatus, Clients, ClientsStats};
 use crate::config::{Config, Limits, Transport};
 use crate::flight::Flight;
@@ -48,8 +49,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) flight: &'a Flight,
     /// Why the configuration file does not say what is in force of `[cluster]`.
     pub(crate) cluster_unwritten: Option<&'a str>,
-    /// Nodes with another section `[cluster]` than the node beside them, of the same version.
-    pub(crate) differing: Option<&'a (Vec<u32>, u32)>,
+    /// What is known of the others' sections `[cluster]`.
+    pub(crate) agreement: &'a Agreement,
     /// The signs of trouble.
     pub(crate) watch: &'a Watch,
     /// Why the key file does not say what is in force.
@@ -446,7 +447,9 @@ fn warnings(sources: &Sources<'_>) -> Vec<String> {
     if let Some(why) = sources.cluster_unwritten {
         warnings.push(format!("{CLUSTER_UNWRITTEN}: {why}"));
     }
-    if let Some((nodes, first)) = sources.differing {
+    let others = sources.agreement.unwritten();
+    warnings.extend(others.map(|(node, why)| other_unwritten(node, why)));
+    if let Some((nodes, first)) = sources.agreement.differing() {
         let nodes: Vec<_> = nodes.iter().map(|node| format!("node {node}")).collect();
         warnings.push(format!("{} and node {first} {DIFFERENT}", nodes.join(", ")));
     }
@@ -484,6 +487,14 @@ pub(crate) const KEYS_UNWRITTEN: &str = "the key file does not say which keys ar
 /// What a node is told that would come back with an older cluster.
 pub(crate) const CLUSTER_UNWRITTEN: &str = "the configuration file does not say what is in force \
                                             of [cluster], and this node would come back with that";
+
+/// What the others are told then.
+pub(crate) fn other_unwritten(node: u32, why: &str) -> String {
+    format!(
+        "the configuration file of node {node} does not say what is in force of [cluster], and \
+         that node would come back with what it says; mend it and `evs reload` there: {why}"
+    )
+}
 
 /// What all nodes are told where some would not run with the settings of the others.
 const DIFFERENT: &str = "have different sections [cluster] of one version: compare their files, \

@@ -5,6 +5,7 @@
 //! cause who can send a datagram has one line a minute together, so that strangers do not fill the
 //! log: that of the sign that has waited for longest.
 
+use std::path::Path;
 use std::time::Duration;
 
 use evs_model::{Instant, NodeId};
@@ -28,6 +29,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// The counters as they were told last.
 #[derive(Debug)]
 pub(crate) struct Watch {
+    /// The configuration file, for those who have to change it.
+    file: String,
     at: Instant,
     signs: [Seen; SIGNS.len()],
     strangers: RateLimit,
@@ -47,9 +50,10 @@ struct Seen {
 }
 
 impl Seen {
-    fn tell(&mut self, now: Instant, node: &Node, sign: &Sign) {
+    fn tell(&mut self, now: Instant, (node, file): (&Node, &str), sign: &Sign) {
         let (new, peer) = (self.count - self.told, sign.whose(node));
-        tracing::warn!(count = new, total = self.count, node = peer, "{}", sign.what);
+        let file = peer.map(|_| file);
+        tracing::warn!(count = new, total = self.count, node = peer, file, "{}", sign.what);
         (self.told, self.told_at) = (self.count, Some(now));
     }
 }
@@ -107,9 +111,10 @@ impl Sign {
 }
 
 impl Watch {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant, file: &Path) -> Self {
         let seen = |_| Seen { told: 0, count: 0, grew_at: None, told_at: None };
         Self {
+            file: file.display().to_string(),
             at: now + EVERY,
             signs: std::array::from_fn(seen),
             strangers: RateLimit::new(TOLD_EVERY),
@@ -123,7 +128,7 @@ impl Watch {
             return;
         }
         self.at = now + EVERY;
-        self.apart.look(now, node);
+        self.apart.look(now, node, &self.file);
         for (sign, seen) in SIGNS.iter().zip(&mut self.signs) {
             let count = (sign.count)(node);
             if count > std::mem::replace(&mut seen.count, count) {
@@ -131,7 +136,7 @@ impl Watch {
             }
             let due = seen.told_at.is_none_or(|at| now.since(at) >= TOLD_EVERY);
             if !sign.by_strangers && due && count > seen.told {
-                seen.tell(now, node, sign);
+                seen.tell(now, (node, &self.file), sign);
             }
         }
         self.tell_of_strangers(now, node);
@@ -150,7 +155,7 @@ impl Watch {
             (Some(nodes), first) if first.is_none() || Some(self.foreign.told_at()) < first_at => {
                 self.foreign.tell(now, node, &nodes);
             }
-            (_, Some((sign, seen))) => seen.tell(now, node, sign),
+            (_, Some((sign, seen))) => seen.tell(now, (node, &self.file), sign),
             (_, None) => {}
         }
     }
@@ -164,11 +169,14 @@ impl Watch {
         let foreign = crate::foreign::warning(now, node);
         recent
             .map(|(sign, seen)| match sign.whose(node) {
-                Some(peer) => format!("{} (node {peer}): {} so far", sign.what, seen.count),
+                Some(peer) => {
+                    let (what, file, count) = (sign.what, &self.file, seen.count);
+                    format!("{what} (node {peer}; this one's file is {file}): {count} so far")
+                }
                 None => format!("{}: {} so far", sign.what, seen.count),
             })
             .chain(foreign)
-            .chain(self.apart.warning(now))
+            .chain(self.apart.warning(now, &self.file))
             .collect()
     }
 

@@ -246,3 +246,40 @@ fn a_withdrawal_behind_the_last_verdict_comes_too_late_everywhere() {
     assert_eq!(world.versions(), [1, 1, 1]);
     assert!(world.refusal(1).is_none());
 }
+
+/// Where a member could not write its file, all know that, and whoever comes learns it.
+#[test]
+fn what_a_member_could_not_write_the_others_know_until_it_has() {
+    let base = cluster(&[1, 2, 3], 0);
+    let mut world = World::new(vec![base.clone(); 3]);
+    world.settle();
+    world.daemon(1).propose(&with(&base, 4)).expect("sensible");
+    world.collect();
+    world.settle();
+    assert_eq!(world.daemon(1).writing().collect::<Vec<_>>(), [2, 3]);
+    let why = "x".repeat(2 * WHY_CHARS_MAX);
+    world.daemon(1).tell_written(None);
+    world.daemon(2).tell_written(Some(why.clone()));
+    world.collect();
+    world.settle();
+    assert_eq!(world.daemon(1).writing().collect::<Vec<_>>(), [3]);
+    let told = [(2, &why[..WHY_CHARS_MAX])];
+    for id in [1, 3] {
+        assert_eq!(world.daemon(id).unwritten().collect::<Vec<_>>(), told);
+        let said = |step: &Step| matches!(step, Step::Unwritten(2, _));
+        assert_eq!(world.steps[id as usize - 1].iter().filter(|step| said(step)).count(), 1);
+    }
+    assert_eq!(world.daemon(2).unwritten().count(), 0, "of itself it knows otherwise");
+    // Who is gone is not waited for, and who was away has missed it.
+    world.install(&[1, 2]);
+    assert_eq!(world.daemon(1).writing().count(), 0);
+    world.daemon(3).unwritten.clear();
+    world.settle();
+    world.install(&[1, 2, 3]);
+    world.settle();
+    assert_eq!(world.daemon(3).unwritten().collect::<Vec<_>>(), told);
+    world.daemon(2).tell_written(None);
+    world.collect();
+    world.settle();
+    assert!(world.daemons.iter().all(|daemon| daemon.unwritten().count() == 0));
+}

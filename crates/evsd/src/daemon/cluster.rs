@@ -6,6 +6,7 @@ use std::time::Duration;
 use evs_model::{Instant, NodeId};
 use evs_net::LinkId;
 
+use super::operate::Operation;
 use super::{Daemon, Phase, terms};
 use crate::agreement::Step;
 use crate::config::Cluster;
@@ -43,7 +44,7 @@ impl Daemon<'_> {
             Phase::Leaving { .. } | Phase::Farewell { .. } => Err("this node leaves".to_owned()),
         };
         let cluster = ready.and(cluster);
-        let asked = cluster.and_then(|cluster| self.membership.agreement().propose(&cluster));
+        let asked = cluster.and_then(|cluster| self.membership.agreement_mut().propose(&cluster));
         match asked {
             Ok(()) => self.take_steps(now),
             Err(error) => self.finish(now, Err(error)),
@@ -52,7 +53,7 @@ impl Daemon<'_> {
 
     /// Carries out what was agreed on.
     pub(super) fn take_steps(&mut self, now: Instant) {
-        while let Some(step) = self.membership.agreement().poll_step() {
+        while let Some(step) = self.membership.agreement_mut().poll_step() {
             match step {
                 Step::Tell(telling) => self.tell_daemons(now, &telling),
                 Step::Refused(why) => self.finish(now, Err(why)),
@@ -70,8 +71,14 @@ impl Daemon<'_> {
                     error,
                     "the others have a newer section [cluster], which this node cannot take over"
                 ),
+                Step::Unwritten(node, error) => tracing::warn!(
+                    node,
+                    error,
+                    "a node could not write the section [cluster] in force to its file"
+                ),
             }
         }
+        self.end_writing(now);
     }
 
     /// What nobody can be told of is not proposed; what else cannot be told ends nothing.
@@ -85,7 +92,7 @@ impl Daemon<'_> {
             }
             (Ok(()), _) => {}
             (Err(error), Telling::Propose { .. }) => {
-                self.membership.agreement().forget();
+                self.membership.agreement_mut().forget();
                 self.finish(now, Err(format!("the other nodes cannot be asked: {error}")));
             }
             (Err(error), _) => log_untold(&error),
@@ -95,8 +102,8 @@ impl Daemon<'_> {
     /// A proposal that not all answer has an end: before the one who asked for it gives up.
     pub(super) fn end_proposal(&mut self, now: Instant) {
         let Some(operation) = &mut self.operation else { return };
-        if operation.ends_at.take_if(|at| *at <= now).is_some() {
-            self.membership.agreement().withdraw();
+        if !operation.is_agreed() && operation.ends_at.take_if(|at| *at <= now).is_some() {
+            self.membership.agreement_mut().withdraw();
             self.take_steps(now);
         }
     }
@@ -199,8 +206,18 @@ impl Daemon<'_> {
         if let Some(error) = &self.cluster_unwritten {
             tracing::warn!(error, "the section [cluster] in force is not in the file");
         }
+        self.membership.agreement_mut().tell_written(self.cluster_unwritten.clone());
+        self.take_steps(now);
         self.written(now);
-        if self.removed && matches!(self.phase, Phase::Forming | Phase::Serving(_)) {
+        let is_told = !self.operation.as_ref().is_some_and(Operation::is_agreed);
+        if is_told && self.removed {
+            self.leave_removed(now);
+        }
+    }
+
+    /// An operator took this node out, and its file says so.
+    pub(super) fn leave_removed(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Forming | Phase::Serving(_)) {
             self.removed = false;
             self.leave(now);
         }

@@ -3,6 +3,8 @@
 //! One thing at a time. It is done as a whole or not at all, and whoever asked is told why not;
 //! so is the log.
 
+use std::time::Duration;
+
 use evs_model::Instant;
 use evs_report::Answer;
 use evs_service::ClientLimits;
@@ -13,8 +15,12 @@ use crate::clients::Question;
 use crate::config::{Config, Difference};
 use crate::files::{Done, Job};
 use crate::questions::Order;
-use crate::status::{CLUSTER_UNWRITTEN, KEYS_UNWRITTEN};
+use crate::status::{CLUSTER_UNWRITTEN, KEYS_UNWRITTEN, other_unwritten};
 use crate::{questions, setup};
+
+/// How long the others may take, beyond the time that they have to agree, to say whether they could
+/// write their files: with that, less than a request of a client may take (10 s).
+const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is under way.
 #[derive(Debug)]
@@ -25,9 +31,16 @@ pub(super) struct Operation {
     config: Option<Box<Config>>,
     /// What has changed, while the section `[cluster]` is being written.
     agreed: Option<Vec<String>>,
+    /// What has changed, while the others write it.
+    written: Option<Vec<String>>,
+    /// Until when they may say so.
+    written_by: Option<Instant>,
+    /// What they could not write.
+    others: Option<String>,
     /// Why the section `[local]` is what it was, though the others have agreed.
     failed: Option<String>,
-    /// When a proposal is withdrawn that is not decided by then.
+    /// When a proposal is withdrawn that is not decided by then, or nobody waits any more for what
+    /// the others write.
     pub(super) ends_at: Option<Instant>,
     /// A step with the keys to which members have an objection, and for how long it waits.
     pub(super) waits: Option<(Order, Instant)>,
@@ -35,7 +48,22 @@ pub(super) struct Operation {
 
 impl Operation {
     const fn of(by: Option<Question>) -> Self {
-        Self { by, config: None, agreed: None, failed: None, ends_at: None, waits: None }
+        Self {
+            by,
+            config: None,
+            agreed: None,
+            written: None,
+            written_by: None,
+            others: None,
+            failed: None,
+            ends_at: None,
+            waits: None,
+        }
+    }
+
+    /// Whether all have agreed, and it is being written.
+    pub(super) const fn is_agreed(&self) -> bool {
+        self.agreed.is_some() || self.written.is_some()
     }
 }
 
@@ -120,8 +148,9 @@ impl Daemon<'_> {
     fn take_config(&mut self, now: Instant, mut config: Box<Config>, stale: bool) {
         let (file, force) = (config.cluster.version, self.config.cluster.version);
         let is_same = self.config.cluster.differences(&config.cluster).is_empty();
-        if is_same && file == force {
-            self.cluster_unwritten = None;
+        if is_same && file == force && self.cluster_unwritten.take().is_some() {
+            self.membership.agreement_mut().tell_written(None);
+            self.take_steps(now);
         }
         if is_same || (stale && self.cluster_unwritten.is_some()) {
             config.cluster = self.config.cluster.clone();
@@ -157,7 +186,7 @@ impl Daemon<'_> {
     /// The others have agreed, and what was agreed on is in force and being written.
     pub(super) fn agreed(&mut self, mut changed: Vec<String>) {
         let Some(mut operation) = self.operation.take() else { return };
-        operation.ends_at = None;
+        operation.written_by = operation.ends_at.take().map(|at| at + WRITTEN_WITHIN);
         if let Some(mut config) = operation.config.take() {
             config.cluster = self.config.cluster.clone();
             match self.apply(*config) {
@@ -172,11 +201,35 @@ impl Daemon<'_> {
         self.operation = Some(operation);
     }
 
-    /// What is in force was written, as far as it could be.
+    /// What is in force was written here, as far as it could be. The others say so of theirs.
     pub(super) fn written(&mut self, now: Instant) {
-        let agreed = self.operation.as_mut().and_then(|operation| operation.agreed.take());
-        if let Some(changed) = agreed {
-            self.finish(now, Ok(changed));
+        if let Some(operation) = &mut self.operation
+            && let Some(changed) = operation.agreed.take()
+        {
+            operation.written = Some(changed);
+            operation.ends_at = operation.written_by;
+        }
+        self.end_writing(now);
+    }
+
+    /// All have said what became of their files, or had their time for it.
+    pub(super) fn end_writing(&mut self, now: Instant) {
+        let agreement = self.membership.agreement();
+        let Some(operation) = &mut self.operation else { return };
+        let waits = operation.ends_at.is_some_and(|at| now < at);
+        if operation.written.is_none() || (waits && agreement.writing().next().is_some()) {
+            return;
+        }
+        let missed = agreement.unwritten().map(|(node, why)| other_unwritten(node, why));
+        let silent = agreement.writing().map(|node| {
+            format!("node {node} has not said whether it could write its file: see its status")
+        });
+        let all: Vec<_> = missed.chain(silent).collect();
+        operation.others = (!all.is_empty()).then(|| all.join("; "));
+        let changed = operation.written.take().unwrap_or_default();
+        self.finish(now, Ok(changed));
+        if self.removed {
+            self.leave_removed(now);
         }
     }
 
@@ -226,7 +279,8 @@ impl Daemon<'_> {
         ];
         let said =
             |(what, why): (&str, &Option<String>)| Some(format!("{what}: {}", why.as_ref()?));
-        let all: Vec<_> = all.into_iter().filter_map(said).collect();
+        let all = all.into_iter().filter_map(said).chain(operation.others.clone());
+        let all: Vec<_> = all.collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 

@@ -96,7 +96,7 @@ fn a_node_that_is_not_in_the_list_is_refused_by_name() {
         until_logged(&cluster, 1, &["WARN", "not in [[cluster.nodes]]", "node=7"]);
         let status = cluster.status(1).expect("it answers");
         let warnings = status["warnings"].to_string();
-        assert!(warnings.contains("(node 7)"), "{warnings}");
+        assert!(warnings.contains("(node 7; this one's file is "), "{warnings}");
     });
 }
 

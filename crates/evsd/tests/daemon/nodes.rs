@@ -184,7 +184,8 @@ fn a_file_whose_base_has_moved_on_is_refused_and_left_alone() {
     edit(&cluster, 2, "[local]\n", &format!("{}[local]\n", entry(&cluster, 5)));
     let edited = fs::read_to_string(cluster.config_file(2)).expect("there");
     assert_ne!(edited, before);
-    done(&add(&cluster, 1, 4));
+    let answer = add(&cluster, 1, 4);
+    assert!(warning(&answer).contains("has changes of its own"), "{answer:#}");
     until_logged(&cluster, 2, &["WARN", "the section [cluster] in force is not in the file"]);
     assert_eq!(fs::read_to_string(cluster.config_file(2)).expect("there"), edited);
     let warnings = cluster.status(2).expect("it answers")["warnings"].to_string();
@@ -214,13 +215,14 @@ fn a_node_that_was_away_while_a_running_one_was_added_stays_apart_and_both_sides
 
     cluster.start_node(3).expect("it starts");
     let copy = "if it was added while this node was away, copy [cluster]";
-    until_logged(&cluster, 3, &["WARN", copy, "node=4"]);
-    let apart = ["WARN", "stay in another ring", "compare [cluster] in the files of all nodes"];
+    let file = |node| cluster.config_file(node).display().to_string();
+    until_logged(&cluster, 3, &["WARN", copy, "node=4", &file(3)]);
+    let apart = ["WARN", "stay in another ring", "copy [cluster] from the file of another node"];
     for (node, others) in [(1, "nodes=\"node 3\""), (2, "nodes=\"node 3\""), (3, "node 1, node 2")]
     {
-        until_logged(&cluster, node, &[apart[0], apart[1], apart[2], others]);
+        until_logged(&cluster, node, &[apart[0], apart[1], apart[2], others, &file(node)]);
         let warnings = cluster.status(node).expect("it answers")["warnings"].to_string();
-        assert!(warnings.contains(apart[1]), "{warnings}");
+        assert!(warnings.contains(apart[1]) && warnings.contains(&file(node)), "{warnings}");
     }
 
     // What they say helps.
@@ -267,6 +269,55 @@ fn warnings(cluster: &Cluster, node: u32) -> String {
 
 const UNWRITTEN: &str = "the configuration file does not say what is in force";
 
+fn warning(answer: &Value) -> &str {
+    assert!(answer["error"].is_null(), "{answer:#}");
+    answer["warning"].as_str().unwrap_or_else(|| panic!("{answer:#}"))
+}
+
+#[test]
+fn a_node_that_cannot_write_its_file_is_named_to_whoever_asked_and_by_every_node() {
+    let cluster = cluster(5, &[4, 5]);
+    let (file, away) = (cluster.config_file(2), cluster.dir().join("away"));
+    fs::rename(&file, &away).expect("it was there");
+    let answer = add(&cluster, 1, 4);
+    let shown = file.display().to_string();
+    for part in ["node 2 does not say what is", "mend it and `evs reload` there", &shown] {
+        assert!(warning(&answer).contains(part), "{part}: {answer:#}");
+    }
+    for node in [1, 3] {
+        let missed = ["WARN", "could not write the section [cluster]", "node=2", &shown];
+        until_logged(&cluster, node, &missed);
+        assert!(warnings(&cluster, node).contains(warning(&answer)));
+    }
+    // A node that stays away from its file is not waited for any longer than a while.
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &file, fifo, 0o600.into(), 0).expect("a pipe");
+    let answer = add(&cluster, 1, 5);
+    assert!(warning(&answer).contains("node 2 has not said whether"), "{answer:#}");
+    // Whoever reads the pipe finds it empty.
+    drop(fs::File::options().write(true).open(&file).expect("it is read"));
+    fs::remove_file(&file).expect("there");
+    fs::rename(&away, &file).expect("back again");
+    done(&ask_reload(&cluster, 2));
+    until_written(&cluster, &[1, 2, 3], 2);
+    for node in [1, 3] {
+        until("nothing is warned of", || {
+            (!warnings(&cluster, node).contains("node 2")).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {}", warnings(&cluster, node)));
+    }
+}
+
+#[test]
+fn a_node_that_takes_itself_out_learns_first_who_could_not_write_it() {
+    let mut cluster = cluster(3, &[]);
+    fs::remove_file(cluster.config_file(2)).expect("it was there");
+    let answer = remove(&cluster, 1, 1);
+    assert!(warning(&answer).contains("node 2 "), "{answer:#}");
+    assert_eq!(cluster.until_exit(1).expect("it ends").code(), Some(0), "{}", cluster.log(1));
+    cluster.until_members(&[2, 3]).expect("the others go on");
+}
+
 /// What could not be written is no work of an operator's.
 #[test]
 fn a_file_that_could_not_be_written_for_two_changes_is_written_at_the_next_one() {
@@ -274,7 +325,7 @@ fn a_file_that_could_not_be_written_for_two_changes_is_written_at_the_next_one()
     let (file, away) = (cluster.config_file(2), cluster.dir().join("away"));
     fs::rename(&file, &away).expect("it was there");
     for (missed, node) in [(1, 4), (2, 5)] {
-        done(&add(&cluster, 1, node));
+        assert!(warning(&add(&cluster, 1, node)).contains("node 2 "));
         until_missed(&cluster, 2, missed);
         assert!(warnings(&cluster, 2).contains(UNWRITTEN));
     }
@@ -309,7 +360,7 @@ fn a_file_that_an_operator_brought_up_to_date_is_warned_of_no_more() {
     let (file, away) = (cluster.config_file(2), cluster.dir().join("away"));
     for (version, node) in [(1, 4), (2, 5)] {
         fs::rename(&file, &away).expect("it was there");
-        done(&add(&cluster, 1, node));
+        assert!(warning(&add(&cluster, 1, node)).contains("node 2 "));
         until_missed(&cluster, 2, version);
         let old = fs::read_to_string(&away).expect("there");
         let new = written(&cluster, 1).write_into(&old).expect("it can be written");
