@@ -345,6 +345,7 @@ impl World {
                     let peer = |p: Processor| (2..=4).contains(&p.node.get());
                     assert!(heard.iter().all(peer), "peers alone are heard");
                 }
+                EndpointOutput::Paused(pause) => assert!(!pause.is_zero()),
                 EndpointOutput::Peer(event) => self.seen.mark(match event {
                     PeerEvent::Up { .. } => UP,
                     PeerEvent::Down { .. } => DOWN,

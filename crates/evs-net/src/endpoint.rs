@@ -161,6 +161,8 @@ pub enum EndpointOutput {
     },
     /// Whom this node hears from now on, without itself: the full set.
     Heard(Members),
+    /// This node stood still for so long, until just now: others were not silent meanwhile (P36).
+    Paused(Duration),
     /// For the log and the trace; may be ignored.
     Peer(PeerEvent),
     /// Another living process bears this node's id. Told once, and again if the answer changes.
@@ -466,10 +468,8 @@ impl Endpoint {
         };
         session.check(&header)?;
         let payload = session.opener.open(&self.keyring, &header, datagram)?;
-        session.accept(&header)?;
-        session.heard_at = now;
+        session.accept(&header, now)?;
         let path = session.path_mut(link);
-        path.heard_at = Some(now);
         let hello = match header.kind {
             Kind::Hello => Some(Hello::decode(payload).map_err(|_| Discard::BadHello)?),
             Kind::Ring | Kind::Part => None,
@@ -511,8 +511,7 @@ impl Endpoint {
         let payload = opener.open(&self.keyring, header, datagram)?;
         let (now, links) = (self.reach.now(), self.reach.links());
         let mut session = Session::new(header.sender.incarnation, opener, links, now);
-        session.accept(header)?;
-        session.path_mut(header.link).heard_at = Some(now);
+        session.accept(header, now)?;
         let hello = Hello::decode(payload).map_err(|_| Discard::BadHello)?;
         self.reach.introduce(place, session, (header.link, header.counter), &hello)?;
         self.stats.hellos_received += 1;
@@ -539,6 +538,7 @@ impl Endpoint {
                     EndpointOutput::Hello { link, to, datagram }
                 }
                 Action::Heard(heard) => EndpointOutput::Heard(heard),
+                Action::Paused(pause) => EndpointOutput::Paused(pause),
                 Action::Peer(event) => EndpointOutput::Peer(event),
                 Action::Duplicate { incarnation, must_stop } => {
                     EndpointOutput::DuplicateNode { incarnation, must_stop }

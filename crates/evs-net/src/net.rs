@@ -92,6 +92,8 @@ pub enum PeerError {
 pub enum NetEvent {
     /// Whom this node hears from now on, without itself: the full set.
     Heard(Members),
+    /// As [`EndpointOutput::Paused`].
+    Paused(Duration),
     /// For the log.
     Peer(PeerEvent),
     /// Another living process bears this node's id.
@@ -480,6 +482,9 @@ impl Net {
                 EndpointOutput::Heard(heard) => {
                     moved = true;
                     self.events.push_back(NetEvent::Heard(heard));
+                }
+                EndpointOutput::Paused(pause) => {
+                    self.events.push_back(NetEvent::Paused(pause));
                 }
                 EndpointOutput::Peer(event) => {
                     moved |= matches!(

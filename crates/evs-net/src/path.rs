@@ -27,6 +27,8 @@ pub(crate) struct Path {
     pub(crate) up: bool,
     /// When any authentic datagram came last.
     pub(crate) heard_at: Option<Instant>,
+    /// For how long this node stood still since then.
+    paused: Duration,
     /// When a hello came last.
     pub(crate) hello_at: Option<Instant>,
     /// When the latest of my challenges was drawn that came back: then this path carried it.
@@ -107,6 +109,7 @@ impl Path {
             floor: 0,
             up: false,
             heard_at: None,
+            paused: Duration::ZERO,
             hello_at: None,
             carried_at: None,
             proven_at: None,
@@ -124,6 +127,22 @@ impl Path {
             stamp: 0,
             told: Losses { loss_ppm: 0, narrow: false },
         }
+    }
+
+    /// Something authentic came.
+    pub(crate) const fn hear(&mut self, now: Instant) {
+        self.heard_at = Some(now);
+        self.paused = Duration::ZERO;
+    }
+
+    /// This node stood still, and could not have heard anything.
+    pub(crate) const fn excuse(&mut self, pause: Duration) {
+        self.paused = self.paused.saturating_add(pause);
+    }
+
+    /// When the peer has been silent on it for so long, own pauses not counted.
+    pub(crate) fn silent_at(&self, silence: Duration) -> Option<Instant> {
+        self.heard_at.map(|at| at + self.paused + silence)
     }
 
     /// Whether a datagram with this counter would be new.

@@ -195,8 +195,11 @@ impl Session {
     }
 
     /// Takes note of an authentic datagram that passed the check.
-    pub(crate) fn accept(&mut self, header: &Header) -> Result<(), Discard> {
-        self.path_mut(header.link).accept(header.counter).map_err(discard)?;
+    pub(crate) fn accept(&mut self, header: &Header, now: Instant) -> Result<(), Discard> {
+        let path = self.path_mut(header.link);
+        path.accept(header.counter).map_err(discard)?;
+        path.hear(now);
+        self.heard_at = now;
         if header.is_copy() {
             let copies = self.copies.get_or_insert_default();
             // It was checked; a defect of the check is no harm here.

@@ -20,8 +20,8 @@
 //! that does not decide it, the younger; if they are of one age, the one with the higher
 //! incarnation.
 //!
-//! After an own gap above half the target all verdicts wait for a full round of hellos: what looks
-//! like the silence of everybody was mine.
+//! After an own gap above half the target all verdicts wait for a full round of hellos, and it does
+//! not count as silence: what looks like the silence of everybody was mine.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -138,6 +138,7 @@ pub enum PeerEvent {
 pub(crate) enum Action {
     Say { link: LinkId, to: Destination, hello: Hello, size: usize },
     Heard(Members),
+    Paused(Duration),
     Peer(PeerEvent),
     Duplicate { incarnation: u64, must_stop: bool },
 }
@@ -265,8 +266,13 @@ impl Reach {
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         let now = now.max(self.now);
         self.lower(now);
-        if now.since(self.now) > self.detection / 2 {
+        let pause = now.since(self.now);
+        if pause > self.detection / 2 && !defect!(PauseBlamesOthers) {
             self.pauses += 1;
+            self.actions.push_back(Action::Paused(pause));
+            for session in self.peers.iter_mut().filter_map(|peer| peer.current.as_mut()) {
+                session.paths_mut().iter_mut().for_each(|path| path.excuse(pause));
+            }
             self.void_until = now + self.interval() * HELLO_ROUND;
         }
         self.now = now;
@@ -507,7 +513,7 @@ impl Reach {
     }
 
     fn is_void(&self) -> bool {
-        self.now < self.void_until && !defect!(PauseBlamesOthers)
+        self.now < self.void_until
     }
 
     /// Whether the path to this incarnation is not up, and has not shown of late that it carries

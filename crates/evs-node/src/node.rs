@@ -482,6 +482,7 @@ impl Node {
         while let Some(event) = self.net.poll_event() {
             match event {
                 NetEvent::Heard(heard) => self.service.handle_reachability(now, heard),
+                NetEvent::Paused(pause) => self.service.handle_pause(now, pause),
                 NetEvent::Peer(event) => self.outputs.push_back(Output::Peer(event)),
                 NetEvent::DuplicateNode { incarnation, must_stop } => {
                     self.outputs.push_back(Output::DuplicateNode { incarnation, must_stop });

@@ -207,6 +207,12 @@ impl Service {
         self.finish(now);
     }
 
+    /// As [`Ring::handle_pause`].
+    pub fn handle_pause(&mut self, now: Instant, pause: Duration) {
+        self.ring.handle_pause(now, pause);
+        self.finish(now);
+    }
+
     /// Opens a session. Its first event, a copy of the current regular configuration, is queued at
     /// once; from the next configuration on it has virtual synchrony (EVS-11).
     ///

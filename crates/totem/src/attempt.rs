@@ -3,6 +3,8 @@
 //!
 //! Within an attempt edges only vanish; new ones wait for the next (`docs/protocol.md` §3).
 
+use core::time::Duration;
+
 use evs_model::{Instant, Members, Processor, RingId};
 
 use crate::config::Terms;
@@ -46,6 +48,11 @@ impl Attempt {
     /// The token was seen: the attempt goes on.
     pub(crate) fn token_seen(&mut self, cx: &Context) {
         self.loss_at = cx.now + self.commit.terms.token_loss();
+    }
+
+    /// The token may have come while this processor stood still.
+    pub(crate) fn excuse(&mut self, cx: &Context, pause: Duration) {
+        self.loss_at = (self.loss_at + pause).min(cx.now + self.commit.terms.token_loss());
     }
 
     pub(crate) const fn commit(&self) -> &CommitToken {

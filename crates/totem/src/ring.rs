@@ -133,6 +133,20 @@ impl Ring {
         self.transition(next);
     }
 
+    /// This process stood still for so long, until now or just before: the token was not out of
+    /// sight meanwhile (P36). To be called before [`Ring::handle_timeout`].
+    pub fn handle_pause(&mut self, now: Instant, pause: Duration) {
+        let cx = &mut self.context;
+        cx.advance(now);
+        match &mut self.state {
+            State::Commit(Commit { attempt, .. }) | State::Recovery(Recovery { attempt, .. }) => {
+                attempt.excuse(cx, pause);
+            }
+            State::Operational(state) => state.excuse(cx, pause),
+            State::Gather(_) | State::Left(_) => {}
+        }
+    }
+
     /// Hands over one packet's body. It waits in the backlog until it gets a sequence number in
     /// whichever ring is in force then. An idle ring is roused by [`Ring::poll_output`], so that
     /// what is handed over in one batch is sent in one visit. When a regular configuration is

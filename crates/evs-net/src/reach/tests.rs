@@ -310,6 +310,12 @@ fn after_an_own_pause_nobody_is_taken_down_before_a_full_round_of_hellos() {
         assert_eq!(world.heard(0), [processor(2, 200), processor(3, 300)], "{pause:?}");
         assert_eq!(world.heard(1), [processor(1, 100), processor(3, 300)], "{pause:?}");
         assert_eq!(world.nodes[0].endpoint.stats().pauses, 1, "{pause:?}");
+        let told = |(_, event): &(_, EndpointOutput)| {
+            if let EndpointOutput::Paused(pause) = event { Some(*pause) } else { None }
+        };
+        let told: Vec<_> = world.nodes[0].events.iter().filter_map(told).collect();
+        let [told] = told[..] else { panic!("{pause:?} is told as {told:?}") };
+        assert!(told + INTERVAL >= pause && told <= pause + INTERVAL, "{pause:?}: {told:?}");
     }
 }
 
@@ -323,6 +329,37 @@ fn after_an_own_pause_a_dead_peer_is_found_after_that_round() {
     let took = world.run_until(DETECTION * 2, |world| world.heard(0).is_empty());
     assert!(took >= INTERVAL * 3, "{took:?}");
     assert!(took <= DETECTION + INTERVAL, "{took:?}");
+}
+
+/// A machine that stands still takes all its processes with it, some for a little longer.
+#[test]
+fn p36_an_own_pause_does_not_count_as_the_silence_of_others() {
+    for (mine, others) in [(109, 174), (60, 120), (300, 380)] {
+        let mut world = World::formed(3);
+        world.pause(0);
+        world.pause(1);
+        world.run(DETECTION * mine / 100);
+        world.resume(0);
+        world.run(DETECTION * (others - mine) / 100);
+        assert_eq!(world.downs(0), [], "{mine} {others}");
+        world.resume(1);
+        world.run(DETECTION * 2);
+        assert_eq!(world.downs(0), [], "{mine} {others}");
+        assert_eq!(world.heard(0), [processor(2, 200), processor(3, 300)], "{mine} {others}");
+    }
+}
+
+/// What was silence before a pause of one's own, and after it, is all of one silence.
+#[test]
+fn an_own_pause_ends_no_silence() {
+    let mut world = World::formed(2);
+    world.kill(1);
+    world.run(DETECTION * 6 / 10);
+    world.pause(0);
+    world.run(DETECTION * 2);
+    world.resume(0);
+    let took = world.run_until(DETECTION * 2, |world| world.heard(0).is_empty());
+    assert!(took >= INTERVAL * 3 && took <= DETECTION * 4 / 10 + INTERVAL, "{took:?}");
 }
 
 #[test]

@@ -35,8 +35,9 @@ impl Reach {
         let safe_at = if defect!(SmallHellosSuffice) { path.proven_at } else { path.safe_at };
         let proven = safe_at.is_some_and(|at| now.since(at) < detection);
         let held_down = now < path.flaps.until && !defect!(NoHoldDown);
-        let silence = path.heard_at.map_or(Duration::ZERO, |at| now.since(at));
-        if path.up && !void && silence >= patience && !defect!(SilenceUnnoticed) {
+        let silent = path.silent_at(patience).is_some_and(|at| now >= at);
+        if path.up && !void && silent && !defect!(SilenceUnnoticed) {
+            let silence = path.heard_at.map_or(Duration::ZERO, |at| now.since(at));
             self.take_path_down(index, link, DownCause::Silence(silence));
         } else if path.up && !void && !path.lists_me {
             self.take_path_down(index, link, DownCause::NotHeardByPeer);
@@ -189,9 +190,8 @@ impl Reach {
         if let Some(current) = current.filter(|_| !defect!(SilenceUnnoticed)) {
             for path in current.paths().iter().filter(|path| path.up) {
                 let patience = self.silence_max(path);
-                let silence = if path.lists_me { patience } else { Duration::ZERO };
-                let heard_at = path.heard_at.unwrap_or(self.now);
-                due((heard_at + silence).max(self.void_until));
+                let silent_at = path.silent_at(patience).filter(|_| path.lists_me);
+                due(silent_at.unwrap_or(self.now).max(self.void_until));
             }
             if self.links.len() > 1 {
                 let change = peer.route.due(self.now, current.paths(), self.patience());

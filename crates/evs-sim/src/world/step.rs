@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use evs_model::{ClientId, ConfigurationChange, Event as ClientEvent, Members};
@@ -13,6 +14,7 @@ use super::clients::packets;
 use super::faults::Fault;
 use super::machine::Machine;
 use super::network::Fortune;
+use super::trace::{brief, shown_event};
 use super::{Datagram, Event, Kind, Moment, Noted, Snare, Stop, World, chance};
 use crate::history::End;
 
@@ -166,6 +168,10 @@ impl World {
         let now = self.nodes[node].clock.local(self.now);
         let Some(machine) = self.nodes[node].machine.as_mut() else { return Fate::Gone };
         machine.endpoint.handle_timeout(now);
+        if self.execute(node, Self::endpoint_effect) == Fate::Gone {
+            return Fate::Gone;
+        }
+        let Some(machine) = self.nodes[node].machine.as_mut() else { return Fate::Gone };
         machine.service.handle_timeout(now);
         machine.service.check();
         self.trace.mix(&[self.now, node as u64, u64::MAX]);
@@ -482,6 +488,7 @@ impl World {
                 self.put_on_wire(node, (target, Audience::All), &datagram);
             }
             EndpointOutput::Heard(heard) => self.heard(node, heard),
+            EndpointOutput::Paused(pause) => self.paused(node, pause),
             EndpointOutput::Peer(event) => self.tell(node, &format_args!("{event:?}")),
             EndpointOutput::DuplicateNode { incarnation, must_stop } => {
                 let what = format_args!("duplicate {incarnation:x}, must stop: {must_stop}");
@@ -508,6 +515,14 @@ impl World {
         let now = self.nodes[node].clock.local(self.now);
         if let Some(machine) = self.nodes[node].machine.as_mut() {
             machine.service.handle_reachability(now, heard);
+            machine.service.check();
+        }
+    }
+
+    fn paused(&mut self, node: usize, pause: Duration) {
+        let now = self.nodes[node].clock.local(self.now);
+        if let Some(machine) = self.nodes[node].machine.as_mut() {
+            machine.service.handle_pause(now, pause);
             machine.service.check();
         }
     }
@@ -565,35 +580,5 @@ impl World {
 
     fn up_to(&mut self, node: usize, bound: super::Nanos) -> super::Nanos {
         if bound == 0 { 0 } else { self.nodes[node].rng.u64(0..=bound) }
-    }
-}
-
-/// A packet in a trace line: what a reader of the protocol looks for.
-fn brief(packet: &Packet) -> String {
-    match packet {
-        Packet::Token(t) => {
-            format!("token {} #{} seq {} aru {} rtr {:?}", t.ring, t.token_seq, t.seq, t.aru, t.rtr)
-        }
-        Packet::Mcast(m) => {
-            format!("mcast {} {} {} {} bytes", m.ring, m.seq, m.guarantee, m.body.len())
-        }
-        Packet::Piece(p) => format!("piece {} of {} of #{}", p.index + 1, p.count, p.id),
-        Packet::CommitToken(_)
-        | Packet::Join(_)
-        | Packet::MergeDetect(_)
-        | Packet::Parked(_)
-        | Packet::PieceRequest(_)
-        | Packet::Recovered(_)
-        | Packet::Wake(_) => format!("{packet:?}"),
-    }
-}
-
-fn shown_event(event: &ClientEvent) -> String {
-    match event {
-        ClientEvent::Configuration(change) => format!("** {change:?}"),
-        ClientEvent::Message(m) => {
-            format!("** {} {} seq {} {} bytes", m.id, m.guarantee, m.seq, m.body.len())
-        }
-        ClientEvent::Disconnected(reason) => format!("** disconnected: {reason}"),
     }
 }

@@ -4,6 +4,9 @@
 use std::fmt;
 use std::io::Write;
 
+use evs_model::Event as ClientEvent;
+use totem::Packet;
+
 use super::{Datagram, Nanos};
 
 /// Where trace lines go, and their hash.
@@ -84,6 +87,37 @@ impl Trace {
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// A packet in a trace line: what a reader of the protocol looks for.
+pub(super) fn brief(packet: &Packet) -> String {
+    match packet {
+        Packet::Token(t) => {
+            format!("token {} #{} seq {} aru {} rtr {:?}", t.ring, t.token_seq, t.seq, t.aru, t.rtr)
+        }
+        Packet::Mcast(m) => {
+            format!("mcast {} {} {} {} bytes", m.ring, m.seq, m.guarantee, m.body.len())
+        }
+        Packet::Piece(p) => format!("piece {} of {} of #{}", p.index + 1, p.count, p.id),
+        Packet::CommitToken(_)
+        | Packet::Join(_)
+        | Packet::MergeDetect(_)
+        | Packet::Parked(_)
+        | Packet::PieceRequest(_)
+        | Packet::Recovered(_)
+        | Packet::Wake(_) => format!("{packet:?}"),
+    }
+}
+
+/// What a client saw, in a trace line.
+pub(super) fn shown_event(event: &ClientEvent) -> String {
+    match event {
+        ClientEvent::Configuration(change) => format!("** {change:?}"),
+        ClientEvent::Message(m) => {
+            format!("** {} {} seq {} {} bytes", m.id, m.guarantee, m.seq, m.body.len())
+        }
+        ClientEvent::Disconnected(reason) => format!("** disconnected: {reason}"),
+    }
+}
 
 #[cfg(test)]
 mod tests {

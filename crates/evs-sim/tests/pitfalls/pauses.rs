@@ -55,6 +55,34 @@ fn p36_a_pause_costs_one_exclusion_and_one_return() {
     }
 }
 
+/// A machine stands still, and with it all nodes that it hosts; one goes on a little later than the
+/// others, but by less than the target: nobody is missed.
+#[test]
+fn p36_a_machine_that_stands_still_changes_nothing() {
+    for pause in [D * 3 / 5, D * 11 / 10, 3 * D, 30 * D] {
+        for last in [1, 3] {
+            for (backlog, timers_first) in ENDS {
+                let mut script = World::script(3);
+                script.send(1, Safe, 10).run_for(500);
+                let before = configurations(&script, &[1, 2, 3]);
+                for id in [1, 2, 3] {
+                    script.pause(id);
+                }
+                script.run_for(pause);
+                for id in [1, 2, 3].into_iter().filter(|id| *id != last) {
+                    script.world().resume(id, backlog, timers_first);
+                }
+                script.run_for(D * 7 / 10);
+                script.world().resume(last, backlog, timers_first);
+                script.send(last, Safe, 2).run_for(5 * D);
+                let what = format!("{pause} ms, {last} {backlog:?}, timers first {timers_first}");
+                assert_eq!(configurations(&script, &[1, 2, 3]), before, "{what}");
+                script.finish();
+            }
+        }
+    }
+}
+
 /// In every state of a change, of the representative and of another: all come together again, and
 /// nobody needs more than the change, one exclusion and one return.
 #[test]

@@ -86,6 +86,11 @@ impl Operational {
         loss_at(self.terms).max(by_old.min(self.patient_until))
     }
 
+    /// The token may have come while this processor stood still.
+    pub(crate) fn excuse(&mut self, cx: &Context, pause: Duration) {
+        self.sight_at = (self.sight_at + pause).min(cx.now);
+    }
+
     /// What is known of the token, for whoever asks why the ring was given up.
     pub(crate) fn token_sight(&self, now: Instant) -> TokenSight {
         let here = matches!(self.holding, Holding::Parked { .. } | Holding::Kept { .. });

@@ -125,6 +125,17 @@ fn a_commit_token_that_does_not_come_back_ends_the_attempt() {
     assert_eq!(solo.cause(), Some(Cause::TokenLost));
 }
 
+#[test]
+fn an_own_pause_does_not_end_an_attempt() {
+    let mut solo = Solo::committed(&ALL);
+    solo.pass(500 * MS);
+    solo.stand_still(3_000 * MS);
+    solo.pass(490 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Commit);
+    solo.pass(20 * MS);
+    assert_eq!(solo.cause(), Some(Cause::TokenLost));
+}
+
 /// P45: the others count on what the entry says.
 #[test]
 fn the_old_ring_is_frozen_once_the_entry_is_written() {

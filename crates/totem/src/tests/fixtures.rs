@@ -205,6 +205,13 @@ impl Solo {
         }
     }
 
+    /// For so long nothing happens here, and nothing is due before that is known.
+    pub(super) fn stand_still(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.ring.handle_pause(self.now, time);
+        self.pass(Duration::ZERO);
+    }
+
     /// The packets sent since the last call.
     pub(super) fn sent(&mut self) -> Vec<(Destination, Packet)> {
         let outputs = core::mem::take(&mut self.outputs);

@@ -258,6 +258,32 @@ fn a_token_that_does_not_come_back_is_lost() {
     assert_eq!(solo.cause(), Some(Cause::TokenLost));
 }
 
+/// P36: while a processor stands still no token is missing.
+#[test]
+fn an_own_pause_does_not_count_as_the_loss_of_the_token() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive_token(solo.token(4));
+    solo.pass(1_500 * MS);
+    solo.stand_still(3_000 * MS);
+    solo.pass(490 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Operational);
+    solo.pass(20 * MS);
+    assert_eq!(solo.cause(), Some(Cause::TokenLost));
+}
+
+/// What lay there is read before the pause is told.
+#[test]
+fn a_token_that_comes_after_an_own_pause_is_missed_no_later_than_any() {
+    let mut solo = Solo::operational(&ALL);
+    solo.now = solo.now + 3_000 * MS;
+    solo.receive_token(solo.token(4));
+    solo.ring.handle_pause(solo.now, 3_000 * MS);
+    solo.pass(1_990 * MS);
+    assert_eq!(solo.ring.state(), StateKind::Operational);
+    solo.pass(20 * MS);
+    assert_eq!(solo.cause(), Some(Cause::TokenLost));
+}
+
 /// Whoever asks why a ring was given up learns for how long its token had not been seen, whatever
 /// gave the ring up.
 #[test]
