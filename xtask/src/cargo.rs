@@ -40,6 +40,17 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// # Errors
 /// It cannot be started, or says that it failed.
 pub(crate) fn run_tests(command: &mut Command) -> Result<u64> {
+    Ok(run_reporting(command, None)?.0)
+}
+
+/// As [`run_tests`]; returns besides what stands behind this word in the lines of its output.
+///
+/// # Errors
+/// It cannot be started, or says that it failed.
+pub(crate) fn run_reporting(
+    command: &mut Command,
+    report: Option<&str>,
+) -> Result<(u64, Vec<String>)> {
     let line = shown(command);
     let mut child = command
         .stdout(Stdio::piped())
@@ -48,14 +59,20 @@ pub(crate) fn run_tests(command: &mut Command) -> Result<u64> {
         .with_context(|| format!("cannot run `{line}`"))?;
     let out = child.stdout.take().expect("piped above");
     let err = child.stderr.take().expect("piped above");
-    let err = thread::spawn(move || copy_and_count(err, std::io::stderr()));
-    let passed = copy_and_count(out, std::io::stdout());
+    let err = thread::spawn(move || copy_and_count(err, std::io::stderr(), |_| ()));
+    let mut lines = Vec::new();
+    let passed = copy_and_count(out, std::io::stdout(), |line| {
+        // The name of a test may stand before what the test prints.
+        if let Some((_, told)) = report.and_then(|report| line.split_once(report)) {
+            lines.push(told.trim_end().to_owned());
+        }
+    });
     let passed = passed + err.join().expect("copying lines does not panic");
     let status = child.wait()?;
     if !status.success() {
         bail!("`{line}` failed: {status}");
     }
-    Ok(passed)
+    Ok((passed, lines))
 }
 
 /// Runs a command and returns what it prints on its standard output.
@@ -114,14 +131,16 @@ fn shown(command: &Command) -> String {
     std::iter::once(program).chain(words.iter().skip(1).cloned()).collect::<Vec<_>>().join(" ")
 }
 
-fn copy_and_count(from: impl Read, mut to: impl Write) -> u64 {
+fn copy_and_count(from: impl Read, mut to: impl Write, mut look: impl FnMut(&str)) -> u64 {
     let mut passed = 0;
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
     while from.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
         // Nobody may be reading any more; the tests run on.
         let _ = to.write_all(&line);
-        passed += passed_in(&String::from_utf8_lossy(&line));
+        let text = String::from_utf8_lossy(&line);
+        passed += passed_in(&text);
+        look(&text);
         line.clear();
     }
     passed

@@ -1,5 +1,7 @@
 //! `cargo xtask soak`: what the gates do a few times or for some seconds, often and for long.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use clap::ValueEnum;
 
@@ -42,39 +44,50 @@ const ROUND_SECONDS: u32 = 5;
 /// The test of the C interface that makes the rounds, and counts descriptors and memory.
 const TEST: &str = "plain::every_call_ends_when_the_daemon_does";
 
-/// Does it; what each case saw is in the lines that begin with `soak:`.
+/// Before what a case saw, in what it prints.
+const REPORT: &str = "soak: ";
+
+/// Does it, and sums up at the end what each case saw.
 ///
 /// # Errors
 /// The first thing that did not go as it must.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let wanted = |what| options.what.is_none_or(|named| named == what);
+    let begin = Instant::now();
+    let mut seen = Vec::new();
     if wanted(What::Graphs) {
         ci::graphs(&options.graphs.to_string())?;
+        seen.push(format!("{} random graphs of each size, simulated", options.graphs));
     }
-    if options.what == Some(What::Graphs) {
-        return Ok(());
+    if options.what != Some(What::Graphs) {
+        debian::ensure()?;
     }
-    debian::ensure()?;
     if wanted(What::Paths) {
-        netns("graphs::", ("EVS_NETNS_ALL", "1".to_owned()))?;
+        seen.extend(netns("graphs::", ("EVS_NETNS_ALL", "1".to_owned()))?);
     }
     if wanted(What::Calm) {
-        netns("soak::", ("EVS_NETNS_SECONDS", options.seconds.to_string()))?;
+        seen.extend(netns("soak::", ("EVS_NETNS_SECONDS", options.seconds.to_string()))?);
     }
     if wanted(What::Clients) {
         clients(options.rounds)?;
+        seen.push(format!("{} starts and deaths under a C client", options.rounds));
+    }
+    println!("\nWhat the soak saw, in {} s:", begin.elapsed().as_secs());
+    for line in seen {
+        println!("  {line}");
     }
     Ok(())
 }
 
 /// Some of the tests in network namespaces, with more of what they do.
-fn netns(tests: &str, (key, value): (&str, String)) -> Result<()> {
+fn netns(tests: &str, (key, value): (&str, String)) -> Result<Vec<String>> {
     let mut command = cargo(["test", "--locked", "--package", "evs-testkit"]);
     command.args(["--features", "netns", "--test", "netns", tests]);
     command.args(["--", "--test-threads", "1", "--nocapture"]).env(key, value);
-    let passed = cargo::run_tests(&mut command)?;
+    let (passed, seen) = cargo::run_reporting(&mut command, Some(REPORT))?;
     anyhow::ensure!(passed > 0, "there are no tests {tests}");
-    Ok(())
+    anyhow::ensure!(seen.len() as u64 == passed, "each of {passed} tests tells what it saw");
+    Ok(seen)
 }
 
 fn clients(rounds: u32) -> Result<()> {

@@ -462,6 +462,15 @@ impl Network {
         run("tc", on.iter().chain(&["tbf", "rate", &rate, "burst", "64kb", "latency", "50ms"]))
     }
 
+    /// Lets a host send as fast as it can again.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn free_rate(&self, host: u8) -> anyhow::Result<()> {
+        let namespace = self.namespace(host);
+        run("tc", ["-n", &namespace, "qdisc", "del", "dev", INTERFACE, "root"])
+    }
+
     /// Runs a function in a thread in a namespace: sockets that it makes belong there for ever.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Networks that come apart and together.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use evs_testkit::netns::IpVersion;
@@ -82,6 +82,31 @@ fn a_cable_is_pulled_and_put_back() -> Result<()> {
 fn an_interface_of_a_multicast_ring_goes_down_and_up() -> Result<()> {
     let stage = Stage { multicast: true, ..THREE };
     partition_and_merge(stage, |s| s.network.interface_down(3), |s| s.network.interface_up(3))
+}
+
+/// The shortest target that is meant for use, with the reason, though a busy machine may exclude
+/// somebody before.
+#[test]
+fn a_target_of_a_tenth_of_a_second_finds_a_host_that_is_gone() -> Result<()> {
+    const SHORT: Duration = Duration::from_millis(100);
+    Stage { detection: SHORT, ..THREE }.play(|scene| {
+        scene.until_traffic(&[1, 2, 3], 50)?;
+        let status = scene.cluster.status(1)?["ring"].clone();
+        let (target, effective) = (&status["detection_ms"], &status["detection_effective_ms"]);
+        let in_range = effective.as_u64().is_some_and(|ms| (100..=400).contains(&ms));
+        ensure!(target == 100 && in_range, "{status:#}");
+        let begin = Instant::now();
+        scene.network.unplug(3)?;
+        let told = scene.until_configuration(&[1, 2], begin)?;
+        println!("a target of {SHORT:?}, {effective} ms: excluded after {:?}", told - begin);
+        ensure!(told - begin <= 20 * SHORT, "LIVE-5: it took {:?}", told - begin);
+        let reason = scene.until_reason(1, "silent")?;
+        ensure!(reason["node"]["node"] == 3, "{reason}");
+        let begin = Instant::now();
+        scene.network.plug(3)?;
+        scene.until_configuration(&[1, 2, 3], begin)?;
+        scene.until_traffic(&[1, 2, 3], 50)
+    })
 }
 
 /// IPv6 forgets the address with the interface, and gets it back.

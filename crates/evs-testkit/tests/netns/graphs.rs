@@ -34,6 +34,8 @@ fn cut(nodes: u8, paths: &[String]) -> Result<()> {
         }
         play(&text)?;
     }
+    let list = paths.join(", ");
+    println!("soak: {} of {nodes} nodes cut, each settled and named: {list}", paths.len());
     Ok(())
 }
 

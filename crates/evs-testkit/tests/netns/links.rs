@@ -1,5 +1,6 @@
 //! Two networks between all hosts: what happens to one of them changes no configuration.
 
+use std::ops::RangeFrom;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -67,13 +68,17 @@ fn until_path(scene: &Scene, node: u32, like: impl Fn(u64, &Value) -> bool) -> R
     .with_context(|| format!("{:#}", scene.cluster.status(node).unwrap_or_default()["peers"]))
 }
 
-/// Waits until what a node sends to a peer, or to all of them, takes the second link.
-fn until_on_second(scene: &Scene, node: u32, peer: Option<u64>) -> Result<()> {
-    until(&format!("what node {node} sends takes the second link"), || {
+/// Waits until what a node sends to a peer, or to all of them, takes one of these links.
+fn until_on(scene: &Scene, links: RangeFrom<u64>, node: u32, peer: Option<u64>) -> Result<()> {
+    until(&format!("what node {node} sends takes one of the links {links:?}"), || {
         let status = scene.cluster.status(node).ok()?;
         let mut peers = status["peers"].as_array()?.iter();
         let is_meant = |id: &Value| peer.is_none() || id.as_u64() == peer;
-        peers.all(|peer| !is_meant(&peer["node"]) || peer["link"] == 1).then_some(())
+        peers
+            .all(|peer| {
+                !is_meant(&peer["node"]) || links.contains(&peer["link"].as_u64().unwrap_or(0))
+            })
+            .then_some(())
     })
 }
 
@@ -118,7 +123,7 @@ fn unplugging_one_host_from_a_multicast_network_changes_no_configuration() -> Re
         |network| network.unplug_from(2, 0),
         |scene| {
             until_path(scene, 2, |_, path| path["up"] == false)?;
-            [1, 3].into_iter().try_for_each(|node| until_on_second(scene, node, Some(2)))
+            [1, 3].into_iter().try_for_each(|node| until_on(scene, 1.., node, Some(2)))
         },
         |network| network.plug_into(2, 0),
     )
@@ -135,7 +140,7 @@ fn unplugging_one_cable_of_a_host_changes_no_configuration_and_is_told_on_every_
             until_path(scene, 1, |peer, path| path["up"] == (peer != 2))?;
             until_path(scene, 3, |peer, path| path["up"] == (peer != 2))?;
             for node in [1, 3] {
-                until_on_second(scene, node, Some(2))?;
+                until_on(scene, 1.., node, Some(2))?;
                 scene.cluster.until_logged(node, &["path lost: silent", "peer=2/", "link=0"])?;
             }
             Ok(())
@@ -264,10 +269,52 @@ fn a_network_that_loses_half_of_all_packets_is_left_and_changes_no_configuration
         |network| (1..=3).try_for_each(|host| network.lose_on(host, 0, 50)),
         |scene| {
             let nodes = scene.cluster.nodes();
-            nodes.into_iter().try_for_each(|node| until_on_second(scene, node, None))
+            nodes.into_iter().try_for_each(|node| until_on(scene, 1.., node, None))
         },
         |network| (1..=3).try_for_each(|host| network.heal(host)),
     )
+}
+
+/// What does not fit through in time is lost in the short queue before it.
+#[test]
+fn a_network_that_becomes_slow_is_left_and_changes_no_configuration() -> Result<()> {
+    costs_nothing(
+        TWO_LINKS,
+        |network| (1..=3).try_for_each(|host| network.limit_rate(host, 1)),
+        |scene| {
+            let nodes = scene.cluster.nodes();
+            nodes.into_iter().try_for_each(|node| until_on(scene, 1.., node, None))
+        },
+        |network| (1..=3).try_for_each(|host| network.free_rate(host)),
+    )
+}
+
+/// As many links as there can be: nothing changes as long as one of them is whole.
+#[test]
+fn seven_of_eight_networks_are_lost_and_no_configuration_changes() -> Result<()> {
+    Stage { links: 8, ..THREE }.play(|scene| {
+        let nodes = scene.cluster.nodes();
+        until_whole(scene, Instant::now())?;
+        scene.burst();
+        let begin = Instant::now();
+        for link in 0..7 {
+            let fault = Instant::now();
+            scene.network.switch_off(link)?;
+            scene.until_traffic(&nodes, 1)?;
+            let stall = fault.elapsed();
+            println!("link {link} is lost: traffic went on within {stall:?}");
+            ensure!(stall <= STALL_MAX, "delivery stalled for {stall:?}");
+            for node in [1, 2, 3] {
+                until_on(scene, u64::from(link) + 1.., node, None)?;
+            }
+            scene.until_traffic(&nodes, MESSAGES)?;
+            scene.assert_no_change(&nodes, begin)?;
+        }
+        (0..7).try_for_each(|link| scene.network.switch_on(link))?;
+        until_whole(scene, Instant::now())?;
+        scene.until_traffic(&nodes, MESSAGES)?;
+        scene.assert_no_change(&nodes, begin)
+    })
 }
 
 /// Redundancy costs nothing where all links of a host end: it is noticed as with one.

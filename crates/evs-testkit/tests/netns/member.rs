@@ -79,8 +79,23 @@ pub(crate) struct Log {
     /// Messages sent, and those of them that have come back.
     pub(crate) sent: u64,
     pub(crate) returned: u64,
+    /// The longest time without a message since [`Log::begin_stalls`], and since when none came.
+    stall: Duration,
+    quiet_since: Option<Instant>,
     pub(crate) end: Option<(Instant, DisconnectReason)>,
     failure: Option<String>,
+}
+
+impl Log {
+    /// Stalls are measured from now on.
+    pub(crate) fn begin_stalls(&mut self) {
+        (self.stall, self.quiet_since) = (Duration::ZERO, Some(Instant::now()));
+    }
+
+    /// The longest time in which no message came, until now.
+    pub(crate) fn longest_stall(&self) -> Duration {
+        self.stall.max(self.quiet_since.map_or(Duration::ZERO, |since| since.elapsed()))
+    }
 }
 
 #[derive(Default)]
@@ -294,7 +309,12 @@ impl Worker {
         let at = Instant::now();
         let mut log = self.shared.log();
         let (event, goes_on) = match event {
-            Event::Message(message) => (self.note_message(&mut log, message)?, true),
+            Event::Message(message) => {
+                if let Some(since) = log.quiet_since.replace(at) {
+                    log.stall = log.stall.max(at - since);
+                }
+                (self.note_message(&mut log, message)?, true)
+            }
             Event::Regular { ring, members, left, joined, .. } => {
                 let change = ConfigurationChange::Regular { ring, members, left, joined };
                 log.changes.push(Change { at, change: change.clone() });

@@ -1,7 +1,7 @@
 //! LIVE-6, for long: what is no fault changes no configuration, however long it lasts. For some
 //! seconds here, for hours in `cargo xtask soak --what calm` (`EVS_NETNS_SECONDS`).
 //!
-//! Each case ends with a line that begins with `soak:`, which says what was done to it, the longest
+//! Each case ends with a line `soak: …`, which says what was done to it, the longest
 //! time without a message, and how many configurations changed.
 
 use std::thread;
@@ -23,30 +23,33 @@ fn time() -> Result<Duration> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// Nothing changes for so long, and messages come all the time. Returns the longest time in which
-/// the member of some node got none.
+/// Nothing changes for so long. Returns the longest time in which the member of some node got no
+/// message.
 fn stays(scene: &Scene, time: Duration) -> Result<Duration> {
     let begin = Instant::now();
     let nodes = scene.cluster.nodes();
-    let count = |node: u32| scene.member(node).log().from.values().sum::<u64>();
-    let mut seen: Vec<(u64, Instant)> = nodes.iter().map(|node| (count(*node), begin)).collect();
-    let mut longest = Duration::ZERO;
+    begin_stalls(scene, &nodes);
     while begin.elapsed() < time {
         scene.until_change(&nodes, LOOK)?;
         scene.assert_no_change(&nodes, begin)?;
-        for (node, (had, at)) in nodes.iter().zip(&mut seen) {
-            let has = count(*node);
-            longest = longest.max(at.elapsed());
-            if has > *had {
-                (*had, *at) = (has, Instant::now());
-            }
-        }
     }
-    Ok(longest)
+    Ok(longest_stall(scene, &nodes))
+}
+
+fn begin_stalls(scene: &Scene, nodes: &[u32]) {
+    nodes.iter().for_each(|node| scene.member(*node).log().begin_stalls());
+}
+
+fn longest_stall(scene: &Scene, nodes: &[u32]) -> Duration {
+    let stalls = nodes.iter().map(|node| scene.member(*node).log().longest_stall());
+    stalls.max().unwrap_or_default()
 }
 
 fn told(what: &str, time: Duration, stall: Duration, changes: usize) {
-    println!("soak: {what}: {time:?}, longest stall {stall:?}, configurations changed {changes}");
+    let (seconds, stall) = (time.as_secs(), stall.as_millis());
+    println!(
+        "soak: {what}: {seconds} s, longest stall {stall} ms, {changes} configurations changed"
+    );
 }
 
 /// Programs that use all of every core, until this is dropped.
@@ -121,16 +124,18 @@ fn seven_daemons_stay_together_far_apart_with_jitter_and_loss() -> Result<()> {
 fn a_daemon_that_stands_still_again_and_again_is_excluded_once_each_time() -> Result<()> {
     THREE.play(|scene| {
         let (time, begin) = (time()?, Instant::now());
-        let (mut pauses, mut changes) = (0, 0);
+        let (mut pauses, mut changes, mut stall) = (0, 0, Duration::ZERO);
         while pauses == 0 || begin.elapsed() < time {
             let node = [1, 2, 3][pauses % 3];
             let others: Vec<u32> = [1, 2, 3].into_iter().filter(|other| *other != node).collect();
+            begin_stalls(scene, &others);
             let stopped = scene.signal(node, Signal::STOP)?;
             scene.until_configuration(&others, stopped)?;
             scene.until_change(&others, (2 * DETECTION).saturating_sub(stopped.elapsed()))?;
             let resumed = scene.signal(node, Signal::CONT)?;
             scene.until_configuration(&[1, 2, 3], resumed)?;
             scene.until_traffic(&[1, 2, 3], 10)?;
+            stall = stall.max(longest_stall(scene, &others));
             for other in [1, 2, 3] {
                 let count = scene.configurations_since(other, stopped);
                 ensure!(count <= 2, "one exclusion, one return, but node {other} saw {count}");
@@ -144,7 +149,7 @@ fn a_daemon_that_stands_still_again_and_again_is_excluded_once_each_time() -> Re
             pauses += 1;
             scene.assert_calm(&[1, 2, 3], DETECTION)?;
         }
-        told(&format!("{pauses} pauses"), begin.elapsed(), Duration::ZERO, changes);
+        told(&format!("{pauses} pauses"), begin.elapsed(), stall, changes);
         Ok(())
     })
 }
