@@ -262,6 +262,8 @@ impl Endpoint {
         let cuts = self.reach.cuts_for_all(links, bytes, overhead);
         if alone {
             self.reach.count_sent(links, &cuts, bytes, overhead);
+        } else {
+            self.reach.count_copies(None, links, &cuts);
         }
         self.copies(links, None, alone, cuts)
     }
@@ -283,6 +285,8 @@ impl Endpoint {
         let cuts = self.reach.cuts_for(node, links, bytes, overhead);
         if links.len() == 1 {
             self.reach.count_sent_to((node, route.best()), &cuts, bytes, overhead);
+        } else {
+            self.reach.count_copies(Some(node), links, &cuts);
         }
         self.copies(links, Some(node), false, cuts)
     }

@@ -19,9 +19,10 @@ use zeroize::Zeroizing;
 
 use crate::keys::KEYS_MAX;
 
-/// The secret that the nodes of a cluster share. Never printed, wiped on drop.
+/// The secret that the nodes of a cluster share. Never printed, wiped on drop. It lies on the heap:
+/// what lies in a value stays behind wherever that is moved from.
 #[derive(Clone, Eq, PartialEq)]
-pub struct ClusterKey(Zeroizing<[u8; Self::LEN]>);
+pub struct ClusterKey(Zeroizing<Box<[u8]>>);
 
 /// Why there is no key. Nothing was kept of what was read.
 #[derive(Debug, Error)]
@@ -105,15 +106,17 @@ impl ClusterKey {
     /// The system has no randomness: nothing in this project is safe then.
     #[must_use]
     pub fn generate() -> Self {
-        let mut secret = Zeroizing::new([0; Self::LEN]);
-        rand::fill(secret.as_mut_slice()).expect(NO_RANDOMNESS);
-        Self(secret)
+        let mut key = Self::blank();
+        rand::fill(&mut key.0).expect(NO_RANDOMNESS);
+        key
     }
 
     /// Takes these bytes as the secret.
     #[must_use]
     pub fn from_bytes(secret: &[u8; Self::LEN]) -> Self {
-        Self(Zeroizing::new(*secret))
+        let mut key = Self::blank();
+        key.0.copy_from_slice(secret);
+        key
     }
 
     /// Reads the text of a key file.
@@ -219,7 +222,12 @@ impl ClusterKey {
         write().map_err(io)
     }
 
-    pub(crate) fn secret(&self) -> &[u8; Self::LEN] {
+    /// To be filled in.
+    fn blank() -> Self {
+        Self(Zeroizing::new(vec![0; Self::LEN].into_boxed_slice()))
+    }
+
+    pub(crate) fn secret(&self) -> &[u8] {
         &self.0
     }
 }
@@ -305,11 +313,11 @@ fn parse_line(line: &str) -> Result<ClusterKey, &'static str> {
     if digits.len() != 2 * ClusterKey::LEN {
         return Err("the key has not 64 digits");
     }
-    let mut secret = Zeroizing::new([0; ClusterKey::LEN]);
-    for (byte, pair) in secret.iter_mut().zip(digits.chunks_exact(2)) {
+    let mut key = ClusterKey::blank();
+    for (byte, pair) in key.0.iter_mut().zip(digits.chunks_exact(2)) {
         *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
     }
-    Ok(ClusterKey(secret))
+    Ok(key)
 }
 
 fn nibble(digit: u8) -> Result<u8, &'static str> {

@@ -56,17 +56,22 @@ pub(crate) struct Keyring {
 struct Root {
     id: KeyId,
     key: ClusterKey,
-    prk: Prk,
+}
+
+/// As good as the key itself: so it is made where it is needed, stays where it was made, and is
+/// wiped out there.
+fn extract(key: &ClusterKey) -> Prk {
+    Salt::new(HKDF_SHA256, SALT).extract(key.secret())
 }
 
 impl Root {
     fn new(key: &ClusterKey) -> Self {
-        let prk = Salt::new(HKDF_SHA256, SALT).extract(key.secret());
         let mut id = [0; size_of::<KeyId>()];
+        let prk = extract(key);
         let okm = prk.expand(&[NAME], Name).expect("two bytes of output are allowed");
         okm.fill(&mut id).expect("its length was named");
         // 0 is the name of no key.
-        Self { id: KeyId::from_le_bytes(id).max(1), key: key.clone(), prk }
+        Self { id: KeyId::from_le_bytes(id).max(1), key: key.clone() }
     }
 
     fn session_key(&self, cluster: &str, sender: Processor) -> LessSafeKey {
@@ -78,7 +83,8 @@ impl Root {
             &sender.node.get().to_le_bytes(),
             &sender.incarnation.to_le_bytes(),
         ];
-        let okm = self.prk.expand(&info, &AES_256_GCM).expect("one block of output is allowed");
+        let prk = extract(&self.key);
+        let okm = prk.expand(&info, &AES_256_GCM).expect("one block of output is allowed");
         LessSafeKey::new(UnboundKey::from(okm))
     }
 }

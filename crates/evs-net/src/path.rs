@@ -27,6 +27,8 @@ pub(crate) struct Path {
     pub(crate) up: bool,
     /// When any authentic datagram came last.
     pub(crate) heard_at: Option<Instant>,
+    /// How many of them came, those included that say nothing of losses.
+    pub(crate) arrived: u64,
     /// For how long this node stood still since then.
     paused: Duration,
     /// When a hello came last.
@@ -89,6 +91,8 @@ pub(crate) struct Health {
     probes: [Option<(u64, Tally)>; PROBES],
     /// What had left and come by the last of them that was echoed.
     settled: Option<(Tally, Tally)>,
+    /// Whatever left for the peer.
+    pub(crate) departed: u64,
     /// In parts of a million, averaged over some hellos.
     pub(crate) loss_ppm: u32,
     /// The same of small datagrams alone.
@@ -109,6 +113,7 @@ impl Path {
             floor: 0,
             up: false,
             heard_at: None,
+            arrived: 0,
             paused: Duration::ZERO,
             hello_at: None,
             carried_at: None,
@@ -132,6 +137,7 @@ impl Path {
     /// Something authentic came.
     pub(crate) const fn hear(&mut self, now: Instant) {
         self.heard_at = Some(now);
+        self.arrived += 1;
         self.paused = Duration::ZERO;
     }
 
@@ -329,6 +335,7 @@ impl Health {
             received_at_hello: none,
             probes: [None; PROBES],
             settled: None,
+            departed: 0,
             loss_ppm: 0,
             small_loss_ppm: 0,
             large_lost: 0,
@@ -358,8 +365,23 @@ impl Health {
         }
     }
 
-    pub(crate) const fn count_sent(&mut self, large: bool) {
+    const fn count_sent(&mut self, large: bool) {
+        self.departed += 1;
         self.sent.count(large);
+    }
+
+    /// Of a payload that travels in several copies it says nothing that one did not come.
+    pub(crate) fn count_copy(&mut self, parts: u8) {
+        self.departed += u64::from(parts.max(1));
+    }
+
+    /// A hello left. Whether a padded one arrives is not known beforehand.
+    pub(crate) const fn count_hello(&mut self, padded: bool) {
+        if padded {
+            self.departed += 1;
+        } else {
+            self.count_sent(false);
+        }
     }
 
     pub(crate) const fn count_received(&mut self, large: bool) {

@@ -150,6 +150,8 @@ struct Path {
     last_heard_ms: Option<u64>,
     /// To the peer: whether it says that it hears this node there.
     heard_by_peer: bool,
+    datagrams_sent: u64,
+    datagrams_received: u64,
     round_trip_us: Option<RoundTrip>,
     /// Of what is sent to the peer.
     loss_ppm: u32,
@@ -391,6 +393,8 @@ fn paths(now: Instant, config: &Config, peer: &PeerStatus) -> Vec<Path> {
             up: path.up,
             last_heard_ms: path.heard_at.map(|at| millis(now.since(at))),
             heard_by_peer: path.heard_by_peer,
+            datagrams_sent: path.sent,
+            datagrams_received: path.received,
             round_trip_us: path.round_trip.map(RoundTrip::from),
             loss_ppm: path.to_peer.loss_ppm,
             narrow: path.to_peer.narrow,

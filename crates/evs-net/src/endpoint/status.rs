@@ -38,6 +38,10 @@ pub struct PathStatus {
     /// Whether the peer says that it hears this node there: the other direction. It may be unable
     /// to say so if the first one is broken.
     pub heard_by_peer: bool,
+    /// Datagrams that left for this incarnation of the peer.
+    pub sent: u64,
+    /// Authentic datagrams that came from it; of copies only the first counts.
+    pub received: u64,
     /// How long there and back takes.
     pub round_trip: Option<RoundTrip>,
     /// What becomes of datagrams to the peer.
@@ -56,6 +60,8 @@ impl PathStatus {
             up: path.up,
             heard_at: path.heard_at,
             heard_by_peer: path.lists_me,
+            sent: path.health.departed,
+            received: path.arrived,
             round_trip: path.round_trip,
             to_peer: path.losses(),
             from_peer: path.told,

@@ -5,6 +5,7 @@ use evs_model::{NodeId, Processor};
 use super::{Action, MtuCause, PeerEvent, Place, Reach};
 use crate::mtu::SAFE_DATAGRAM_BYTES;
 use crate::parts::{PART_OVERHEAD, PARTS_MAX};
+use crate::peer::Peer;
 use crate::seal::{Audience, Cut, Cuts};
 use crate::{Destination, LINKS_MAX, LinkId, Links};
 
@@ -90,6 +91,18 @@ impl Reach {
         }
     }
 
+    /// Takes note that a payload left for one peer, or for all who are heard, in a copy on each of
+    /// these links.
+    pub(crate) fn count_copies(&mut self, to: Option<NodeId>, links: Links, cuts: &Cuts) {
+        let is_meant = |peer: &&mut Peer| to.map_or(peer.up, |node| peer.node == node);
+        let sessions = self.peers.iter_mut().filter(is_meant).filter_map(|p| p.current.as_mut());
+        for session in sessions {
+            for link in links.iter() {
+                session.path_mut(link).health.count_copy(cuts[link.place()].parts);
+            }
+        }
+    }
+
     /// Whether packets of full size are cut for this node on this link.
     pub(crate) fn is_cut(&self, link: LinkId, node: NodeId) -> bool {
         let Some(Place::Peer(index)) = self.find(node) else { return false };
@@ -142,8 +155,9 @@ impl Reach {
 
     /// A hello to one peer alone, of the size of the challenge: a padded one is answered.
     pub(super) fn say_to(&mut self, index: usize, link: LinkId, challenge: super::Challenge) {
-        let peer = &self.peers[index];
-        let Some(current) = &peer.current else { return };
+        let peer = &mut self.peers[index];
+        let Some(current) = &mut peer.current else { return };
+        current.path_mut(link).health.count_hello(challenge.size > 0);
         let (node, echo) = (peer.node, current.echo(peer.node, link, self.now));
         let hello = self.hello(challenge, (node.get(), node.get()), vec![echo], None);
         let (to, size) = (Destination::Node(node), challenge.size);

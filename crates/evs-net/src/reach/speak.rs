@@ -57,7 +57,7 @@ impl Reach {
             let health = &mut current.path_mut(link).health;
             health.probe(challenge.value);
             let copies = if shared { parts } else { 1 };
-            (0..copies).for_each(|_| health.count_sent(false));
+            (0..copies).for_each(|_| health.count_hello(false));
         }
         let mut lowest = 1;
         for part in 0..parts {
@@ -86,9 +86,6 @@ impl Reach {
             (node < me, node)
         });
         for index in next.into_iter().take(NEIGHBOURS_MAX) {
-            if let Some(current) = &mut self.peers[index].current {
-                current.path_mut(link).health.count_sent(false);
-            }
             self.say_to(index, link, challenge);
         }
     }
@@ -152,9 +149,7 @@ impl Reach {
         let node = peer.node;
         let Some(session) = peer.session(incarnation) else { return };
         let size = if asks { safe } else { 0 };
-        if size == 0 {
-            session.path_mut(link).health.count_sent(false);
-        }
+        session.path_mut(link).health.count_hello(size > 0);
         let (echo, since) = (session.echo(node, link, now), session.since);
         let holder = peer.current.as_ref().filter(|holder| {
             peer.up && holder.incarnation != incarnation && holder.was_alive_after(since)

@@ -90,6 +90,22 @@ pub(super) static FAMILIES: [Family; 15] = [
         samples: |s| paths(s, |_, _, path| Some(count(path.datagram_bytes_max as u64))),
     },
     Family {
+        name: "evs_path_datagrams_sent",
+        help: "Datagrams that left for a peer on a link, since it started",
+        kind: Kind::Counter,
+        unit: Of::Things,
+        labels: PATH,
+        samples: |s| paths(s, |_, _, path| Some(count(path.sent))),
+    },
+    Family {
+        name: "evs_path_datagrams_received",
+        help: "Authentic datagrams that came from a peer on a link, since it started",
+        kind: Kind::Counter,
+        unit: Of::Things,
+        labels: PATH,
+        samples: |s| paths(s, |_, _, path| Some(count(path.received))),
+    },
+    Family {
         name: "evs_path_loss_ratio",
         help: "The part of what is sent to a peer on a link that gets lost, 0 to 1",
         kind: Kind::Gauge,

@@ -2,10 +2,11 @@
 //! a node down meanwhile.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use aws_lc_rs::hmac;
 use evs::{Client, Event, Guarantee};
 use evs_net::{ClusterKey, key_name};
 use evs_testkit::{Cluster, Setup, until};
@@ -335,4 +336,57 @@ fn keys_that_change_by_two_steps_keep_the_rest_of_their_reload_from_all_nodes() 
     assert_eq!(answer["changed"], json!(changed));
     assert_eq!(answer["keys"], json!([name(&old), name(&new)]));
     assert_eq!(status_number(&cluster, 2, "/ring/detection_ms"), 4_000);
+}
+
+/// Nor the text of its file, nor what all session keys are derived from.
+#[test]
+fn a_key_that_is_dropped_is_nowhere_in_the_memory_of_the_daemon() {
+    let cluster = cluster(1, &[]);
+    let (old, new) =
+        (ClusterKey::load(&cluster.key_file()).expect("there"), ClusterKey::generate());
+    let pid = cluster.pid(1).expect("it runs");
+    let file = cluster.dir().join("new");
+    new.create(&file).expect("a new file");
+    ask(&cluster, 1, &json!({ "ask": "key_add", "file": file }));
+    for key in [&old, &new] {
+        let [secret, text, derived] = places(pid, key);
+        assert!(!secret.is_empty(), "what is in force can be found");
+        assert_eq!((text, derived), (Vec::<u64>::new(), Vec::<u64>::new()), "{}", maps(pid));
+    }
+    ask(&cluster, 1, &json!({ "ask": "key_use", "key": name(&new) }));
+    ask(&cluster, 1, &json!({ "ask": "key_drop", "key": name(&old) }));
+    assert_eq!(places(pid, &old), [const { Vec::<u64>::new() }; 3], "{}", maps(pid));
+    assert!(!places(pid, &new)[0].is_empty(), "what is in force can be found");
+}
+
+fn maps(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs")
+}
+
+/// Where a key's secret is in what a process can write, its text, and what HKDF extracts from it.
+fn places(pid: u32, key: &ClusterKey) -> [Vec<u64>; 3] {
+    let text = key.to_text();
+    let digits = text.split_whitespace().last().expect("the last word").as_bytes();
+    let pairs = digits.chunks_exact(2).map(|pair| str::from_utf8(pair).expect("digits"));
+    let secret: Vec<u8> =
+        pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect();
+    let salt = hmac::Key::new(hmac::HMAC_SHA256, b"evs-net session key, version 1");
+    let derived = hmac::sign(&salt, &secret);
+    let wanted: [&[u8]; 3] = [&secret, digits, derived.as_ref()];
+    let mut places = [const { Vec::new() }; 3];
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("root may read it");
+    for line in maps(pid).lines() {
+        let (range, rest) = line.split_once(' ').expect("a range and what may be done there");
+        let (start, end) = range.split_once('-').expect("two addresses");
+        let [start, end] = [start, end].map(|at| u64::from_str_radix(at, 16).expect("an address"));
+        let mut held = vec![0; usize::try_from(end - start).expect("it is in memory")];
+        // Some pages are the kernel's own.
+        if rest.starts_with("rw") && memory.read_exact_at(&mut held, start).is_ok() {
+            for (wanted, places) in wanted.iter().zip(&mut places) {
+                let windows = held.windows(wanted.len()).zip(start..);
+                places.extend(windows.filter(|(here, _)| here == wanted).map(|(_, at)| at));
+            }
+        }
+    }
+    places
 }

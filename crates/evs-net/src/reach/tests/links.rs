@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evs_model::Processor;
 
-use crate::testing::{DETECTION, PathFault, World, config, link, processor, with_links};
+use crate::testing::{DETECTION, LATENCY, PathFault, World, config, link, processor, with_links};
 use crate::wire::{COUNTER_AT, HEADER_LEN};
 use crate::{Discard, DownCause, EndpointOutput, LinkTerms, PeerEvent, Trouble};
 
@@ -273,4 +273,36 @@ fn a_deaf_peer_loses_the_path_that_data_takes_and_only_with_the_last_itself() {
     world.distrust(0, processor(2, 200));
     assert_eq!(world.downs(0), [(processor(2, 200), DownCause::Deaf)]);
     world.run_until(DETECTION * 4, |world| world.heard(0).len() == 2);
+}
+
+/// What left for each peer on each link, and what came from it: where nothing is lost it is the
+/// same, but for second copies.
+#[test]
+fn what_is_sent_and_received_is_counted_for_each_peer_and_link() {
+    let counts = |world: &mut World| {
+        world.run(LATENCY * 4);
+        let path = |of: usize, other: usize, link: usize| {
+            let peer = world.nodes[other].endpoint.me().node;
+            let mut peers = world.nodes[of].endpoint.peers();
+            let status = peers.find(|status| status.node == peer).expect("it is listed");
+            status.paths[link]
+        };
+        let count = |peer, link| [path(0, peer, link).sent, path(peer, 0, link).received];
+        [count(1, 0), count(1, 1), count(2, 0), count(2, 1)]
+    };
+    let mut world = World::formed_with_links(3, 2);
+    world.run(DETECTION * 3);
+    let before = counts(&mut world);
+    for _ in 0..10 {
+        world.send_all(0, b"data");
+        world.send_urgent(0, 1, b"a token");
+        world.run(DETECTION / 10);
+    }
+    let after = counts(&mut world);
+    let [[one, two], [three, four], rest @ ..] =
+        [0, 1, 2, 3].map(|path| [0, 1].map(|end| after[path][end] - before[path][end]));
+    assert_eq!(one + three, two + four + 10, "of each token a copy is dropped");
+    assert!(one >= 20 && three >= 20, "a token on each link, and hellos: {one} {three}");
+    assert_eq!(rest.map(|[sent, received]| sent - received), [0, 0]);
+    assert!(rest[0][0] + rest[1][0] >= 30, "data, and hellos on both links: {rest:?}");
 }
