@@ -32,7 +32,7 @@ const PEER: &[&str] = &["node"];
 const LINK: &[&str] = &["link"];
 const PATH: &[&str] = &["node", "link"];
 
-pub(super) static FAMILIES: [Family; 15] = [
+pub(super) static FAMILIES: [Family; 17] = [
     Family {
         name: "evs_packets_discarded",
         help: "Packets without effect, by reason",
