@@ -132,7 +132,7 @@ impl Start {
 fn origins(style: u8) -> Origins {
     let edge = (1 << 32) - 3;
     match style % 4 {
-        1 => Origins { seq: edge, token: edge, row: edge, join: edge, sequenced: edge },
+        1 => Origins { seq: edge, token: edge, row: edge, join: edge, sequenced: edge, cut: edge },
         2 => Origins {
             // A ring has numbers for the largest message in the smallest packets: one that had
             // fewer would end before it and begin anew, for ever.
@@ -141,6 +141,7 @@ fn origins(style: u8) -> Origins {
             row: u64::MAX - 20,
             join: u64::MAX - 40,
             sequenced: SEQ_MAX - 2,
+            cut: u64::MAX - 10,
         },
         _ => Origins::default(),
     }

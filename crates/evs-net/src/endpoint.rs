@@ -119,6 +119,8 @@ pub struct Endpoint {
     me: Processor,
     keyring: Keyring,
     sealer: Sealer,
+    /// From where the datagrams of a path are counted.
+    counted: u32,
     reach: Reach,
     stats: EndpointStats,
     outputs: VecDeque<EndpointOutput>,
@@ -191,6 +193,7 @@ impl Endpoint {
         Self {
             me: config.me,
             sealer: Sealer::new(&keyring, config.me),
+            counted: 0,
             keyring,
             reach: Reach::new(config.me, config.peers, links, config.detection, seed, now),
             stats: EndpointStats::default(),
@@ -203,6 +206,14 @@ impl Endpoint {
     #[must_use]
     pub const fn with_counters_used(mut self, used: u64) -> Self {
         self.sealer.set_used(used);
+        self
+    }
+
+    /// Counts what leaves and comes on each path from this number on, which goes round: for
+    /// simulations of what happens where it does. To be called at the start only.
+    #[must_use]
+    pub const fn with_traffic_counted(mut self, counted: u32) -> Self {
+        self.counted = counted;
         self
     }
 
@@ -515,6 +526,7 @@ impl Endpoint {
         let payload = opener.open(&self.keyring, header, datagram)?;
         let (now, links) = (self.reach.now(), self.reach.links());
         let mut session = Session::new(header.sender.incarnation, opener, links, now);
+        session.paths_mut().iter_mut().for_each(|path| path.health.count_from(self.counted));
         session.accept(header, now)?;
         let hello = Hello::decode(payload).map_err(|_| Discard::BadHello)?;
         self.reach.introduce(place, session, (header.link, header.counter), &hello)?;

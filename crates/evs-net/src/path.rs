@@ -345,6 +345,12 @@ impl Health {
         }
     }
 
+    /// Counts from this number on.
+    pub(crate) const fn count_from(&mut self, count: u32) {
+        let tally = Tally { all: count, large: count };
+        (self.sent, self.received, self.received_at_hello) = (tally, tally, tally);
+    }
+
     /// The path has come up: what was sent before may have been refused for good reasons.
     pub(crate) const fn begin(&mut self) {
         (self.settled, self.loss_ppm, self.small_loss_ppm) = (None, 0, 0);

@@ -4,7 +4,7 @@
 
 use evs_net::{SAFE_DATAGRAM_BYTES, UNFINISHED_PACKETS_MAX};
 use evs_sim::script::Script;
-use evs_sim::world::{LinkFault, Options};
+use evs_sim::world::{LinkFault, Options, Origins};
 
 /// In nanoseconds.
 const MS: u64 = 1_000_000;
@@ -49,6 +49,34 @@ fn size(script: &mut Script, from: u32, to: u32) -> usize {
     let endpoint = script.world().endpoint(from).expect("it is up");
     let peer = endpoint.peers().find(|peer| peer.node.get() == to).expect("a peer");
     peer.paths[0].datagram_bytes_max
+}
+
+/// How much of what one node sends to another is lost on the first link, as it thinks.
+fn loss_ppm(script: &mut Script, from: u32, to: u32) -> u32 {
+    let endpoint = script.world().endpoint(from).expect("it is up");
+    let peer = endpoint.peers().find(|peer| peer.node.get() == to).expect("a peer");
+    peer.paths[0].to_peer.loss_ppm
+}
+
+/// P13: datagrams are counted modulo 2^32, and what is known of a path does not depend on where.
+#[test]
+fn where_the_counts_of_a_path_go_round_nothing_seems_to_be_lost() {
+    let seen = |counted: u32| {
+        let fair = Options::fair(1, 3);
+        let origins = Origins { counted, ..fair.origins };
+        let mut script = Script::warm(Options { origins, sealed: true, ..fair });
+        let mut seen = Vec::new();
+        for _ in 0..100 {
+            script.longest_stall(3, 10, 4_000);
+            for (from, to) in pairs(3) {
+                seen.push((loss_ppm(&mut script, from, to), size(&mut script, from, to)));
+            }
+        }
+        script.finish();
+        seen
+    };
+    let plain = seen(0);
+    [100, 2_000, 5_000].iter().for_each(|before| assert_eq!(seen(u32::MAX - before), plain));
 }
 
 /// What a black hole that appears under load may cost.

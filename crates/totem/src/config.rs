@@ -69,6 +69,8 @@ pub struct Origins {
     pub join: u64,
     /// What [`Ring::sequenced`](crate::Ring::sequenced) counts from. At most [`SEQ_MAX`].
     pub sequenced: u64,
+    /// The number before that of the first packet that is cut.
+    pub cut: u64,
 }
 
 impl Default for Config {

@@ -85,7 +85,7 @@ impl Context {
             },
             installed: None,
             backlog: Backlog::default(),
-            pieces: Pieces::default(),
+            pieces: Pieces::after(config.origins.cut),
             sequenced: config.origins.sequenced,
             token_sight: None,
             heard: Members::default(),
@@ -167,7 +167,10 @@ impl Context {
     }
 
     fn transmit_to(&mut self, to: Destination, packet: Packet) -> Option<u64> {
-        let cut = self.pieces.cut(to, &packet, self.config.packet_bytes_max);
+        let Ok(cut) = self.pieces.cut(to, &packet, self.config.packet_bytes_max) else {
+            self.discard(Discard::NumbersExhausted);
+            return None;
+        };
         match cut {
             None => self.outputs.push_back(Output::Transmit { to, packet }),
             Some(id) => {

@@ -62,31 +62,37 @@ struct Assembly {
 }
 
 impl Pieces {
+    /// Nothing has been cut; the first one has the number after this one.
+    pub(crate) fn after(cuts: u64) -> Self {
+        Self { cuts, ..Self::default() }
+    }
+
     /// Cuts a packet that does not fit into `packet_bytes_max`, and keeps it; returns its number.
-    /// Tokens, data and the small packets are made so that they fit.
+    /// Tokens, data and the small packets are made so that they fit. An error if all numbers are
+    /// used.
     pub(crate) fn cut(
         &mut self,
         to: Destination,
         packet: &Packet,
         packet_bytes_max: usize,
-    ) -> Option<u64> {
+    ) -> Result<Option<u64>, Discard> {
         if !may_be_cut(packet.kind()) {
-            return None;
+            return Ok(None);
         }
         let mut whole = Vec::new();
         packet.encode(&mut whole);
         if whole.len() <= packet_bytes_max {
-            return None;
+            return Ok(None);
         }
         assert!(whole.len() <= WHOLE_BYTES_MAX, "what a packet may hold is bounded");
-        self.cuts += 1;
+        self.cuts = self.cuts.checked_add(1).ok_or(Discard::NumbersExhausted)?;
         let each = packet_bytes_max - PIECE_OVERHEAD;
         let cut = Cut { id: self.cuts, to, whole: whole.into(), each };
         match to {
             Destination::All => self.to_all = Some(cut),
             Destination::Node(_) => self.to_one = Some(cut),
         }
-        Some(self.cuts)
+        Ok(Some(self.cuts))
     }
 
     /// The pieces of a packet that was cut, if it is still kept.

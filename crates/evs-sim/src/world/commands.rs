@@ -104,6 +104,7 @@ impl World {
                     row: origins.row,
                     join: origins.join,
                     sequenced: origins.sequenced,
+                    cut: origins.cut,
                 },
                 ..totem::Config::default()
             },
@@ -114,7 +115,9 @@ impl World {
         let stored = self.nodes[node].disk.seq;
         let births = &mut self.nodes[node].births;
         let seeds = (births.u64(..), births.u64(..));
-        let endpoint = Endpoint::new(endpoint, seeds.0, now).with_counters_used(origins.sealed);
+        let endpoint = Endpoint::new(endpoint, seeds.0, now)
+            .with_counters_used(origins.sealed)
+            .with_traffic_counted(origins.counted);
         Machine {
             boot: self.boots,
             endpoint,

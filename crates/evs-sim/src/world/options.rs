@@ -158,6 +158,8 @@ impl Options {
                 client: 0,
                 message: 0,
                 sealed: 0,
+                cut: 0,
+                counted: 0,
             },
             ambush_ppm: 0,
             disk_delay: 0,

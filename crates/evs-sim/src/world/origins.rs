@@ -24,6 +24,10 @@ pub struct Origins {
     pub message: u64,
     /// Of datagrams that a processor sealed.
     pub sealed: u64,
+    /// Of packets that a processor cut.
+    pub cut: u64,
+    /// Of datagrams on a path. They are counted modulo 2^32.
+    pub counted: u32,
 }
 
 impl Origins {
@@ -33,9 +37,11 @@ impl Origins {
         if rng.bool() {
             return Self::default();
         }
+        // From a stream of their own, so that no other draw depends on them.
+        let own = &mut rng.clone();
         let at_end = if chance(rng, 200_000) { 400_000 } else { 0 };
         // How far from the edge, as a power of 2: so far that many runs pass it, but not at once.
-        let mut draw = |end: u64, reach: u32| {
+        let draw = |rng: &mut fastrand::Rng, end: u64, reach: u32| {
             let reach = 1 << rng.u32(reach - 4..=reach);
             let margin = rng.u64(reach / 2..=reach);
             match chance(rng, at_end) {
@@ -45,15 +51,17 @@ impl Origins {
             }
         };
         Self {
-            ring: draw(u64::MAX, 6),
-            seq: draw(totem::SEQ_MAX, 12),
-            token: draw(totem::SEQ_MAX, 16),
-            row: draw(u64::MAX, 8),
-            join: draw(u64::MAX, 8),
-            sequenced: draw(totem::SEQ_MAX, 10),
-            client: draw(u64::MAX, 6),
-            message: draw(u64::MAX, 8),
-            sealed: draw(u64::MAX, 16),
+            ring: draw(rng, u64::MAX, 6),
+            seq: draw(rng, totem::SEQ_MAX, 12),
+            token: draw(rng, totem::SEQ_MAX, 16),
+            row: draw(rng, u64::MAX, 8),
+            join: draw(rng, u64::MAX, 8),
+            sequenced: draw(rng, totem::SEQ_MAX, 10),
+            client: draw(rng, u64::MAX, 6),
+            message: draw(rng, u64::MAX, 8),
+            sealed: draw(rng, u64::MAX, 16),
+            cut: draw(own, u64::MAX, 8),
+            counted: u32::try_from(draw(own, 1 << 32, 14)).unwrap_or(0),
         }
     }
 
@@ -67,9 +75,22 @@ impl Origins {
     /// rings are formed anew without a fault.
     #[must_use]
     pub fn are_near_the_end(&self) -> bool {
-        let Self { ring, seq, token, row, join, sequenced, client, message, sealed } = *self;
+        let Self {
+            ring,
+            seq,
+            token,
+            row,
+            join,
+            sequenced,
+            client,
+            message,
+            sealed,
+            cut,
+            counted: _,
+        } = *self;
+        let all = [ring, seq, token, row, join, sequenced, client, message, sealed, cut];
         let far = u64::MAX / 4;
-        [ring, seq, token, row, join, sequenced, client, message, sealed].iter().any(|n| *n > far)
+        all.iter().any(|n| *n > far)
     }
 }
 

@@ -25,6 +25,8 @@ fn p13_every_counter_passes_two_to_the_32() {
         client: edge,
         message: edge,
         sealed: edge,
+        cut: edge,
+        counted: u32::MAX - 5,
     });
     script.send(1, Safe, 50).send(2, Agreed, 50).crash(3).until_ring_of(&[1, 2, 4], 3 * D);
     script.start(3).until_one_ring(5 * D).partition(&[&[1], &[2, 3, 4]]).run_for(5 * D);

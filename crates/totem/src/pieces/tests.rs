@@ -54,7 +54,8 @@ fn encoded(packet: &Packet) -> Vec<u8> {
 }
 
 fn cut(pieces: &mut Pieces, packet: &Packet) -> Vec<Piece> {
-    let id = pieces.cut(Destination::All, packet, PACKET_BYTES_MIN).expect("it is too large");
+    let id = pieces.cut(Destination::All, packet, PACKET_BYTES_MIN);
+    let id = id.expect("there are numbers").expect("it is too large");
     pieces.of(id).map(piece).collect()
 }
 
@@ -88,8 +89,9 @@ fn what_fits_is_not_cut_and_what_does_not_is_cut_into_packets_that_do() {
     for rows in 1..100 {
         let packet = probe(rows);
         let len = encoded(&packet).len();
-        assert_eq!(pieces.cut(Destination::All, &packet, len), None);
-        let Some(id) = pieces.cut(Destination::All, &packet, (len - 1).max(256)) else { continue };
+        assert_eq!(pieces.cut(Destination::All, &packet, len), Ok(None));
+        let cut = pieces.cut(Destination::All, &packet, (len - 1).max(256));
+        let Some(id) = cut.expect("there are numbers") else { continue };
         assert!(pieces.of(id).all(|piece| encoded(&piece).len() <= (len - 1).max(256)));
         assert_eq!(pieces.held(), 2);
     }
@@ -167,9 +169,13 @@ fn a_complete_packet_is_held_for_the_detection_target_and_handed_over_again_at_i
 #[test]
 fn pieces_are_sent_again_only_to_whom_they_were_sent_and_only_of_the_newest_packet() {
     let mut sender = Pieces::default();
-    let to_one = sender.cut(Destination::Node(p(2)), &probe_of(3), 256).expect("too large");
-    let old = sender.cut(Destination::All, &probe_of(3), 256).expect("too large");
-    let to_all = sender.cut(Destination::All, &probe_of(4), 256).expect("too large");
+    let mut cut = |to, rows| {
+        let id = sender.cut(to, &probe_of(rows), 256).expect("there are numbers");
+        id.expect("too large")
+    };
+    let to_one = cut(Destination::Node(p(2)), 3);
+    let old = cut(Destination::All, 3);
+    let to_all = cut(Destination::All, 4);
     let request = |id, index| {
         let mut missing = Bitmap::default();
         missing.set(index);
@@ -280,7 +286,8 @@ fn hop_takes(packet: &Packet, loss: f64, seed: u64) -> Duration {
     const HOP: Duration = Duration::from_micros(100);
     let mut rng = fastrand::Rng::with_seed(seed);
     let (mut sender, mut receiver) = (Pieces::default(), Pieces::default());
-    let id = sender.cut(Destination::Node(p(2)), packet, 256).expect("too large");
+    let id = sender.cut(Destination::Node(p(2)), packet, 256).expect("there are numbers");
+    let id = id.expect("too large");
     let mut flying: VecDeque<(Instant, Packet)> = VecDeque::new();
     let mut sent: Vec<Packet> = sender.of(id).collect();
     let (mut every, longest) = (terms().token_retransmit(), terms().token_retransmit_bounds().1);

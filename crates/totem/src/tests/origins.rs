@@ -29,7 +29,8 @@ fn regulars(together: &Together, node: u32) -> usize {
 #[test]
 fn a_ring_passes_two_to_the_32_with_every_counter() {
     let edge = (1 << 32) - 3;
-    let origins = Origins { seq: edge, token: edge, row: edge, join: edge, sequenced: edge };
+    let origins =
+        Origins { seq: edge, token: edge, row: edge, join: edge, sequenced: edge, cut: edge };
     let mut together = started(&[1, 2, 3], origins);
     let before = together.histories[&1].len();
     for number in 0..10 {

@@ -4,12 +4,13 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::time::Duration;
 
 use bytes::Bytes;
 use evs_model::Guarantee;
 
 use super::fixtures::{MS, Solo, Together, config, members, p};
-use crate::config::{Config, PACKET_BYTES_MIN};
+use crate::config::{Config, Origins, PACKET_BYTES_MIN};
 use crate::output::{Destination, StateKind};
 use crate::stats::Discard;
 use crate::wire::{Packet, PacketKind, Piece};
@@ -43,6 +44,32 @@ fn a_ring_is_formed_by_joins_and_commit_tokens_in_pieces() {
     assert!(stats.received(StateKind::Gather, PacketKind::Piece) > 0);
     assert_eq!(stats.received(StateKind::Operational, PacketKind::PieceRequest), 0);
     assert_eq!(stats.discards(Discard::Pieces), 0);
+}
+
+/// The numbers of what they cut begin after this one.
+fn with_cuts(cut: u64, run: Duration) -> Together {
+    let origins = Origins { cut, ..Origins::default() };
+    let mut together = Together::started_with(&Config { origins, ..narrow() }, &ALL);
+    together.run(run);
+    together
+}
+
+#[test]
+fn the_numbers_of_what_is_cut_pass_two_to_the_32() {
+    let dropped = |cut| {
+        let together = with_cuts(cut, 2_000 * MS);
+        in_one_ring(&together);
+        ALL.map(|node| together.rings[&node].stats().discards(Discard::Duplicate))
+    };
+    assert_eq!(dropped((1 << 32) - 3), dropped(0), "none is taken for an old one");
+}
+
+/// A clear refusal: it is not sent, since it could be taken for something else.
+#[test]
+fn what_has_no_number_left_is_not_sent() {
+    let together = with_cuts(u64::MAX - 1, 5_000 * MS);
+    assert!(together.rings[&1].stats().discards(Discard::NumbersExhausted) > 0);
+    assert!(together.rings[&1].members() != Some(&members(&ALL)));
 }
 
 #[test]
