@@ -253,6 +253,8 @@ defects! {
         SmallHellosSuffice,
         /// A path that comes and goes is used whenever it is there (`docs/protocol.md` §6).
         NoHoldDown,
+        /// It is held down for no longer the next time (`docs/protocol.md` §6).
+        HoldDownStays,
     }
     "LIVE-4" {
         /// Who stood still takes the silence for the others' (`docs/protocol.md` §6, P36).

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use evs_model::Instant;
+use evs_model::{Instant, defect};
 
 /// The hold-down of one peer. The first loss costs none; each further one doubles it, until the
 /// peer has been heard without a break for ten times as long.
@@ -30,7 +30,7 @@ impl Flaps {
         if now.since(self.up_at) >= self.hold.max(detection) * CALM {
             (self.hold, self.lost_before) = (Duration::ZERO, false);
         }
-        let longest = detection * HOLD_DOWN_MAX;
+        let longest = detection * if defect!(HoldDownStays) { 1 } else { HOLD_DOWN_MAX };
         let doubled =
             if self.lost_before { (self.hold * 2).max(detection) } else { Duration::ZERO };
         self.hold = doubled.max(least).min(longest);

@@ -17,6 +17,7 @@ enum Lone {
     Crash,
     Cut,
     CutOneWay,
+    Flap,
     Heal,
     Isolate,
     Leave,
@@ -27,10 +28,11 @@ enum Lone {
 }
 
 impl Lone {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Crash,
         Self::Cut,
         Self::CutOneWay,
+        Self::Flap,
         Self::Heal,
         Self::Isolate,
         Self::Leave,
@@ -82,7 +84,10 @@ fn strike(world: &mut World, fault: Lone, one: u32, two: u32) {
         Lone::Crash => world.crash(one),
         Lone::Cut if one != two => world.cut(one, two),
         Lone::CutOneWay if one != two => world.cut_one_way(one, two),
-        Lone::Cut | Lone::CutOneWay | Lone::Isolate => world.partition(&[&[one], &others]),
+        Lone::Flap if one != two => flap(world, one, two),
+        Lone::Cut | Lone::CutOneWay | Lone::Flap | Lone::Isolate => {
+            world.partition(&[&[one], &others])
+        }
         Lone::Heal => world.heal(),
         Lone::Leave => world.leave(one),
         Lone::Part => {
@@ -100,6 +105,18 @@ fn strike(world: &mut World, fault: Lone, one: u32, two: u32) {
             let down = (1..=world.len()).find(|id| !world.is_up(*id));
             down.into_iter().for_each(|id| world.start(id, Disk::Kept));
         }
+    }
+}
+
+/// A path is gone for long enough to be noticed, and there again for long enough to be used, as
+/// often as it takes for hold-downs to matter (LIVE-3).
+fn flap(world: &mut World, one: u32, two: u32) {
+    let (gone, there) = (13 * world.bounds().detection / 4, 5 * world.bounds().settling() / 4);
+    for _ in 0..5 {
+        world.cut(one, two);
+        world.run_for(gone);
+        world.heal();
+        world.run_for(there);
     }
 }
 

@@ -56,7 +56,7 @@ scenarios! {
     who_stood_still_does_not_blame_others notices PauseBlamesOthers;
     a_path_that_large_packets_do_not_pass_is_left_alone notices SmallHellosSuffice;
     large_packets_that_get_lost_are_cut notices MtuNeverShrinks;
-    a_path_that_comes_and_goes_is_used_ever_more_seldom notices NoHoldDown;
+    a_path_that_comes_and_goes_is_used_ever_more_seldom notices NoHoldDown, HoldDownStays;
     who_gets_no_data_does_not_stop_the_others notices DeafUnnoticed;
     a_window_is_shared_by_all_who_fill_it notices SharesIgnored;
     a_window_that_overflows_receivers_shrinks notices WindowNeverShrinks;

@@ -3,6 +3,8 @@
 //! A letter names a message: `a` is number 1 of client 1 of its sender. A view is written as a
 //! list of entries, top to bottom, as a reader of the contract would on paper.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use evs_model::{
     ClientId, Configuration, Group, Groups, Guarantee, Members, Message, MessageId, NodeId,
@@ -148,14 +150,16 @@ pub(super) fn calm(views: Vec<View>, graphs: &[(u64, Edges<'_>)]) -> History {
             held: from,
             patience: 0,
             hears,
+            deaf: BTreeMap::new(),
             stopped: Members::default(),
             still: true,
             fair: true,
         }
     });
-    let bounds = Bounds { detection: 100_000_000, hop: 100_000, nodes: 3 };
-    let circumstances =
-        Circumstances { bounds, spans: spans.collect(), end: 100_000_000_000, settled: None };
+    let detection = 100_000_000;
+    let bounds = Bounds { detection, shortest: detection, hop: 100_000, nodes: 3 };
+    let (spans, end) = (spans.collect(), 100_000_000_000);
+    let circumstances = Circumstances { bounds, links: 1, spans, end, settled: None };
     History { circumstances: Some(circumstances), ..history(views) }
 }
 

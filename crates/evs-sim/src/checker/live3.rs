@@ -1,7 +1,8 @@
 //! LIVE-3: when who-hears-whom has stopped changing, within B and at most K configurations each,
 //! the processors settle in disjoint sets that hear each other, one of which is a largest such set
 //! (up to 16 processors; beyond, one that nobody can be added to); then nothing changes. While it
-//! changes, a set whose own paths are sound is interrupted only to grow.
+//! changes, a set whose own paths are sound is interrupted only to grow, and at most once per
+//! hold-down (`flapping.rs`).
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use evs_model::{Members, Processor, RingId};
 use super::cliques::largest_clique;
 use super::index::{Epoch, Index, Track};
 use super::stays::{Stay, ms, stays};
-use super::{Violation, violates};
+use super::{Violation, flapping, violates};
 use crate::bounds::Bounds;
 use crate::history::{Circumstances, Span, Time};
 
@@ -22,7 +23,8 @@ pub(super) fn check(index: &Index<'_>) -> Result<(), Violation> {
         then_nothing_changes(index, &stay)?;
     }
     let Some(circumstances) = &index.history.circumstances else { return Ok(()) };
-    index.tracks.iter().try_for_each(|track| interrupted_only_to_grow(track, circumstances))
+    index.tracks.iter().try_for_each(|track| interrupted_only_to_grow(track, circumstances))?;
+    flapping::check(index)
 }
 
 /// Everybody is in a configuration with exactly those who are in it too, and all hear each other.

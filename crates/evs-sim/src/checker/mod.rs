@@ -15,6 +15,7 @@ mod configurations;
 mod fifo;
 #[cfg(test)]
 mod fixture;
+mod flapping;
 mod groups;
 mod hold_downs;
 mod index;

@@ -15,6 +15,8 @@ pub type Time = u64;
 pub struct Circumstances {
     /// What may take how long.
     pub bounds: Bounds,
+    /// Over how many links everybody talks.
+    pub links: usize,
     /// Stretches of time in which nothing was done to the world, in order and without gaps.
     pub spans: Vec<Span>,
     /// When the recording ended.
@@ -38,6 +40,8 @@ pub struct Span {
     /// is judged: what becomes of it depends on whether there is data; see
     /// `crates/evs-sim/tests/deaf.rs`.)
     pub hears: BTreeMap<Processor, Members>,
+    /// Processors that are awake and get nothing of some others that are up, with those.
+    pub deaf: BTreeMap<Processor, Members>,
     /// Processors that are up and stand still.
     pub stopped: Members,
     /// Whether the network loses nothing and delays nothing beyond its own delay.

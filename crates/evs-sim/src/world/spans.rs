@@ -36,6 +36,7 @@ impl World {
         let jitter = weather.jitter.max(Weather::fair(weather.delay).jitter);
         Bounds {
             detection: detection + slow,
+            shortest: detection - slow,
             hop: weather.delay + jitter + options.reading_delay,
             nodes: self.len(),
         }
@@ -46,6 +47,7 @@ impl World {
         self.survey();
         self.recorder.conclude(Circumstances {
             bounds: self.bounds(),
+            links: self.options.links,
             spans: self.spans.spans.clone(),
             end: self.now,
             settled: self.spans.settled,
@@ -108,7 +110,11 @@ impl World {
             let machine = self.nodes[node].machine.as_ref();
             machine.is_some_and(|machine| !machine.paused && !machine.mute)
         };
-        let mut hears = BTreeMap::new();
+        let list = |of: Vec<usize>| {
+            let names = of.into_iter().filter_map(name).collect();
+            Members::new(names).expect("one process of each node, and not too many")
+        };
+        let (mut hears, mut deaf) = (BTreeMap::new(), BTreeMap::new());
         for one in &up {
             let edges = up.iter().filter(|two| {
                 *two != one
@@ -117,17 +123,21 @@ impl World {
                     && self.network.passes(*one, **two)
                     && self.network.passes(**two, *one)
             });
-            let list = edges.filter_map(|two| name(*two)).collect();
-            let list = Members::new(list).expect("one process of each node, and not too many");
-            hears.extend(name(*one).map(|name| (name, list)));
+            let near = list(edges.copied().collect());
+            hears.extend(name(*one).map(|name| (name, near)));
+            let silent = up.iter().filter(|two| {
+                *two != one && speaks(*one) && !(speaks(**two) && self.network.passes(**two, *one))
+            });
+            let silent = list(silent.copied().collect());
+            deaf.extend(name(*one).filter(|_| !silent.is_empty()).map(|name| (name, silent)));
         }
-        let stopped = up.iter().filter(|node| !speaks(**node)).filter_map(|node| name(*node));
-        let stopped = Members::new(stopped.collect()).expect("one process of each node");
+        let stopped = list(up.iter().copied().filter(|node| !speaks(*node)).collect());
         Span {
             from: self.now,
             held: self.now,
             patience: self.patience(),
             hears,
+            deaf,
             stopped,
             still: self.is_still(),
             fair: self.is_fair(&up),
@@ -179,6 +189,7 @@ impl World {
 
 fn same(one: &Span, two: &Span) -> bool {
     one.hears == two.hears
+        && one.deaf == two.deaf
         && one.stopped == two.stopped
         && (one.still, one.fair) == (two.still, two.fair)
 }
