@@ -266,16 +266,11 @@ impl Reach {
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         let now = now.max(self.now);
         self.lower(now);
-        let pause = now.since(self.now);
-        if pause > self.detection / 2 && !defect!(PauseBlamesOthers) {
-            self.pauses += 1;
-            self.actions.push_back(Action::Paused(pause));
-            for session in self.peers.iter_mut().filter_map(|peer| peer.current.as_mut()) {
-                session.paths_mut().iter_mut().for_each(|path| path.excuse(pause));
-            }
-            self.void_until = now + self.interval() * HELLO_ROUND;
-        }
+        let gap = now.since(self.now);
         self.now = now;
+        if gap > self.detection / 2 && !defect!(PauseBlamesOthers) {
+            self.on_pause(gap);
+        }
         now
     }
 

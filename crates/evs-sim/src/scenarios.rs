@@ -54,6 +54,7 @@ scenarios! {
     many_dead_are_excluded_as_soon_as_one notices SilenceGrows;
     who_stood_still_is_out_once_and_back_once notices GatherOnNews;
     who_stood_still_does_not_blame_others notices PauseBlamesOthers;
+    who_goes_on_first_does_not_miss_who_goes_on_last notices PauseIsSilence;
     a_path_that_large_packets_do_not_pass_is_left_alone notices SmallHellosSuffice;
     large_packets_that_get_lost_are_cut notices MtuNeverShrinks;
     a_path_that_comes_and_goes_is_used_ever_more_seldom notices NoHoldDown, HoldDownStays;

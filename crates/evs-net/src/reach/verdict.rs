@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evs_model::{Instant, Processor, defect};
 
-use super::{Action, DownCause, PeerEvent, Reach};
+use super::{Action, DownCause, HELLO_ROUND, PeerEvent, Reach};
 use crate::LinkId;
 use crate::peer::Session;
 use crate::route::{Move, Route};
@@ -20,6 +20,19 @@ impl Reach {
         self.settle_peer(index);
         self.choose_route(index);
         self.check_at = self.check_at.min(self.deadline(index));
+    }
+
+    /// This node stood still until now: what looks like the silence of everybody was its own.
+    pub(super) fn on_pause(&mut self, pause: Duration) {
+        self.pauses += 1;
+        self.void_until = self.now + self.interval() * HELLO_ROUND;
+        if defect!(PauseIsSilence) {
+            return;
+        }
+        for session in self.peers.iter_mut().filter_map(|peer| peer.current.as_mut()) {
+            session.paths_mut().iter_mut().for_each(|path| path.excuse(pause));
+        }
+        self.actions.push_back(Action::Paused(pause));
     }
 
     fn settle_path(&mut self, index: usize, link: LinkId) {

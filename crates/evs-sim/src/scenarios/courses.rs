@@ -310,6 +310,21 @@ pub(super) fn who_stood_still_does_not_blame_others() {
     script.finish();
 }
 
+/// LIVE-6, P36: a machine stands still with all its nodes, and 3 goes on a little later than the
+/// others.
+pub(super) fn who_goes_on_first_does_not_miss_who_goes_on_last() {
+    for pause in [220, 600] {
+        let mut script = World::script(3);
+        script.send(1, Agreed, 1).run_for(500);
+        let before = [1, 2, 3].map(|id| script.configurations(id));
+        script.pause(1).pause(2).pause(3).run_for(pause);
+        script.resume(1).resume(2).run_for(140).resume(3).run_for(1_000);
+        let after = [1, 2, 3].map(|id| script.configurations(id));
+        assert_eq!(before, after, "a pause of all is no fault of one");
+        script.finish();
+    }
+}
+
 /// LIVE-3, P10, P55: only small packets pass.
 pub(super) fn a_path_that_large_packets_do_not_pass_is_left_alone() {
     let mut script = World::script(2);
