@@ -1,5 +1,5 @@
-//! The way of a stranger through `docs/operating.md`: its blocks are run on hosts that are as fresh
-//! as his, and must come to what it says.
+//! The ways of a stranger through the documents: their blocks are run on hosts that are as fresh as
+//! his, and must come to what they say.
 //!
 //! A block of code that begins with `sh on 1 2` is run on these hosts; `scp` in it is done by this
 //! program. One of `text` after it is what it prints in the end, each line somewhere in a line of
@@ -16,13 +16,10 @@ use super::base;
 use super::machine::Machine;
 use crate::cargo::root;
 
-/// The document.
-const DOCUMENT: &str = "docs/operating.md";
+/// The documents, and of how many hosts each speaks.
+const DOCUMENTS: [(&str, u8); 2] = [("docs/operating.md", 4), ("docs/migration.md", 2)];
 
-/// How many hosts it speaks of.
-const HOSTS: u8 = 4;
-
-/// What is done at one place of the document.
+/// What is done at one place of a document.
 #[derive(Debug, Default, Eq, PartialEq)]
 struct Block {
     /// The line where it begins.
@@ -33,16 +30,20 @@ struct Block {
     prints: Vec<String>,
 }
 
-/// Does what the document says; returns how many blocks that were.
+/// Does what the documents say; returns how many blocks that were.
 ///
 /// # Errors
-/// Something does not come to what the document says; the error names its line.
+/// Something does not come to what a document says; the error names its line.
 pub(super) fn run(dir: &Path) -> Result<u64> {
-    let text = fs::read_to_string(root().join(DOCUMENT)).context(DOCUMENT)?;
+    DOCUMENTS.iter().map(|(document, hosts)| follow(dir, document, *hosts)).sum()
+}
+
+fn follow(dir: &Path, document: &str, hosts: u8) -> Result<u64> {
+    let text = fs::read_to_string(root().join(document)).with_context(|| document.to_owned())?;
     let blocks = blocks(&text);
     let base = base::ensure(dir)?;
-    let network = Network::new(HOSTS, IpVersion::V4)?;
-    let hosts = (1..=HOSTS).map(|host| {
+    let network = Network::new(hosts, IpVersion::V4)?;
+    let hosts = (1..=hosts).map(|host| {
         let name = format!("node{host}");
         let machine = Machine::boot(&name, &base, dir, Some(&network.namespace(host)))?;
         machine.sh(&format!("hostname {name}")).map(|_| machine)
@@ -51,10 +52,10 @@ pub(super) fn run(dir: &Path) -> Result<u64> {
     for block in &blocks {
         for host in &block.hosts {
             let done = act(&hosts, usize::from(*host) - 1, block);
-            done.with_context(|| format!("{DOCUMENT}, line {}, node {host}", block.line))?;
+            done.with_context(|| format!("{document}, line {}, node {host}", block.line))?;
         }
     }
-    println!("{} blocks of {DOCUMENT} do what it says", blocks.len());
+    println!("{} blocks of {document} do what it says", blocks.len());
     Ok(blocks.len() as u64)
 }
 
@@ -165,12 +166,53 @@ mod tests {
     }
 
     #[test]
-    fn the_document_speaks_of_hosts_that_there_are() {
-        let text = fs::read_to_string(root().join(DOCUMENT)).expect("there");
+    fn the_documents_speak_of_hosts_that_there_are() {
+        for (document, count) in DOCUMENTS {
+            let blocks = blocks(&text(document));
+            assert!(blocks.len() > 10, "{blocks:?}");
+            let hosts: Vec<_> = blocks.iter().flat_map(|block| &block.hosts).collect();
+            assert!(hosts.iter().all(|host| (1..=count).contains(*host)), "{hosts:?}");
+            assert!(blocks.iter().all(|block| !block.hosts.is_empty() && !block.script.is_empty()));
+        }
+    }
+
+    fn text(document: &str) -> String {
+        fs::read_to_string(root().join(document)).expect("there")
+    }
+
+    /// What stands in backquotes in a document, outside its blocks.
+    fn quoted(text: &str) -> Vec<&str> {
+        let outside = text.split("```").step_by(2);
+        outside.flat_map(|text| text.split('`').skip(1).step_by(2)).collect()
+    }
+
+    #[test]
+    fn every_command_that_the_migration_names_is_run_by_one_of_its_blocks() {
+        let text = text("docs/migration.md");
         let blocks = blocks(&text);
-        assert!(blocks.len() > 10, "{blocks:?}");
-        let hosts: Vec<_> = blocks.iter().flat_map(|block| &block.hosts).collect();
-        assert!(hosts.iter().all(|host| (1..=HOSTS).contains(*host)), "{hosts:?}");
-        assert!(blocks.iter().all(|block| !block.hosts.is_empty() && !block.script.is_empty()));
+        let lines: Vec<_> = blocks.iter().flat_map(|block| block.script.lines()).collect();
+        let quoted = quoted(&text);
+        let commands: Vec<_> = quoted.iter().filter(|code| code.starts_with("evs ")).collect();
+        assert!(commands.len() > 8, "{commands:?}");
+        for command in commands {
+            assert!(lines.iter().any(|line| line.contains(command)), "`{command}` is not run");
+        }
+    }
+
+    #[test]
+    fn every_call_that_the_migration_names_is_in_a_header() {
+        let text = text("docs/migration.md");
+        let headers = ["corosync/evs.h", "evs/evs_ext.h"];
+        let include = root().join("crates/libevs/include");
+        let headers = headers.map(|name| fs::read_to_string(include.join(name)).expect("there"));
+        let declared = |call: &str| headers.iter().any(|text| text.contains(&format!("{call}(")));
+        let quoted = quoted(&text);
+        let is_name = |code: &str| code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let calls = quoted.iter().filter(|code| code.starts_with("evs_") && is_name(code));
+        let calls: Vec<_> = calls.collect();
+        assert!(calls.len() > 10, "{calls:?}");
+        for call in calls {
+            assert!(declared(call), "{call} is in no header");
+        }
     }
 }
