@@ -10,7 +10,7 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use quinn_udp::RecvMeta;
 
 use crate::LinkId;
@@ -60,7 +60,12 @@ impl Datagram<'_> {
     /// A part of it, to be held for as long as one likes.
     pub(crate) fn part(self, part: Range<usize>) -> Bytes {
         match self {
-            Self::Kept(bytes) => bytes.freeze().slice(part),
+            // Cut down, not sliced, which would count one reference up and another one down.
+            Self::Kept(mut bytes) => {
+                bytes.truncate(part.end);
+                bytes.advance(part.start);
+                bytes.freeze()
+            }
             Self::Lent(bytes, copies) => copies.copy(&bytes[part]),
         }
     }

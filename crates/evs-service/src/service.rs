@@ -7,7 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use evs_model::{
     ClientId, Configuration, Event, Group, Groups, Guarantee, Instant, Members, Message, MessageId,
-    Processor, defect,
+    Processor, RingId, defect,
 };
 use totem::{Cause, Delivery, Destination, Packet, Ring, StateKind};
 
@@ -470,15 +470,17 @@ impl Service {
     }
 
     fn deliver(&mut self, delivery: Delivery) {
-        let Delivery { seq, sender, guarantee, .. } = delivery;
-        for record in Records::new(delivery.body.clone(), guarantee) {
+        let Delivery { ring, seq, sender, guarantee, body } = delivery;
+        for record in Records::new(body, guarantee) {
             match record {
-                Ok(Record::Whole(head, content)) => self.message(&delivery, head, content, seq),
+                Ok(Record::Whole(head, content)) => {
+                    self.message((ring, sender, seq), head, content);
+                }
                 Ok(Record::Fragment(head, offset, piece)) => {
                     let complete = self.reassembly.take(sender, seq, head, offset, &piece);
                     self.stats.fragments_dropped = self.reassembly.dropped();
                     if let Some(complete) = complete {
-                        self.message(&delivery, head, complete.content, complete.seq);
+                        self.message((ring, sender, complete.seq), head, complete.content);
                     }
                 }
                 Err(_) => self.stats.records_malformed += 1,
@@ -487,24 +489,26 @@ impl Service {
     }
 
     /// A whole message, at its place in the history: to each client that wants it, once (EVS-10).
-    fn message(&mut self, delivery: &Delivery, head: Head, content: Bytes, seq: u64) {
+    fn message(
+        &mut self,
+        (ring, sender, seq): (RingId, Processor, u64),
+        head: Head,
+        content: Bytes,
+    ) {
         self.stats.messages_delivered += 1;
-        self.stats.messages_returned += u64::from(delivery.sender == self.me);
+        self.stats.messages_returned += u64::from(sender == self.me);
         let (groups, body) = head.split(content);
         self.sessions.recipients(&groups, &mut self.recipients);
         self.stats.copies_delivered += self.recipients.len() as u64;
-        for client in &self.recipients {
-            let message = Message {
-                id: MessageId { sender: delivery.sender, client: head.client, number: head.number },
-                groups: groups.clone(),
-                guarantee: head.guarantee,
-                ring: delivery.ring,
-                seq,
-                body: body.clone(),
-            };
-            let event = Event::Message(message);
+        let Some((last, others)) = self.recipients.split_last() else { return };
+        let id = MessageId { sender, client: head.client, number: head.number };
+        let message = Message { id, groups, guarantee: head.guarantee, ring, seq, body };
+        for client in others {
+            let event = Event::Message(message.clone());
             self.outputs.push_back(Output::ToClient { client: *client, event });
         }
+        let event = Event::Message(message);
+        self.outputs.push_back(Output::ToClient { client: *last, event });
     }
 
     /// Ends the orderly leave when everything is sent and acknowledged, or its time is over.
