@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::detection::Detection;
 use crate::hello::{DETECTION_MS_MAX, DETECTION_MS_MIN, Hello};
-use crate::keys::Keyring;
+use crate::keys::{KeyChangeError, Keyring, self_test};
 use crate::mtu::Sizes;
 use crate::path::is_large;
 use crate::peer::Session;
@@ -81,6 +81,9 @@ impl EndpointConfig {
         if !(1..=LINKS_MAX).contains(&self.links.len()) {
             return Err(ConfigError::Links(self.links.len()));
         }
+        if let SealMode::Sealed(key) = &self.seal {
+            self_test(key, &self.cluster).map_err(ConfigError::Key)?;
+        }
         let mut nodes = self.peers.clone();
         nodes.push(self.me.node);
         nodes.sort_unstable();
@@ -100,6 +103,9 @@ pub enum ConfigError {
     /// The detection target is out of range.
     #[error("a detection target of {0:?}: it must be 10 ms to 60 s")]
     Detection(Duration),
+    /// The key is not to be used.
+    #[error(transparent)]
+    Key(KeyChangeError),
     /// No link, or too many.
     #[error("{0} links: there must be 1 to {LINKS_MAX}")]
     Links(usize),

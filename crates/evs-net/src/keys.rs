@@ -155,7 +155,7 @@ impl Keyring {
         if let (KEYS_MAX, Some(other)) = (self.roots.len(), self.idle()) {
             return Err(KeyChangeError::TooMany(other));
         }
-        self_test(key, &self.cluster).map_err(|()| KeyChangeError::SelfTest(root.id))?;
+        self_test(key, &self.cluster)?;
         let id = root.id;
         self.roots.push(root);
         self.epoch += 1;
@@ -205,23 +205,31 @@ pub fn key_name(key: &ClusterKey) -> u16 {
     Root::new(key).id
 }
 
-/// Whether what this key seals opens again, and does not when a bit of it was changed.
-fn self_test(key: &ClusterKey, cluster: &str) -> Result<(), ()> {
+/// Puts a key to the test before anything is sealed with it.
+///
+/// # Errors
+/// [`KeyChangeError::SelfTest`].
+pub(crate) fn self_test(key: &ClusterKey, cluster: &str) -> Result<(), KeyChangeError> {
     let keyring = Keyring::new(&SealMode::Sealed(key.clone()), cluster);
+    stands_the_test(&keyring).ok_or_else(|| KeyChangeError::SelfTest(key_name(key)))
+}
+
+/// Whether what is sealed opens again, and does not when a bit of it was changed.
+fn stands_the_test(keyring: &Keyring) -> Option<()> {
     let me = Processor::new(NodeId::new(1).expect("not zero"), 1);
     let mut datagram = Vec::new();
-    let mut sealer = Sealer::new(&keyring, me);
-    sealer.seal_one((LinkId::FIRST, None), Kind::Hello, PROBE, &mut datagram).map_err(|_| ())?;
+    let mut sealer = Sealer::new(keyring, me);
+    sealer.seal_one((LinkId::FIRST, None), Kind::Hello, PROBE, &mut datagram).ok()?;
     let mut flipped = datagram.clone();
-    *flipped.last_mut().ok_or(())? ^= 1;
+    *flipped.last_mut()? ^= 1;
     let open = |mut datagram: Vec<u8>| {
         let header = Header::decode(&datagram, keyring.common()).ok()?;
-        let mut opener = Opener::new(&keyring, me);
-        opener.open(&keyring, &header, &mut datagram).ok().map(|payload| payload.to_vec())
+        let mut opener = Opener::new(keyring, me);
+        opener.open(keyring, &header, &mut datagram).ok().map(|payload| payload.to_vec())
     };
     let hidden = !datagram.windows(PROBE.len()).any(|part| part == PROBE);
     let opens = open(datagram).as_deref() == Some(PROBE);
-    if hidden && opens && open(flipped).is_none() { Ok(()) } else { Err(()) }
+    (hidden && opens && open(flipped).is_none()).then_some(())
 }
 
 /// The length of a key's name.

@@ -144,11 +144,14 @@ impl Path {
     /// This node stood still, and could not have heard anything.
     pub(crate) const fn excuse(&mut self, pause: Duration) {
         self.paused = self.paused.saturating_add(pause);
+        // Nor is the next hello late.
+        self.all_at = None;
     }
 
-    /// When the peer has been silent on it for so long, own pauses not counted.
-    pub(crate) fn silent_at(&self, silence: Duration) -> Option<Instant> {
-        self.heard_at.map(|at| at + self.paused + silence)
+    /// For how long nothing authentic has come, own pauses not counted.
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
+        let silence = self.heard_at.map_or(Duration::ZERO, |at| now.since(at));
+        silence.saturating_sub(self.paused)
     }
 
     /// Whether a datagram with this counter would be new.

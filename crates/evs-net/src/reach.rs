@@ -39,7 +39,7 @@ use crate::{Destination, Discard, LinkId, LinkTerms, Links, Trouble};
 /// Why a peer is no longer heard.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DownCause {
-    /// Nothing authentic came from it for so long.
+    /// Nothing authentic came from it for so long, own pauses not counted.
     Silence(Duration),
     /// The network says that nobody listens there, and it has not answered for so long, though it
     /// was asked several times.

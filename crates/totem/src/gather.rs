@@ -188,6 +188,15 @@ impl Gather {
         next
     }
 
+    /// A join may have come while this processor stood still.
+    pub(crate) fn excuse(&mut self, cx: &Context, pause: Duration) {
+        let mut silent_at = core::mem::take(&mut self.silent_at);
+        for (peer, at) in &mut silent_at {
+            *at = (*at + pause).min(cx.now + self.patience(cx, *peer));
+        }
+        self.silent_at = silent_at;
+    }
+
     pub(crate) fn deadline(&self, cx: &Context) -> (Instant, Timer) {
         let silent_at = self.silent_at.values().min().copied().unwrap_or(Instant::NEVER);
         let settle_at = if self.settle_at > cx.now { self.settle_at } else { Instant::NEVER };

@@ -133,8 +133,8 @@ impl Ring {
         self.transition(next);
     }
 
-    /// This process stood still for so long, until now or just before: the token was not out of
-    /// sight meanwhile (P36). To be called before [`Ring::handle_timeout`].
+    /// This process stood still for so long, until now or just before: neither the token nor a
+    /// join was missing meanwhile (P36). To be called before [`Ring::handle_timeout`].
     pub fn handle_pause(&mut self, now: Instant, pause: Duration) {
         let cx = &mut self.context;
         cx.advance(now);
@@ -143,7 +143,8 @@ impl Ring {
                 attempt.excuse(cx, pause);
             }
             State::Operational(state) => state.excuse(cx, pause),
-            State::Gather(_) | State::Left(_) => {}
+            State::Gather(state) => state.excuse(cx, pause),
+            State::Left(_) => {}
         }
     }
 

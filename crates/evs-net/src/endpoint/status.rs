@@ -38,7 +38,7 @@ pub struct PathStatus {
     /// Whether the peer says that it hears this node there: the other direction. It may be unable
     /// to say so if the first one is broken.
     pub heard_by_peer: bool,
-    /// Datagrams that left for this incarnation of the peer.
+    /// Datagrams that were meant for this incarnation of the peer.
     pub sent: u64,
     /// Authentic datagrams that came from it; of copies only the first counts.
     pub received: u64,

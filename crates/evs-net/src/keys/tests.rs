@@ -90,3 +90,10 @@ fn a_name_is_never_0_and_differs_from_key_to_key() {
     let names: std::collections::BTreeSet<u16> = (0..=255).map(|b| key_name(&key(b))).collect();
     assert!(names.len() > 250 && !names.contains(&0), "{}", names.len());
 }
+
+/// A library that seals nothing, for example.
+#[test]
+fn what_does_not_seal_fails_the_test_of_a_key() {
+    assert_eq!(stands_the_test(&keyring()), Some(()));
+    assert_eq!(stands_the_test(&Keyring::new(&SealMode::Clear, "test")), None);
+}

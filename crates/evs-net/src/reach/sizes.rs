@@ -5,6 +5,7 @@ use evs_model::{NodeId, Processor};
 use super::{Action, MtuCause, PeerEvent, Place, Reach};
 use crate::mtu::SAFE_DATAGRAM_BYTES;
 use crate::parts::{PART_OVERHEAD, PARTS_MAX};
+use crate::path::Path;
 use crate::peer::Peer;
 use crate::seal::{Audience, Cut, Cuts};
 use crate::{Destination, LINKS_MAX, LinkId, Links};
@@ -68,10 +69,8 @@ impl Reach {
             let Some(current) = peer.current.as_mut().filter(|_| links.contains(link)) else {
                 continue;
             };
-            let (cut, path) = (cuts[link.place()], current.path_mut(link));
-            let whole = cut.parts == 0 || cut.others == Audience::Narrow && !path.mtu.cuts();
-            let parts = if whole { 0 } else { cut.parts };
-            path.health.count_payload(bytes, parts, overhead);
+            let path = current.path_mut(link);
+            path.health.count_payload(bytes, parts_on(path, cuts[link.place()]), overhead);
         }
     }
 
@@ -91,14 +90,19 @@ impl Reach {
         }
     }
 
-    /// Takes note that a payload left for one peer, or for all who are heard, in a copy on each of
-    /// these links.
+    /// Takes note that a payload left in a copy on each of these links, for one peer or for all who
+    /// are heard: those to whom each link leads, or that share it.
     pub(crate) fn count_copies(&mut self, to: Option<NodeId>, links: Links, cuts: &Cuts) {
         let is_meant = |peer: &&mut Peer| to.map_or(peer.up, |node| peer.node == node);
-        let sessions = self.peers.iter_mut().filter(is_meant).filter_map(|p| p.current.as_mut());
-        for session in sessions {
-            for link in links.iter() {
-                session.path_mut(link).health.count_copy(cuts[link.place()].parts);
+        for peer in self.peers.iter_mut().filter(is_meant) {
+            let best = peer.route.best();
+            let Some(current) = &mut peer.current else { continue };
+            let leads =
+                |link: &LinkId| to.is_some() || *link == best || self.links[link.place()].shared;
+            for link in links.iter().filter(leads) {
+                let path = current.path_mut(link);
+                let parts = parts_on(path, cuts[link.place()]);
+                path.health.count_copy(parts);
             }
         }
     }
@@ -220,4 +224,12 @@ pub(crate) fn parts(bytes: usize, limit: usize, overhead: usize) -> u8 {
     let each = limit.saturating_sub(overhead + PART_OVERHEAD).max(1);
     let parts = bytes.div_ceil(each).clamp(2, PARTS_MAX);
     u8::try_from(parts).expect("bounded above")
+}
+
+/// Into how many parts a payload is cut for the peer at the end of a path; 0: into none.
+const fn parts_on(path: &Path, cut: Cut) -> u8 {
+    match cut.others {
+        Audience::Narrow if !path.mtu.cuts() => 0,
+        Audience::Narrow | Audience::All | Audience::Wide => cut.parts,
+    }
 }

@@ -33,11 +33,10 @@ impl Reach {
         self.hello_at = now + (self.pace - early);
     }
 
-    /// Notes how late this hello leaves. After a pause all verdicts wait anyway.
+    /// Notes how late this hello leaves, unless that was a pause.
     fn keep_time(&mut self) {
-        let late = self.now.since(self.hello_at);
-        if late <= self.detection / 2 {
-            self.late.note(late, self.detection);
+        if !self.is_void() {
+            self.late.note(self.now.since(self.hello_at), self.detection);
         }
         let (times, was) = self.strained;
         let is = self.detection().is_strained();

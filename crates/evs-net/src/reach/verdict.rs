@@ -22,8 +22,10 @@ impl Reach {
         self.check_at = self.check_at.min(self.deadline(index));
     }
 
-    /// This node stood still until now: what looks like the silence of everybody was its own.
-    pub(super) fn on_pause(&mut self, pause: Duration) {
+    /// Nothing happened here for so long, until now: what looks like the silence of everybody was
+    /// this node's own. It may have rested for an interval of it.
+    pub(super) fn on_pause(&mut self, gap: Duration) {
+        let pause = gap.saturating_sub(self.interval());
         self.pauses += 1;
         self.void_until = self.now + self.interval() * HELLO_ROUND;
         if defect!(PauseIsSilence) {
@@ -37,7 +39,7 @@ impl Reach {
 
     fn settle_path(&mut self, index: usize, link: LinkId) {
         let (now, void, detection) = (self.now, self.is_void(), self.detection);
-        let full = self.sizes.full();
+        let (full, round) = (self.sizes.full(), self.interval() * HELLO_ROUND);
         let Some(current) = &self.peers[index].current else { return };
         let mut patience = self.silence_max(current.path(link));
         if defect!(SilenceGrows) {
@@ -48,9 +50,10 @@ impl Reach {
         let safe_at = if defect!(SmallHellosSuffice) { path.proven_at } else { path.safe_at };
         let proven = safe_at.is_some_and(|at| now.since(at) < detection);
         let held_down = now < path.flaps.until && !defect!(NoHoldDown);
-        let silent = path.silent_at(patience).is_some_and(|at| now >= at);
-        if path.up && !void && silent && !defect!(SilenceUnnoticed) {
-            let silence = path.heard_at.map_or(Duration::ZERO, |at| now.since(at));
+        let silence = path.silence(now);
+        // Pauses that follow each other closely do not put a verdict off for ever.
+        let silent = silence >= if void { patience + round } else { patience };
+        if path.up && silent && !defect!(SilenceUnnoticed) {
             self.take_path_down(index, link, DownCause::Silence(silence));
         } else if path.up && !void && !path.lists_me {
             self.take_path_down(index, link, DownCause::NotHeardByPeer);
@@ -203,8 +206,11 @@ impl Reach {
         if let Some(current) = current.filter(|_| !defect!(SilenceUnnoticed)) {
             for path in current.paths().iter().filter(|path| path.up) {
                 let patience = self.silence_max(path);
-                let silent_at = path.silent_at(patience).filter(|_| path.lists_me);
-                due(silent_at.unwrap_or(self.now).max(self.void_until));
+                let spoken_of = self.now.max(self.void_until);
+                let left = patience.saturating_sub(path.silence(self.now));
+                let round = self.interval() * HELLO_ROUND;
+                let silent_at = (self.now + left).max(self.void_until).min(self.now + left + round);
+                due(if path.lists_me { silent_at } else { spoken_of });
             }
             if self.links.len() > 1 {
                 let change = peer.route.due(self.now, current.paths(), self.patience());

@@ -91,7 +91,7 @@ pub(super) static FAMILIES: [Family; 17] = [
     },
     Family {
         name: "evs_path_datagrams_sent",
-        help: "Datagrams that left for a peer on a link, since it started",
+        help: "Datagrams that were meant for a peer on a link, since the peer started",
         kind: Kind::Counter,
         unit: Of::Things,
         labels: PATH,
@@ -99,7 +99,7 @@ pub(super) static FAMILIES: [Family; 17] = [
     },
     Family {
         name: "evs_path_datagrams_received",
-        help: "Authentic datagrams that came from a peer on a link, since it started",
+        help: "Authentic datagrams that came from a peer on a link, since the peer started",
         kind: Kind::Counter,
         unit: Of::Things,
         labels: PATH,

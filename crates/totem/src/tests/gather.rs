@@ -182,6 +182,20 @@ fn rings_of_very_different_sequences_do_not_stop_each_other() {
     assert_eq!(together.rings[&1].state(), StateKind::Operational);
 }
 
+/// P36: joins that are repeated while this processor stands still are not missing.
+#[test]
+fn an_own_pause_gives_nobody_up() {
+    let mut solo = Solo::gathering(&ALL);
+    solo.receive(1, Packet::Join(solo.join(1).into()));
+    solo.pass(400 * MS);
+    solo.stand_still(3_000 * MS);
+    let proposed = |solo: &mut Solo| sent_join(solo).expect("repeated").proposal;
+    solo.pass(90 * MS);
+    assert_eq!(proposed(&mut solo), members(&ALL));
+    solo.pass(60 * MS);
+    assert_eq!(proposed(&mut solo), members(&[1, 2]));
+}
+
 /// Within an attempt it stays given up; later its joins bring it back.
 #[test]
 fn one_that_was_given_up_is_taken_back_when_it_joins_after_all() {

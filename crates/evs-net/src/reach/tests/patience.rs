@@ -123,6 +123,23 @@ fn p36_an_own_pause_makes_nobody_more_patient_with_others() {
     assert!(others.late >= DETECTION / 2, "the others saw it: {others:?}");
 }
 
+/// Its first hello comes when verdicts count again, and late: by its own pause, which is not known
+/// here, and by mine, which says nothing about it.
+#[test]
+fn p36_who_goes_on_later_than_this_node_is_no_later_for_the_pause_of_both() {
+    let mut world = World::formed(2);
+    world.pause(0);
+    world.pause(1);
+    world.run(DETECTION * 3);
+    world.resume(0);
+    world.run(DETECTION / 2);
+    world.resume(1);
+    world.run(INTERVAL * 5);
+    assert_eq!(world.downs(0), []);
+    let found = detection(&world, 0);
+    assert_eq!((found.late < LATENCY * 4, found.effective), (true, DETECTION), "{found:?}");
+}
+
 #[test]
 fn a_node_that_is_woken_late_is_more_patient() {
     let mut world = World::formed(2);
