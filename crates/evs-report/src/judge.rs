@@ -59,16 +59,13 @@ fn restarted(change: &Change) -> Option<Trigger> {
     change.left.iter().find_map(successor).or_else(seen)
 }
 
-/// A node that stood still takes its peers for silent, and they have every reason to part with it.
+/// A node that stood still is given up by its peers, which still hear it: nobody is missed. Whoever
+/// is missed by anybody is so in truth, as no own pause counts as silence (`docs/protocol.md` §6).
 fn stood_still_here(change: &Change) -> Option<Trigger> {
-    let own = change.evidence.iter().find(|evidence| evidence.node == change.me)?;
-    // Somebody who did not stand still misses it too.
-    let misses = |evidence: &Evidence| {
-        longest_pause(evidence).is_none() && evidence.saw.iter().any(|sight| is_gone(change, sight))
-    };
-    if change.evidence.iter().any(misses) {
+    if sights(change).any(|(_, sight)| is_gone(change, sight)) {
         return None;
     }
+    let own = change.evidence.iter().find(|evidence| evidence.node == change.me)?;
     longest_pause(own).map(|pause_us| Trigger::Paused { node: change.me.clone(), pause_us })
 }
 

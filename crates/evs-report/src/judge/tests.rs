@@ -131,9 +131,10 @@ fn a_restart_is_known_before_the_successor_is_in() {
 }
 
 #[test]
-fn who_stood_still_itself_does_not_blame_the_silent() {
+fn who_stood_still_itself_does_not_blame_those_who_parted_with_it() {
     let paused = Sight::Paused { at_us: -1, pause_us: 3_000_000 };
-    let evidence = vec![saw(1, Cause::TokenLost, &[paused, silent(2), silent(3)])];
+    let parts = |peer| Sight::NotHeardByPeer { at_us: 3, peer: node(peer) };
+    let evidence = vec![saw(1, Cause::TokenLost, &[paused, parts(2), parts(3)])];
     let trigger = judge(&change(&[node(1)], evidence));
     assert_eq!(trigger, Trigger::Paused { node: node(1), pause_us: 3_000_000 });
 }
@@ -144,6 +145,26 @@ fn a_pause_here_does_not_hide_a_death_that_another_noticed() {
     let evidence = vec![saw(1, Cause::TokenLost, &[paused]), saw(2, Cause::PathLost, &[silent(3)])];
     let trigger = judge(&change(&[node(1), node(2)], evidence));
     assert!(matches!(trigger, Trigger::Silent { .. }), "{trigger:?}");
+}
+
+/// On a machine that stands still everybody did; and the change takes long enough for a pause to
+/// come after the verdict, too.
+#[test]
+fn a_pause_of_everybody_does_not_hide_a_death() {
+    let paused = |at_us| Sight::Paused { at_us, pause_us: 300_000 };
+    let refused = Sight::Refused { at_us: -3, peer: node(3), silence_us: 15_000 };
+    let judged = |sights: &[Sight]| {
+        let evidence =
+            vec![saw(1, Cause::PathLost, sights), saw(2, Cause::TokenLost, &[paused(-9)])];
+        judge(&change(&[node(1), node(2)], evidence))
+    };
+    for sights in [[paused(-9), silent(3)], [silent(3), paused(9)]] {
+        let trigger = judged(&sights);
+        let Trigger::Silent { nodes, .. } = &trigger else { panic!("{trigger:?}") };
+        assert_eq!(*nodes, [node(3)]);
+    }
+    let trigger = judged(&[paused(-9), refused]);
+    assert!(matches!(&trigger, Trigger::Died { nodes, .. } if *nodes == [node(3)]), "{trigger:?}");
 }
 
 /// The node that comes back tells where it was.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use evs_testkit::{evs_binary, until};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::scene::{PATIENT, Scene, Stage, THREE};
@@ -90,6 +91,34 @@ fn a_token_that_is_lost_without_anybody_being_missed_is_told_with_its_last_place
             why["kind"] == "token_lost" && at_last && all_came
         })?;
         scene.until_traffic(&[1, 2, 3], 20)
+    })
+}
+
+/// P36: all nodes of a machine stand still with it; who dies then is named all the same.
+#[test]
+fn who_dies_after_everybody_stood_still_is_named() -> Result<()> {
+    let all = [1, 2, 3];
+    Stage { detection: PATIENT, ..THREE }.play(|scene| {
+        scene.until_traffic(&all, 20)?;
+        for node in all {
+            scene.signal(node, Signal::STOP)?;
+        }
+        scene.until_change(&all, PATIENT)?;
+        for node in all {
+            scene.signal(node, Signal::CONT)?;
+        }
+        for node in all {
+            scene.cluster.until_logged(node, &["this process stood still"])?;
+        }
+        let killed = scene.kill(3)?;
+        scene.until_configuration(&[1, 2], killed)?;
+        until_why(scene, &[1, 2], |why| why["kind"] == "died" && why["node"]["node"] == 3)?;
+        for node in [1, 2] {
+            let change = why(scene, node)?;
+            let saw = change["evidence"][0]["saw"].as_array().context("a list")?;
+            ensure!(saw.iter().any(|sight| sight["what"] == "paused"), "{change:#}");
+        }
+        scene.until_traffic(&[1, 2], 20)
     })
 }
 
