@@ -259,9 +259,6 @@ defects! {
     "LIVE-4" {
         /// Who stood still takes the silence for the others' (`docs/protocol.md` §6, P36).
         PauseBlamesOthers,
-        /// An own pause counts as silence of others and as the loss of the token
-        /// (`docs/protocol.md` §6, P36).
-        PauseIsSilence,
         /// The ring gathers whenever foreign traffic tells something new (`docs/protocol.md` §3,
         /// P32).
         GatherOnNews,
@@ -273,6 +270,9 @@ defects! {
         SilenceGrows,
     }
     "LIVE-6" {
+        /// An own pause counts as silence of others and as the loss of the token
+        /// (`docs/protocol.md` §6, P36).
+        PauseIsSilence,
         /// Companions who are still heard are parted with before the detection target is over
         /// (`docs/protocol.md` §3).
         PartsSoon,
