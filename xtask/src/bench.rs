@@ -13,7 +13,8 @@ use crate::{build, debian};
 /// What is measured, and how much.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
-    /// The most important only: three nodes, three runs, four minutes.
+    /// The most important only: three nodes, three runs, four minutes. Stalls are measured where
+    /// `--only` has them.
     #[arg(long)]
     quick: bool,
 

@@ -3,7 +3,7 @@
  * if it is one of the senders, and checks that every message of every sender arrives whole and in
  * order. What it is to do stands on the command line:
  *
- *   node=1 nodes=3 senders=1 group=NAME workload=throughput|latency|rate|watch
+ *   node=1 nodes=3 senders=1 group=NAME workload=throughput|latency|rate|stall|watch
  *   size=BYTES guarantee=agreed|safe warm_ms=MS run_ms=MS rate=PER_SECOND
  *
  * It prints lines of JSON: {"ready":…} once all are there, then waits for `go NANOSECONDS` (of the
@@ -27,6 +27,13 @@
 #define NODES_MAX 64
 #define LAST 1u
 
+/* Where stalls are measured, messages of several packets go among the others. */
+#define LARGE_EVERY 16
+#define LARGE_BYTES 5000
+
+/* Such a run lasts so much longer than its longest stall at least. */
+#define BACK_NS 1000000000u
+
 /* At most so much is sent before what has arrived is taken. */
 #define BURST_MESSAGES 1024
 #define BURST_BYTES (1 << 20)
@@ -38,7 +45,7 @@ struct head {
     uint64_t stamp;
 };
 
-static enum { THROUGHPUT, LATENCY, RATE, WATCH } workload;
+static enum { THROUGHPUT, LATENCY, RATE, STALL, WATCH } workload;
 static uint64_t node, nodes, senders, size, warm_ms, run_ms, rate;
 static enum api_guarantee guarantee;
 static unsigned char *body;
@@ -50,6 +57,8 @@ static uint64_t order = 0xcbf29ce484222325u;
 static uint64_t begin_at, warm_at, end_at;
 /* What is measured of throughput: from the first message after the warm-up to the last one. */
 static uint64_t window_at, window_from, last_at;
+/* The longest time without a message since the warm-up. */
+static uint64_t gap;
 static int started;
 
 void on_members(size_t count, int whole)
@@ -59,22 +68,42 @@ void on_members(size_t count, int whole)
         say("{\"members\":%zu,\"at\":%" PRIu64 "}", count, now_ns());
     if (started && workload != WATCH && whole && count != nodes)
         broken("the membership changed to %zu during the run", count);
+    if (started && workload == STALL)
+        broken("the configuration changed during the run");
+}
+
+static uint64_t size_of(uint64_t message)
+{
+    return workload == STALL && message % LARGE_EVERY == 0 ? LARGE_BYTES : size;
 }
 
 /* The last bytes of a message repeat its number, so that one that is cut or mixed is noticed. */
 static void check_whole(const unsigned char *bytes, const struct head *head, size_t count)
 {
-    uint64_t tail;
+    uint64_t tail, wanted = size_of(head->number);
 
-    if (count != size)
-        broken("a message of %zu bytes instead of %" PRIu64, count, size);
+    if (count != wanted)
+        broken("a message of %zu bytes instead of %" PRIu64, count, wanted);
     if (head->sender == 0 || head->sender > senders)
         broken("a message of sender %u", head->sender);
-    if (size >= sizeof *head + sizeof tail) {
-        memcpy(&tail, bytes + size - sizeof tail, sizeof tail);
-        if (tail != (head->number ^ size))
+    if (count >= sizeof *head + sizeof tail) {
+        memcpy(&tail, bytes + count - sizeof tail, sizeof tail);
+        if (tail != (head->number ^ count))
             broken("message %" PRIu64 " of %u is damaged", head->number, head->sender);
     }
+}
+
+/* A message has come: ends the time without one. */
+static void end_gap(uint64_t now)
+{
+    uint64_t since = last_at > warm_at ? last_at : warm_at;
+
+    last_at = now;
+    if (now <= since || now - since <= gap)
+        return;
+    gap = now - since;
+    if (end_at < now + BACK_NS)
+        end_at = now + BACK_NS;
 }
 
 void on_message(const void *bytes, size_t count)
@@ -94,7 +123,9 @@ void on_message(const void *bytes, size_t count)
     order = (order ^ ((uint64_t)head.sender << 56 ^ head.number)) * 0x100000001b3u;
     delivered++;
     own_delivered += head.sender == node;
-    if (workload != THROUGHPUT) {
+    if (workload == STALL) {
+        end_gap(now_ns());
+    } else if (workload != THROUGHPUT) {
         uint64_t now = now_ns();
 
         if (head.stamp >= warm_at && !(head.flags & LAST))
@@ -144,19 +175,19 @@ static int wait_and_dispatch(int timeout_us)
 static int send_one(uint32_t flags, uint64_t stamp)
 {
     struct head head = {(uint32_t)node, flags, sent + 1, stamp};
-    uint64_t tail = head.number ^ size;
+    uint64_t bytes = size_of(head.number), tail = head.number ^ bytes;
 
     memcpy(body, &head, sizeof head);
-    if (size >= sizeof head + sizeof tail)
-        memcpy(body + size - sizeof tail, &tail, sizeof tail);
-    switch (api_send(body, size, guarantee)) {
+    if (bytes >= sizeof head + sizeof tail)
+        memcpy(body + bytes - sizeof tail, &tail, sizeof tail);
+    switch (api_send(body, bytes, guarantee)) {
     case API_OK:
         sent++;
         return 1;
     case API_AGAIN:
         return 0;
     case API_CANNOT:
-        say("{\"cannot\":\"a message of %" PRIu64 " bytes is refused: error %d\"}", size,
+        say("{\"cannot\":\"a message of %" PRIu64 " bytes is refused: error %d\"}", bytes,
             api_error());
         exit(0);
     default:
@@ -259,9 +290,11 @@ static void print_result(void)
                                sender > 1 ? "," : "", from_sender[sender]);
     times_print(times, sizeof times);
     say("{\"result\":{\"messages\":%" PRIu64 ",\"window_messages\":%" PRIu64
-        ",\"window_ns\":%" PRIu64 ",\"order\":\"%016" PRIx64 "\",\"shares\":[%s],%s}}",
+        ",\"window_ns\":%" PRIu64 ",\"order\":\"%016" PRIx64 "\",\"shares\":[%s]"
+        ",\"gap_ns\":%" PRIu64 ",%s}}",
         delivered, window_at != 0 ? delivered - window_from : 0,
-        window_at != 0 && last_at > window_at ? last_at - window_at : 0, order, shares, times);
+        window_at != 0 && last_at > window_at ? last_at - window_at : 0, order, shares,
+        gap, times);
 }
 
 static void run(void)
@@ -285,13 +318,13 @@ static void run(void)
 
 static void parse(int argc, char **argv)
 {
-    static const char *const workloads[] = {"throughput", "latency", "rate", "watch"};
+    static const char *const workloads[] = {"throughput", "latency", "rate", "stall", "watch"};
     const char *named = word(argc, argv, "workload");
     size_t i;
 
-    for (i = 0; i < 4 && strcmp(named, workloads[i]) != 0; i++)
+    for (i = 0; i < 5 && strcmp(named, workloads[i]) != 0; i++)
         ;
-    if (i == 4)
+    if (i == 5)
         broken("workload=%s", named);
     workload = i;
     node = number(argc, argv, "node");
@@ -306,7 +339,7 @@ static void parse(int argc, char **argv)
     guarantee = strcmp(word(argc, argv, "guarantee"), "safe") == 0 ? API_SAFE : API_AGREED;
     if (nodes > NODES_MAX || senders > nodes || size < sizeof(struct head) || rate == 0)
         broken("a number that cannot be");
-    body = calloc(1, size);
+    body = calloc(1, size > LARGE_BYTES ? size : LARGE_BYTES);
     if (body == NULL)
         broken("no memory for a message");
 }

@@ -1,7 +1,7 @@
 //! The bar: by how much this system is to be ahead, and by how much it is.
 
 use crate::plan::{Client, Guarantee, Key, Metric, Position, System, Workload};
-use crate::report::Report;
+use crate::report::{Cell, Report};
 
 /// One comparison of the medians of one run.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +113,10 @@ const SHARE_MIN: f64 = 0.5;
 const BESIDE_SHARE: f64 = 0.9;
 const BESIDE_TIME: f64 = 1.1;
 
+/// For how many seconds the failure of one of two links may stall delivery: a quarter of the
+/// detection target, which is 500 ms by default.
+const STALL_SECONDS: f64 = 0.125;
+
 /// What a delivered message may cost at 16 nodes, in terms of 3.
 const CROWD_COST: f64 = 2.0;
 
@@ -132,6 +136,7 @@ pub fn compare(report: &Report) -> Vec<Comparison> {
     all.extend(stopped(report));
     all.extend(THROUGHPUT.iter().filter_map(|workload| ceiling(report, *workload)));
     all.extend(THROUGHPUT.iter().filter_map(|workload| crowd(report, *workload)));
+    all.extend(report.cells.iter().filter_map(stall));
     all
 }
 
@@ -248,6 +253,20 @@ fn crowd(report: &Report, workload: Workload) -> Option<Comparison> {
     })
 }
 
+/// For how long one of two links that fails stalls delivery.
+fn stall(cell: &Cell) -> Option<Comparison> {
+    let is_ours = cell.key.system == System::EvsSealed && cell.key.workload.is_stall();
+    let ours = cell.median.filter(|_| is_ours)?;
+    Some(Comparison {
+        what: format!("{}, {}", cell.metric, cell.key.workload),
+        ours,
+        other: "a quarter of the target".to_owned(),
+        theirs: STALL_SECONDS,
+        factor: STALL_SECONDS / ours,
+        bar: 1.0,
+    })
+}
+
 fn key(system: System, nodes: u8, workload: Workload, size: u32) -> Key {
     let (client, guarantee) = (Client::C, Guarantee::Agreed);
     Key { system, client, guarantee, nodes, workload, size }
@@ -319,6 +338,23 @@ mod tests {
         ]));
         let told: Vec<_> = all.iter().map(|c| (c.ours, c.theirs, c.is_met())).collect();
         assert_eq!(told, [(95.0, 100.0, true), (120.0, 100.0, false)]);
+    }
+
+    #[test]
+    fn a_link_that_fails_stalls_delivery_for_a_quarter_of_the_target_at_most() {
+        let stall = |system, workload, seconds| {
+            let key = key(system, 3, workload, 300);
+            let values = vec![value(Position::Slowest, Metric::Seconds, seconds)];
+            Sample { key, round: 1, outcome: Outcome::Measured(values) }
+        };
+        let all = compare(&report(&[
+            stall(System::EvsSealed, Workload::StallLost, 0.1),
+            stall(System::EvsSealed, Workload::StallSlow, 0.25),
+            stall(System::CorosyncKnetAes256, Workload::StallLost, 2.0),
+        ]));
+        let told: Vec<_> = all.iter().map(|c| (c.what.as_str(), c.factor, c.is_met())).collect();
+        let wanted = [("seconds, stall-lost", 1.25, true), ("seconds, stall-slow", 0.5, false)];
+        assert_eq!(told, wanted);
     }
 
     #[test]

@@ -35,18 +35,21 @@ impl Cluster {
             let cluster = Corosync::start(&tools.corosync, system, network, nodes, dir)?;
             return Ok(Self::Corosync(cluster));
         }
+        let places: Vec<_> = (1..=nodes).map(|node| network.place(node)).collect();
+        // Several links are as by default, whatever the transport of others.
+        let has_one_link = places.iter().all(|place| place.more.is_empty());
         let cluster_lines = match tools.transport {
-            Transport::Unicast => String::new(),
-            Transport::Multicast => {
+            Transport::Multicast if has_one_link => {
                 "transport = \"multicast\"\nmulticast_address = \"239.192.7.1:5406\"".to_owned()
             }
+            Transport::Multicast | Transport::Unicast => String::new(),
         };
         let setup = Setup {
             name: BENCH.to_owned(),
             sealed: system == System::EvsSealed,
             dir: Some(dir.to_owned()),
             evsd: Some(tools.evsd.clone()),
-            places: (1..=nodes).map(|node| network.place(node)).collect(),
+            places,
             cluster_lines,
             log: "info".to_owned(),
             ..Setup::new(nodes.into())

@@ -177,11 +177,12 @@ fn configuration(system: System, network: &Network, nodes: u8, dir: &Path) -> St
          logfile: {dir}/log\n  timestamp: hires\n}}\nnodelist {{\n"
     );
     for node in 1..=nodes {
-        let address = network.address(node);
-        let _ = writeln!(
-            text,
-            "  node {{\n    nodeid: {node}\n    name: n{node}\n    ring0_addr: {address}\n  }}"
-        );
+        let _ = write!(text, "  node {{\n    nodeid: {node}\n    name: n{node}\n");
+        let place = network.place(node);
+        for (link, address) in [&place.address].into_iter().chain(&place.more).enumerate() {
+            let _ = writeln!(text, "    ring{link}_addr: {}", address.ip());
+        }
+        text.push_str("  }\n");
     }
     text.push_str("}\n");
     text

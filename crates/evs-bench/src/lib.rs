@@ -25,6 +25,7 @@ pub mod report;
 mod run;
 pub mod sample;
 mod session;
+mod stall;
 pub mod stats;
 mod stop;
 pub mod table;

@@ -67,6 +67,10 @@ pub(crate) struct Measured {
     pub(crate) p99_us: f64,
     #[serde(default)]
     pub(crate) p999_us: f64,
+    /// The longest time without a message after the warm-up, where that is measured, in
+    /// nanoseconds.
+    #[serde(default)]
+    pub(crate) gap_ns: u64,
 }
 
 /// A running process. Dropping it kills it.

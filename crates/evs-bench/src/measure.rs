@@ -17,16 +17,19 @@ use crate::session::{RATE, Session, words};
 use crate::stop::{Stop, now_ns};
 use crate::usage::{cpu_seconds, resident_bytes};
 
-/// Runs the load generators in C against a cluster.
+/// Runs the load generators in C against a cluster. Once they are told to begin, something else may
+/// be done meanwhile.
 ///
 /// # Errors
-/// A client cannot be run, or a signal came. What the system does wrong is an outcome.
+/// A client cannot be run, or a signal came. What the system does wrong is an outcome, and so is
+/// what cannot be done meanwhile.
 pub(crate) fn with_c(
     tools: &Tools,
     session: &Session,
     case: Case,
     timing: Timing,
     group: &str,
+    meanwhile: Meanwhile<'_>,
     stop: &Stop,
 ) -> anyhow::Result<Outcome> {
     let Session { cluster, nodes, .. } = session;
@@ -36,14 +39,16 @@ pub(crate) fn with_c(
         command.args(words(case, node, *nodes, timing, group));
         loaders.push(Loader::spawn(node, command)?);
     }
-    let outcome = go(&mut loaders, &cluster.pids(), case, timing, stop);
+    let outcome = go(&mut loaders, &cluster.pids(), case, timing, meanwhile, stop);
     let outcome = outcome.and_then(|run| match run {
         Run::Cannot(why) => Ok(Outcome::Cannot(why)),
         Run::Finished { measured, used } => {
             one_order(&measured)?;
             let mut values = figures(case, &measured)?;
-            values.extend(least_share(&measured[0].shares));
-            values.extend(used.per(measured[0].messages));
+            if !case.workload.is_stall() {
+                values.extend(least_share(&measured[0].shares));
+                values.extend(used.per(measured[0].messages));
+            }
             Ok(Outcome::Measured(values))
         }
     });
@@ -75,7 +80,7 @@ pub(crate) fn with_nothing(
         command.arg(format!("network={}", &address[..=last]));
         loaders.push(Loader::spawn(node, command)?);
     }
-    let outcome = go(&mut loaders, &[], case, timing, stop).and_then(|run| match run {
+    let outcome = go(&mut loaders, &[], case, timing, NOTHING, stop).and_then(|run| match run {
         Run::Cannot(why) => Ok(Outcome::Cannot(why)),
         Run::Finished { mut measured, .. } => {
             if case.workload == Workload::ThroughputOne {
@@ -140,6 +145,12 @@ fn evs_bench(command: &mut Command, case: Case, timing: Timing, sockets: &[PathB
     }
 }
 
+/// What is done while the load generators run.
+pub(crate) type Meanwhile<'a> = &'a dyn Fn() -> anyhow::Result<()>;
+
+/// Nothing is.
+pub(crate) const NOTHING: Meanwhile<'_> = &|| Ok(());
+
 /// How a run of load generators ended.
 enum Run {
     /// With a result of each.
@@ -175,6 +186,7 @@ fn go(
     daemons: &[u32],
     case: Case,
     timing: Timing,
+    meanwhile: Meanwhile<'_>,
     stop: &Stop,
 ) -> anyhow::Result<Run> {
     let deadline = Instant::now() + READY_MAX;
@@ -192,6 +204,7 @@ fn go(
     let begin = now_ns() + BEGIN_IN_NS;
     loaders.iter_mut().try_for_each(|loader| loader.tell(&format!("go {begin}")))?;
     let deadline = Instant::now() + time_of(timing) + patience(timing);
+    meanwhile()?;
     let mut measured: Vec<Option<Measured>> = vec![None; loaders.len()];
     while measured.contains(&None) {
         // Whoever has something to say is heard: one that is broken keeps the others waiting.
@@ -251,6 +264,11 @@ fn one_order(measured: &[Measured]) -> anyhow::Result<()> {
 
 /// What is told of the results of all nodes, the sender's first.
 fn figures(case: Case, measured: &[Measured]) -> anyhow::Result<Vec<Value>> {
+    if case.workload.is_stall() {
+        let longest = measured.iter().map(|one| one.gap_ns).max();
+        let value = longest.context("there are nodes")? as f64 / 1e9;
+        return Ok(vec![Value { position: Position::Slowest, metric: Metric::Seconds, value }]);
+    }
     if !case.workload.is_throughput() {
         let mut values = times(Position::Sender, measured.first())?;
         // Bare processes take the times at one of them.
@@ -360,6 +378,15 @@ mod tests {
             values.iter().find(of).map(|v| v.value)
         };
         assert_eq!((p50(Position::Sender), p50(Position::Farthest)), (Some(70.0), Some(50.0)));
+    }
+
+    #[test]
+    fn a_stall_is_the_longest_time_without_a_message_at_any_node() {
+        let at = |gap_ns| Measured { gap_ns, ..Measured::default() };
+        let values = figures(case(Workload::StallLost), &[at(7_000_000), at(90_000_000), at(0)]);
+        let values = values.expect("a time");
+        let told: Vec<_> = values.iter().map(|v| (v.position, v.metric, v.value)).collect();
+        assert_eq!(told, [(Position::Slowest, Metric::Seconds, 0.09)]);
     }
 
     #[test]

@@ -101,6 +101,12 @@ pub fn fit(variant: Variant, case: Case) -> Fit {
     if case.workload.has_something_beside() && variant != c(System::EvsSealed) {
         return Fit::Senseless;
     }
+    if case.workload.is_stall() {
+        // Of Corosync's transports knet alone has several links.
+        let knet = variant == c(System::CorosyncKnetAes256);
+        let is_asked = case.workload == Workload::StallLost && knet;
+        return runs(is_asked || variant == c(System::EvsSealed));
+    }
     if system.is_raw() {
         let sensible = match system == System::RawRing {
             true => case.workload == Workload::LatencyOne && case.size == RING_BYTES,
@@ -149,6 +155,8 @@ pub struct Plan {
     pub seconds_max: Option<u64>,
     /// Only what matches one of these is measured; empty: everything.
     pub only: Vec<String>,
+    /// Whether stalls are measured only where something is named.
+    pub stalls_on_demand: bool,
 }
 
 /// What is to be measured in which depth.
@@ -253,6 +261,7 @@ impl Plan {
                 variants: clustered.iter().copied().filter(|v| v.client == Client::C).collect(),
                 cases: failures(),
             },
+            stalls(),
         ];
         for nodes in [5, 8, 16] {
             let systems = [
@@ -277,7 +286,8 @@ impl Plan {
             });
         }
         let timing = Timing { warm_ms: 500, run_ms: 2000, patience_s: 45 };
-        Self { rounds: 5, blocks, timing, seconds_max: None, only: Vec::new() }
+        let (seconds_max, only, stalls_on_demand) = (None, Vec::new(), false);
+        Self { rounds: 5, blocks, timing, seconds_max, only, stalls_on_demand }
     }
 
     fn quick() -> Self {
@@ -298,13 +308,15 @@ impl Plan {
             agreed(LatencyRate, &[1400]),
         ];
         let timing = Timing { warm_ms: 200, run_ms: 800, patience_s: 8 };
-        let blocks = vec![Block { nodes: 3, variants, cases: cases.concat() }];
-        let seconds_max = Some(QUICK_SECONDS);
-        Self { rounds: 3, blocks, timing, seconds_max, only: Vec::new() }
+        let blocks = vec![Block { nodes: 3, variants, cases: cases.concat() }, stalls()];
+        let (seconds_max, only, stalls_on_demand) = (Some(QUICK_SECONDS), Vec::new(), true);
+        Self { rounds: 3, blocks, timing, seconds_max, only, stalls_on_demand }
     }
 
     fn tiny() -> Self {
-        use Workload::{FailoverTerm, LatencyOne, LatencyRate, ThroughputAll, ThroughputOne};
+        use Workload::{
+            FailoverTerm, LatencyOne, LatencyRate, StallLost, ThroughputAll, ThroughputOne,
+        };
         let variants = vec![
             c(System::EvsSealed),
             rust(System::EvsSealed),
@@ -319,10 +331,12 @@ impl Plan {
             agreed(LatencyOne, &[64]),
             agreed(LatencyRate, &[64]),
             agreed(FailoverTerm, &[0]),
+            agreed(StallLost, &[STALL_BYTES]),
         ];
         let timing = Timing { warm_ms: 20, run_ms: 80, patience_s: 20 };
         let blocks = vec![Block { nodes: 3, variants, cases: cases.concat() }];
-        Self { rounds: 1, blocks, timing, seconds_max: None, only: Vec::new() }
+        let (seconds_max, only, stalls_on_demand) = (None, Vec::new(), false);
+        Self { rounds: 1, blocks, timing, seconds_max, only, stalls_on_demand }
     }
 
     /// Leaves only what matches one of these, if there are any ([`Key::matches`]).
@@ -333,7 +347,10 @@ impl Plan {
     /// Whether a case with a system belongs to what is measured.
     #[must_use]
     pub fn wants(&self, key: &Key) -> bool {
-        self.only.is_empty() || self.only.iter().any(|words| key.matches(words))
+        if self.only.is_empty() {
+            return !(self.stalls_on_demand && key.workload.is_stall());
+        }
+        self.only.iter().any(|words| key.matches(words))
     }
 
     /// Every system of a block with its cases that are wanted and have a meaning.
@@ -365,5 +382,55 @@ fn failures() -> Vec<Case> {
         .to_vec()
 }
 
+/// One of two links fails.
+fn stalls() -> Block {
+    use Workload::{StallLossy, StallLost, StallOneway, StallSlow, StallSmall};
+    let workloads = [StallLost, StallOneway, StallLossy, StallSlow, StallSmall];
+    Block {
+        nodes: 3,
+        variants: [System::EvsSealed, System::CorosyncKnetAes256].map(c).to_vec(),
+        cases: workloads.map(|workload| agreed(workload, &[STALL_BYTES])).concat(),
+    }
+}
+
+/// Bytes of most messages while a link fails; the load generator has larger ones among them.
+const STALL_BYTES: u32 = 300;
+
 /// After this no further run begins with `--quick`, so that it ends within four minutes.
 const QUICK_SECONDS: u64 = 215;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stalls_of(plan: &Plan) -> Vec<String> {
+        let variants = plan.blocks.iter().flat_map(|b| b.variants.iter().map(move |v| (b, *v)));
+        let keys = variants.flat_map(|(block, variant)| plan.cases_of(block, variant));
+        let stalls = keys.filter(|(key, _)| key.workload.is_stall());
+        stalls.map(|(key, _)| format!("{} {}", key.system, key.workload)).collect()
+    }
+
+    #[test]
+    fn every_stall_is_measured_with_ours_and_the_loss_of_a_link_with_knet_too() {
+        let stalls = stalls_of(&Plan::new(Extent::Full));
+        let wanted = [
+            "evs-sealed stall-lost",
+            "evs-sealed stall-oneway",
+            "evs-sealed stall-lossy",
+            "evs-sealed stall-slow",
+            "evs-sealed stall-small",
+            "corosync-knet-aes256 stall-lost",
+        ];
+        assert_eq!(stalls, wanted);
+    }
+
+    #[test]
+    fn the_quick_bench_measures_stalls_only_if_something_is_named() {
+        let mut plan = Plan::new(Extent::Quick);
+        assert_eq!(stalls_of(&plan), [""; 0]);
+        plan.keep(vec!["evs-sealed stall".to_owned()]);
+        assert_eq!(stalls_of(&plan).len(), 5);
+        plan.keep(vec!["throughput-one".to_owned()]);
+        assert_eq!(stalls_of(&plan), [""; 0]);
+    }
+}

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use evs_testkit::netns::{IpVersion, Network};
 
 use crate::beside::Beside;
+use crate::measure::{NOTHING, with_c};
 use crate::plan::{
     Block, Case, Client, Extent, Fit, Guarantee, Key, Metric, Plan, Position, Variant, Workload,
     fit,
@@ -17,7 +18,7 @@ use crate::sample::{Outcome, Sample, Samples, Value};
 use crate::session::Session;
 use crate::stop::Stop;
 use crate::workdir::{self, WorkDir};
-use crate::{Machine, Tools, measure, plot, table};
+use crate::{Machine, Tools, measure, plot, stall, table};
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -177,6 +178,10 @@ impl Bench<'_> {
         session: &mut Option<Session>,
     ) -> anyhow::Result<Outcome> {
         let (tools, timing) = (self.tools, self.plan.timing);
+        if case.workload.is_stall() {
+            let dir = self.cluster_dir()?;
+            return stall::measure(tools, variant.system, nodes, case, &dir, &self.stop);
+        }
         if variant.system.is_raw() {
             let system = variant.system;
             return measure::with_nothing(tools, system, network, nodes, case, timing, &self.stop);
@@ -209,7 +214,7 @@ impl Bench<'_> {
         let group = format!("bench-{}", self.runs);
         let what = (case.workload, timing);
         let beside = Beside::start(tools, formed, network, what, &group, &self.stop)?;
-        let outcome = measure::with_c(tools, formed, case, timing, &group, &self.stop)?;
+        let outcome = with_c(tools, formed, case, timing, &group, NOTHING, &self.stop)?;
         let ended = beside.map_or(Ok(()), |beside| beside.end(formed, timing));
         Ok(ended.map_or_else(|error| Outcome::Fault(format!("{error:#}")), |()| outcome))
     }
@@ -221,10 +226,7 @@ impl Bench<'_> {
         nodes: u8,
         network: &Network,
     ) -> anyhow::Result<Session> {
-        self.clusters += 1;
-        let dir = self.work.path().join(self.clusters.to_string());
-        fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
-        let system = variant.system;
+        let (system, dir) = (variant.system, self.cluster_dir()?);
         let session = Session::start(self.tools, system, network, nodes, &dir, &self.stop)?;
         let case = Case { guarantee: Guarantee::Agreed, workload: Workload::Form, size: 0 };
         let key = Key::new(Variant { system, client: Client::C }, nodes, case);
@@ -233,6 +235,14 @@ impl Bench<'_> {
             self.samples.add(Sample { key, round: self.round, outcome })?;
         }
         Ok(session)
+    }
+
+    /// A new directory for the files of a cluster.
+    fn cluster_dir(&mut self) -> anyhow::Result<PathBuf> {
+        self.clusters += 1;
+        let dir = self.work.path().join(self.clusters.to_string());
+        fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
+        Ok(dir)
     }
 
     /// Whether a case is wanted and has not been measured in this round.

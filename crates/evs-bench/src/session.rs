@@ -121,7 +121,9 @@ impl Session {
 
 /// The words that tell a load generator what to do.
 pub(crate) fn words(case: Case, node: u8, nodes: u8, timing: Timing, group: &str) -> Vec<String> {
-    let workload = if case.workload == Workload::LatencyOne {
+    let workload = if case.workload.is_stall() {
+        "stall"
+    } else if case.workload == Workload::LatencyOne {
         "latency"
     } else if case.workload.is_latency() {
         "rate"
@@ -142,12 +144,16 @@ pub(crate) fn words(case: Case, node: u8, nodes: u8, timing: Timing, group: &str
         format!("guarantee={guarantee}"),
         format!("warm_ms={}", timing.warm_ms),
         format!("run_ms={}", timing.run_ms),
-        format!("rate={RATE}"),
+        format!("rate={}", if case.workload.is_stall() { STALL_RATE } else { RATE }),
     ]
 }
 
 /// The moderate rate: messages in a second, the same for all.
 pub const RATE: u32 = 1000;
+
+/// What each node sends in a second while a link fails: traffic at every moment, and so little that
+/// queues of the own machine are not taken for a slow link.
+const STALL_RATE: u32 = 2000;
 
 /// How long a cluster may take to form, and to go on after a failure. Corosync takes 10 s for the
 /// latter with many nodes.

@@ -29,6 +29,7 @@ pub fn markdown(report: &Report) -> String {
         let stopped = format!("{RATE} messages/s, beside a client that stands still");
         part.latency(&mut text, Workload::LatencyStopped, &stopped);
         part.failures(&mut text);
+        part.stalls(&mut text);
     }
     faults(&mut text, report);
     text
@@ -164,19 +165,28 @@ impl Part<'_> {
     }
 
     fn failures(&self, text: &mut String) {
-        let workloads: Vec<_> = Workload::ALL
-            .iter()
-            .filter(|w| w.is_failover() || **w == Workload::Form)
-            .filter(|w| !self.sizes(**w).is_empty())
-            .collect();
+        let heading = "Failure and formation: seconds until the next configuration";
+        self.seconds(text, heading, |w| w.is_failover() || w == Workload::Form);
+    }
+
+    fn stalls(&self, text: &mut String) {
+        let heading = "One of two links fails while all nodes send: the longest time without a \
+                       message at the slowest node, seconds";
+        self.seconds(text, heading, Workload::is_stall);
+    }
+
+    /// A row for each system, a column for each of these workloads, with the seconds of each.
+    fn seconds(&self, text: &mut String, heading: &str, of: fn(Workload) -> bool) {
+        let sized = |w: &Workload| of(*w).then(|| Some((*w, *self.sizes(*w).first()?))).flatten();
+        let workloads: Vec<_> = Workload::ALL.iter().filter_map(sized).collect();
         if workloads.is_empty() {
             return;
         }
-        self.heading(text, "Failure and formation: seconds until the next configuration");
-        let rows = self.variants(|w| w.is_failover() || w == Workload::Form).into_iter();
+        self.heading(text, heading);
+        let rows = self.variants(of).into_iter();
         let rows = rows.map(|(system, client)| {
-            let cell = |workload: &&Workload| {
-                let key = self.key(system, client, **workload, 0);
+            let cell = |(workload, size): &(Workload, u32)| {
+                let key = self.key(system, client, *workload, *size);
                 let seconds = self.report.median(&key, Position::Slowest, Metric::Seconds);
                 seconds.map_or_else(|| self.absent(&key), figure)
             };
@@ -184,7 +194,7 @@ impl Part<'_> {
             std::iter::once(name(system, client)).chain(cells).collect()
         });
         let header: Vec<_> =
-            std::iter::once("").chain(workloads.iter().map(|w| w.name())).collect();
+            std::iter::once("").chain(workloads.iter().map(|(w, _)| w.name())).collect();
         table(text, &header, rows);
     }
 
@@ -330,6 +340,26 @@ mod tests {
         assert!(text.contains("| evs-sealed | 640,000 (41) | 100,000 (140) |\n"), "{text}");
         assert!(text.contains("| corosync-udp | 32,000 (2.05) | too \\| long |\n"), "{text}");
         assert!(text.contains("Nothing was lost"), "{text}");
+    }
+
+    #[test]
+    fn stalls_have_a_table_of_their_own() {
+        let stall = |system, workload, seconds| {
+            let (client, guarantee, nodes, size) = (Client::C, Guarantee::Agreed, 3, 300);
+            let key = Key { system, client, guarantee, nodes, workload, size };
+            let values = vec![value(Position::Slowest, Metric::Seconds, seconds)];
+            Sample { key, round: 1, outcome: Outcome::Measured(values) }
+        };
+        let text = markdown(&report(&[
+            stall(System::EvsSealed, Workload::StallLost, 0.072),
+            stall(System::EvsSealed, Workload::StallSlow, 0.081),
+            stall(System::CorosyncKnetAes256, Workload::StallLost, 1.9),
+        ]));
+        assert!(text.contains("3 nodes, agreed. One of two links fails"), "{text}");
+        assert!(text.contains("|  | stall-lost | stall-slow |\n"), "{text}");
+        assert!(text.contains("| evs-sealed | 0.072 | 0.081 |\n"), "{text}");
+        assert!(text.contains("| corosync-knet-aes256 | 1.9 | – |\n"), "{text}");
+        assert!(!text.contains("Failure and formation"), "{text}");
     }
 
     #[test]

@@ -107,6 +107,16 @@ named! {
         FailoverStop = "failover-stop",
         /// All daemons start at once.
         Form = "form",
+        /// All nodes send at a fixed rate, and one of two links is lost.
+        StallLost = "stall-lost",
+        /// The same, and one node does not hear one of the others on one of two links.
+        StallOneway = "stall-oneway",
+        /// The same, and one of two links loses half of all packets.
+        StallLossy = "stall-lossy",
+        /// The same, and one of two links becomes slow.
+        StallSlow = "stall-slow",
+        /// The same, and one of two links drops large packets.
+        StallSmall = "stall-small",
     }
 }
 
@@ -211,11 +221,29 @@ impl Workload {
         )
     }
 
+    /// Whether one of two links fails in it while all nodes send.
+    #[must_use]
+    pub const fn is_stall(self) -> bool {
+        matches!(
+            self,
+            Self::StallLost
+                | Self::StallOneway
+                | Self::StallLossy
+                | Self::StallSlow
+                | Self::StallSmall
+        )
+    }
+
     /// How many nodes send.
     #[must_use]
     pub const fn senders(self, nodes: u8) -> u8 {
         match self {
-            Self::ThroughputAll => nodes,
+            Self::ThroughputAll
+            | Self::StallLost
+            | Self::StallOneway
+            | Self::StallLossy
+            | Self::StallSlow
+            | Self::StallSmall => nodes,
             Self::ThroughputOne
             | Self::ThroughputStrangers
             | Self::ThroughputFlood
@@ -245,7 +273,12 @@ impl Workload {
             | Self::FailoverLink
             | Self::FailoverTerm
             | Self::FailoverStop
-            | Self::Form => (Position::Slowest, Metric::Seconds),
+            | Self::Form
+            | Self::StallLost
+            | Self::StallOneway
+            | Self::StallLossy
+            | Self::StallSlow
+            | Self::StallSmall => (Position::Slowest, Metric::Seconds),
         }
     }
 }
