@@ -36,6 +36,7 @@ fn killed_and_back(stage: Stage) -> Result<()> {
             let configurations = scene.configurations_since(*node, killed);
             ensure!(configurations <= CONFIGURATIONS_MAX, "LIVE-6: {configurations} for one death");
         }
+        scene.until_named(&others, "died", &[2])?;
         scene.until_traffic(&others, 50)?;
 
         let started = come_back(scene, 2)?;
@@ -142,6 +143,7 @@ fn a_stopped_daemon_is_excluded_once_and_comes_back_once() -> Result<()> {
         let told = scene.until_configuration(&[1, 2], stopped)?;
         println!("SIGSTOP: excluded after {:?}", told - stopped);
         ensure!(told - stopped <= bound(DETECTION), "LIVE-3: it took {:?}", told - stopped);
+        scene.until_named(&[1, 2], "silent", &[3])?;
         scene.until_traffic(&[1, 2], 100)?;
         scene.assert_calm(&[1, 2], 3 * DETECTION)?;
 
@@ -156,6 +158,8 @@ fn a_stopped_daemon_is_excluded_once_and_comes_back_once() -> Result<()> {
             let regular = changes.iter().filter(|change| change.regular().is_some()).count();
             ensure!(regular == 2, "LIVE-4: node {node} saw {changes:#?}");
         }
+        let reason = scene.until_reason(3, "paused")?;
+        ensure!(reason["node"]["node"] == 3, "the stopped one says {reason}");
         let own = scene.configurations_since(3, stopped);
         ensure!(own <= CONFIGURATIONS_MAX, "LIVE-6: the stopped one saw {own} configurations");
         Ok(())

@@ -76,6 +76,7 @@ fn the_death_of_a_host_is_noticed_within_the_same_time_by_two_and_by_fifteen() -
             let (took, promised) = (told.duration_since(died), HOST_DEATH_TARGETS * effective);
             println!("{nodes} nodes: told after {took:?}, the target in force is {effective:?}");
             ensure!(took <= 10 * promised, "{took:?}");
+            scene.until_named(others, "silent", &[*gone])?;
             scene.until_traffic(others, 5)
         })?;
     }

@@ -82,71 +82,95 @@ fn until_on(scene: &Scene, links: RangeFrom<u64>, node: u32, peer: Option<u64>) 
     })
 }
 
-#[test]
-fn losing_one_of_two_networks_changes_no_configuration() -> Result<()> {
+/// A way from a node to a peer.
+type Way = (u32, u32);
+
+/// The ways of every node to every other one.
+fn every_way(scene: &Scene) -> Vec<Way> {
+    let nodes = scene.cluster.nodes();
+    let ways = nodes.iter().flat_map(|node| nodes.iter().map(move |peer| (*node, *peer)));
+    ways.filter(|(node, peer)| node != peer).collect()
+}
+
+/// Waits until the log of each of these nodes names the peer, this link, and one of these causes.
+fn until_told(scene: &Scene, ways: &[Way], link: u8, causes: &[&str]) -> Result<()> {
+    let links = [format!(" link={link} "), format!(" from={link} ")];
+    for (node, peer) in ways {
+        let peer = format!(" peer={peer}/");
+        until(&format!("node {node} logs{peer}, link {link} and one of {causes:?}"), || {
+            let log = scene.cluster.log(*node);
+            let mut lines = log.lines().map(|line| format!("{line} "));
+            let has = |line: &str, pieces: &[&str]| pieces.iter().any(|piece| line.contains(piece));
+            let links = links.each_ref().map(String::as_str);
+            lines.find(|l| l.contains(&peer) && has(l, &links) && has(l, causes)).map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// What a node says of a path that is lost in both directions: by itself, or as the other end says
+/// over another link.
+const LOST: [&str; 2] = ["path lost: silent", "path lost: it says that it does not hear this node"];
+
+/// Whether nothing has come for the detection target.
+fn is_silent(path: &Value) -> bool {
+    let heard = path["last_heard_ms"].as_u64().map(Duration::from_millis);
+    heard.is_some_and(|age| age >= DETECTION)
+}
+
+/// The whole first network goes, and each node says of every path which one is lost, and why.
+fn one_network_is_lost(stage: Stage) -> Result<()> {
     costs_nothing(
-        TWO_LINKS,
+        stage,
         |network| network.switch_off(0),
-        |scene| until_paths(scene, |path| path["up"] == false),
+        |scene| {
+            until_paths(scene, |path| path["up"] == false && is_silent(path))?;
+            until_told(scene, &every_way(scene), 0, &LOST)
+        },
         |network| network.switch_on(0),
     )
 }
 
 #[test]
+fn losing_one_of_two_networks_changes_no_configuration() -> Result<()> {
+    one_network_is_lost(TWO_LINKS)
+}
+
+#[test]
 fn losing_one_of_two_networks_changes_no_configuration_by_ipv6_of_five() -> Result<()> {
-    costs_nothing(
-        Stage { nodes: 5, version: IpVersion::V6, ..TWO_LINKS },
-        |network| network.switch_off(0),
-        |scene| until_paths(scene, |path| path["up"] == false),
-        |network| network.switch_on(0),
-    )
+    one_network_is_lost(Stage { nodes: 5, version: IpVersion::V6, ..TWO_LINKS })
 }
 
 #[test]
 fn losing_one_of_two_multicast_networks_changes_no_configuration() -> Result<()> {
     for version in [IpVersion::V4, IpVersion::V6] {
-        costs_nothing(
-            Stage { multicast: true, version, ..TWO_LINKS },
-            |network| network.switch_off(0),
-            |scene| until_paths(scene, |path| path["up"] == false),
-            |network| network.switch_on(0),
-        )?;
+        one_network_is_lost(Stage { multicast: true, version, ..TWO_LINKS })?;
     }
     Ok(())
 }
 
-/// One host of three: what the others send goes to it by the second network, one way or the other.
-#[test]
-fn unplugging_one_host_from_a_multicast_network_changes_no_configuration() -> Result<()> {
-    costs_nothing(
-        Stage { multicast: true, ..TWO_LINKS },
-        |network| network.unplug_from(2, 0),
-        |scene| {
-            until_path(scene, 2, |_, path| path["up"] == false)?;
-            [1, 3].into_iter().try_for_each(|node| until_on(scene, 1.., node, Some(2)))
-        },
-        |network| network.plug_into(2, 0),
-    )
-}
-
+/// One host of three: what the others send goes to it by the second network, one way or the other;
+/// and each node says which paths are lost.
 #[test]
 fn unplugging_one_cable_of_a_host_changes_no_configuration_and_is_told_on_every_node() -> Result<()>
 {
-    costs_nothing(
-        TWO_LINKS,
-        |network| network.unplug_from(2, 0),
-        |scene| {
-            until_path(scene, 2, |_, path| path["up"] == false)?;
-            until_path(scene, 1, |peer, path| path["up"] == (peer != 2))?;
-            until_path(scene, 3, |peer, path| path["up"] == (peer != 2))?;
-            for node in [1, 3] {
-                until_on(scene, 1.., node, Some(2))?;
-                scene.cluster.until_logged(node, &["path lost: silent", "peer=2/", "link=0"])?;
-            }
-            Ok(())
-        },
-        |network| network.plug_into(2, 0),
-    )
+    for multicast in [false, true] {
+        costs_nothing(
+            Stage { multicast, ..TWO_LINKS },
+            |network| network.unplug_from(2, 0),
+            |scene| {
+                until_path(scene, 2, |_, path| path["up"] == false && is_silent(path))?;
+                for node in [1, 3] {
+                    let is_cut = |path: &Value| path["up"] == false && is_silent(path);
+                    until_path(scene, node, |peer, path| is_cut(path) == (peer == 2))?;
+                    until_on(scene, 1.., node, Some(2))?;
+                }
+                until_told(scene, &[(1, 2), (3, 2), (2, 1), (2, 3)], 0, &LOST)
+            },
+            |network| network.plug_into(2, 0),
+        )?;
+    }
+    Ok(())
 }
 
 /// Both sides say which direction is broken.
@@ -156,18 +180,21 @@ fn a_path_that_is_cut_one_way_changes_no_configuration_and_its_direction_is_told
         TWO_LINKS,
         |network| network.deafen_on(1, 2, 0),
         |scene| {
-            let silent = |path: &Value| path["last_heard_ms"].as_u64().is_some_and(|ms| ms >= 500);
             until_path(scene, 1, |peer, path| path["up"] == (peer != 2))?;
-            until_path(scene, 1, |peer, path| (peer == 2) == silent(path))?;
+            until_path(scene, 1, |peer, path| (peer == 2) == is_silent(path))?;
             until_path(scene, 2, |peer, path| path["heard_by_peer"] == (peer != 1))?;
-            until_path(scene, 2, |_, path| !silent(path))?;
-            scene.cluster.until_logged(1, &["path lost: silent", "peer=2/", "link=0"])?;
-            scene.cluster.until_logged(2, &["does not hear this node", "peer=1/", "link=0"])?;
-            Ok(())
+            until_path(scene, 2, |_, path| !is_silent(path))?;
+            let [here, there] = LOST;
+            until_told(scene, &[(1, 2)], 0, &[here])?;
+            until_told(scene, &[(2, 1)], 0, &[there])
         },
         |network| network.heal(1),
     )
 }
+
+/// What a node says of a path that large packets do not pass any more.
+const NARROW: [&str; 2] =
+    ["large packets to the peer get lost", "large packets do not get through to the peer"];
 
 /// D30, P55: a black hole for large packets, and nobody says so. Packets are cut for it.
 fn large_packets_are_dropped(stage: Stage, safe_mtu: u64) -> Result<()> {
@@ -178,12 +205,7 @@ fn large_packets_are_dropped(stage: Stage, safe_mtu: u64) -> Result<()> {
             until_paths(scene, |path| {
                 path["narrow"] == true && path["up"] == true && path["mtu_bytes"] == safe_mtu
             })?;
-            let line = "large packets to the peer get lost, and are cut from now on";
-            let nodes = scene.cluster.nodes();
-            for node in nodes {
-                scene.cluster.until_logged(node, &[line])?;
-            }
-            Ok(())
+            until_told(scene, &every_way(scene), 0, &NARROW)
         },
         |network| (1..=3).try_for_each(|host| network.heal(host)),
     )
@@ -213,9 +235,12 @@ fn an_interface_takes_less(stage: Stage, safe_mtu: u64) -> Result<()> {
         |scene| {
             let cut = |path: &Value| path["up"] == true && path["mtu_bytes"] == safe_mtu;
             until_path(scene, 2, |_, path| cut(path))?;
-            until_path(scene, 1, |peer, path| peer != 2 || cut(path))?;
-            let line = "too long for this node's interface, and are cut from now on";
-            scene.cluster.until_logged(2, &[line])?;
+            for node in [1, 3] {
+                until_path(scene, node, |peer, path| peer != 2 || cut(path))?;
+            }
+            let own = "too long for this node's interface, and are cut from now on";
+            until_told(scene, &[(2, 1), (2, 3)], 0, &[own])?;
+            until_told(scene, &[(1, 2), (3, 2)], 0, &NARROW)?;
             let status = scene.cluster.status(2)?;
             let refused = status["links"][0]["counters"]["not_sent_too_large"].as_u64();
             ensure!(refused.is_some_and(|count| count > 0), "not counted: {status}");
@@ -246,9 +271,9 @@ fn who_is_behind_a_black_hole_from_the_start_is_in_the_ring() -> Result<()> {
         let size = |peer, path: &Value| path["mtu_bytes"] == if peer == 2 { 1_260 } else { 1_500 };
         until_path(scene, 1, size)?;
         until_path(scene, 2, |_, path| path["mtu_bytes"] == 1_500)?;
-        let line = "large packets do not get through to the peer, and are cut";
-        scene.cluster.until_logged(1, &[line, "peer=2/"])?;
-        Ok(())
+        until_path(scene, 2, |peer, path| path["narrow_from_peer"] == (peer == 1))?;
+        let unproven = "large packets do not get through to the peer, and are cut";
+        until_told(scene, &[(1, 2)], 0, &[unproven])
     })
 }
 
@@ -257,10 +282,30 @@ fn a_network_that_drops_large_packets_is_left_and_changes_no_configuration() -> 
     costs_nothing(
         TWO_LINKS,
         |network| (1..=3).try_for_each(|host| network.drop_large(host, 0, 900)),
-        |scene| until_paths(scene, |path| path["narrow"] == true && path["up"] == true),
+        |scene| {
+            let narrow = |path: &Value| path["narrow"] == true && path["narrow_from_peer"] == true;
+            until_paths(scene, |path| narrow(path) && path["up"] == true)?;
+            until_everybody_left(scene)?;
+            until_told(scene, &every_way(scene), 0, &NARROW)
+        },
         |network| (1..=3).try_for_each(|host| network.heal(host)),
     )
 }
+
+/// Waits until nobody sends by the first link any more.
+fn until_everybody_left(scene: &Scene) -> Result<()> {
+    scene.cluster.nodes().into_iter().try_for_each(|node| until_on(scene, 1.., node, None))
+}
+
+/// What a node says when its traffic leaves a link that loses much, or takes long: what it notices
+/// first depends on what is lost.
+const LEFT: [&str; 5] = [
+    "traffic moved: nothing came, or came back, for several hellos",
+    "traffic moved: loss",
+    "traffic moved: the path is slow",
+    "traffic moved: the path is down",
+    "traffic moved: large packets do not get through to the peer",
+];
 
 #[test]
 fn a_network_that_loses_half_of_all_packets_is_left_and_changes_no_configuration() -> Result<()> {
@@ -268,8 +313,12 @@ fn a_network_that_loses_half_of_all_packets_is_left_and_changes_no_configuration
         TWO_LINKS,
         |network| (1..=3).try_for_each(|host| network.lose_on(host, 0, 50)),
         |scene| {
-            let nodes = scene.cluster.nodes();
-            nodes.into_iter().try_for_each(|node| until_on(scene, 1.., node, None))
+            until_everybody_left(scene)?;
+            until_paths(scene, |path| {
+                let loses = |direction: &str| path[direction].as_u64() >= Some(100_000);
+                loses("loss_ppm") && loses("loss_from_peer_ppm")
+            })?;
+            until_told(scene, &every_way(scene), 0, &LEFT)
         },
         |network| (1..=3).try_for_each(|host| network.heal(host)),
     )
@@ -282,8 +331,8 @@ fn a_network_that_becomes_slow_is_left_and_changes_no_configuration() -> Result<
         TWO_LINKS,
         |network| (1..=3).try_for_each(|host| network.limit_rate(host, 1)),
         |scene| {
-            let nodes = scene.cluster.nodes();
-            nodes.into_iter().try_for_each(|node| until_on(scene, 1.., node, None))
+            until_everybody_left(scene)?;
+            until_told(scene, &every_way(scene), 0, &LEFT)
         },
         |network| (1..=3).try_for_each(|host| network.free_rate(host)),
     )
@@ -307,6 +356,7 @@ fn seven_of_eight_networks_are_lost_and_no_configuration_changes() -> Result<()>
             for node in [1, 2, 3] {
                 until_on(scene, u64::from(link) + 1.., node, None)?;
             }
+            until_told(scene, &every_way(scene), link, &LOST)?;
             scene.until_traffic(&nodes, MESSAGES)?;
             scene.assert_no_change(&nodes, begin)?;
         }
@@ -329,6 +379,8 @@ fn a_host_that_loses_both_networks_is_excluded() -> Result<()> {
         println!("excluded after {:?}", told.duration_since(begin));
         ensure!(told.duration_since(begin) <= DETECTION * 20, "LIVE-5");
         scene.until_configuration(&[3], begin)?;
+        scene.until_named(&[1, 2], "silent", &[3])?;
+        scene.until_named(&[3], "silent", &[1, 2])?;
         scene.network.plug_into(3, 1)?;
         scene.until_configuration(&[1, 2, 3], begin)?;
         scene.until_traffic(&[1, 2, 3], MESSAGES)

@@ -135,6 +135,22 @@ impl Scene {
         .with_context(|| format!("{:#}", self.cluster.ask(node, &question).unwrap_or_default()))
     }
 
+    /// Waits until one of the last changes of each of these nodes has a reason of this kind that
+    /// names exactly these: what others saw comes a moment after the change.
+    pub(crate) fn until_named(&self, nodes: &[u32], kind: &str, named: &[u32]) -> Result<()> {
+        let question = json!({ "ask": "changes", "last": 5 });
+        for node in nodes {
+            let ask = || self.cluster.ask(*node, &question);
+            until(&format!("node {node} knows a reason {kind} of {named:?}"), || {
+                let answer = ask().ok()?;
+                let mut reasons = answer["changes"].as_array()?.iter().map(|c| &c["trigger"]);
+                reasons.find(|why| why["kind"] == kind && ids(&why["nodes"]) == named).map(drop)
+            })
+            .with_context(|| format!("{:#}", ask().unwrap_or_default()))?;
+        }
+        Ok(())
+    }
+
     /// Starts all daemons, waits until they are one ring, and connects a client to each.
     pub(crate) fn form(&mut self) -> Result<()> {
         let nodes = self.cluster.nodes();
@@ -320,4 +336,10 @@ impl Scene {
             }
         }
     }
+}
+
+/// The ids of a list of nodes.
+fn ids(nodes: &Value) -> Vec<u32> {
+    let ids = nodes.as_array().into_iter().flatten().filter_map(|node| node["node"].as_u64());
+    ids.filter_map(|id| u32::try_from(id).ok()).collect()
 }
