@@ -268,6 +268,8 @@ defects! {
         GivenUpOneByOne,
         /// The silence that is a verdict grows with the number of peers (`docs/protocol.md` §6).
         SilenceGrows,
+        /// How late a hello once came is remembered for ever (`docs/protocol.md` §6).
+        PatienceNeverFades,
     }
     "LIVE-6" {
         /// An own pause counts as silence of others and as the loss of the token

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use evs_model::defect;
+
 /// The detection target in force, and what it follows from.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Detection {
@@ -52,7 +54,7 @@ impl Lateness {
     /// One more hello was so late, if at all. What is beyond the target is a fault, which says
     /// nothing of the next hello.
     pub(crate) fn note(&mut self, late: Duration, target: Duration) {
-        let faded = self.0 - self.0 / FADES;
+        let faded = if defect!(PatienceNeverFades) { self.0 } else { self.0 - self.0 / FADES };
         self.0 = late.min(target).max(faded);
     }
 

@@ -13,6 +13,8 @@ pub struct Bounds {
     pub hop: Nanos,
     /// How many processors there can be.
     pub nodes: u32,
+    /// By how much an effective detection target can be above the setting.
+    pub patience: Nanos,
 }
 
 impl Bounds {
@@ -47,6 +49,15 @@ impl Bounds {
         self.detection / 4
     }
 
+    /// By how much it can be when all hellos have been in time for so long. What was late fades by
+    /// a 64th with each of them, ten of which come in a target: to less than an eighth of the
+    /// target after fifteen targets by the slowest clock, and after thirty where it was four times
+    /// as long before. What was on its way may have come five targets later.
+    #[must_use]
+    pub fn patience(&self, calm: Nanos) -> Nanos {
+        if calm < FORGOTTEN * self.detection { self.patience } else { 0 }
+    }
+
     /// How long it takes to exclude a dead processor (LIVE-5): its last sign of life, one hello
     /// interval until the verdict is acted upon, and one agreement.
     #[must_use]
@@ -54,6 +65,9 @@ impl Bounds {
         self.detection + self.detection / 10 + self.agreement()
     }
 }
+
+/// A late hello is forgotten after so many targets.
+const FORGOTTEN: Nanos = 40;
 
 #[cfg(test)]
 mod tests {
@@ -64,7 +78,7 @@ mod tests {
     fn the_time_of_exclusion_hardly_grows_with_the_number_of_processors() {
         let bounds = |nodes| {
             let detection = 500_000_000;
-            Bounds { detection, shortest: detection, hop: 100_000, nodes }
+            Bounds { detection, shortest: detection, hop: 100_000, nodes, patience: 0 }
         };
         assert!(bounds(64).exclusion() * 4 <= bounds(8).exclusion() * 5);
     }

@@ -19,7 +19,7 @@ use evs_model::{
     MessageId, Processor,
 };
 
-pub use circumstances::{Circumstances, Span, Time};
+pub use circumstances::{Circumstances, Patience, Span, Time};
 
 /// Everything that was recorded in one run.
 #[derive(Clone, Debug, Default)]

@@ -20,6 +20,8 @@ pub(crate) struct Total {
     runs: u64,
     /// Runs that came before the judge.
     judged_runs: u64,
+    /// Runs in which the processors once had no reason to be patient.
+    calm_runs: u64,
     events: u64,
     time: Nanos,
     judged: Judged,
@@ -39,6 +41,7 @@ impl Total {
             ordinary: *asked == Asked::default(),
             runs: 0,
             judged_runs: 0,
+            calm_runs: 0,
             events: 0,
             time: 0,
             judged: Judged::default(),
@@ -54,6 +57,7 @@ impl Total {
     pub(crate) fn add(&mut self, outcome: Outcome) {
         self.runs += 1;
         self.judged_runs += u64::from(outcome.judged.views > 0);
+        self.calm_runs += u64::from(outcome.judged.calm > 0);
         self.events += outcome.events;
         self.time += outcome.time;
         self.judged.views += outcome.judged.views;
@@ -118,6 +122,7 @@ impl Total {
             "messages_delivered": self.judged.deliveries,
             "properties": Property::ALL.map(|property| property.to_string()),
             "runs_judged": self.judged_runs,
+            "runs_calm": self.calm_runs,
             "slowest_settle_ms": self.slowest / 1_000_000,
             "faults": faults,
             "coverage": cells,
@@ -130,7 +135,8 @@ impl Total {
 /// The summary for people.
 impl fmt::Display for Total {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, seed, events, judged, judged_runs, faults, coverage, .. } = self;
+        let Self { runs, seed, events, judged, faults, coverage, .. } = self;
+        let Self { judged_runs, calm_runs, .. } = self;
         let (properties, rate) = (Property::ALL.len(), self.rate());
         writeln!(f, "runs            {runs} from seed {seed:#x}, {rate:.1} per core-second")?;
         writeln!(f, "simulated       {} s, {events} events", self.time / 1_000_000_000)?;
@@ -139,7 +145,10 @@ impl fmt::Display for Total {
         let Judged { accepted, deliveries, .. } = judged;
         writeln!(f, "messages        {accepted} accepted, {deliveries} delivered")?;
         writeln!(f, "faults          {faults}")?;
-        writeln!(f, "properties      {properties} judged in {judged_runs} runs")?;
+        writeln!(
+            f,
+            "properties      {properties} judged in {judged_runs} runs, {calm_runs} of them calm"
+        )?;
         writeln!(f, "coverage        {coverage}")?;
         writeln!(f, "slowest settle  {} ms after the last fault", self.slowest / 1_000_000)?;
         for gap in &self.gaps {

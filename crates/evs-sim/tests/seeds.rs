@@ -8,14 +8,16 @@ fn of(nodes: u32) -> Asked {
 
 #[test]
 fn some_seeds_keep_the_contract() {
-    let mut alone = 0;
+    let (mut alone, mut calm) = (0, 0);
     for seed in 0..30 {
         let outcome = run(seed, &Asked::default(), None);
         assert!(outcome.failure.is_none(), "{outcome}");
         assert!(outcome.judged.configurations > 0, "nothing happened: {outcome}");
         alone += outcome.judged.alone;
+        calm += outcome.judged.calm;
     }
     assert!(alone >= 20, "{alone} changes of the world came alone in 30 runs");
+    assert!(calm >= 10, "{calm} times no processor had a reason to be patient in 30 runs");
 }
 
 #[test]

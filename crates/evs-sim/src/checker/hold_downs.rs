@@ -21,7 +21,9 @@ pub(super) fn held_until(circumstances: &Circumstances) -> Vec<Time> {
         .enumerate()
         .map(|(number, (span, end))| {
             // D is the target in effect.
-            state.detection = state.detection.max(circumstances.bounds.detection + span.patience);
+            let bounds = &circumstances.bounds;
+            let effective = bounds.detection + span.patience.believed(bounds);
+            state.detection = state.detection.max(effective);
             if number > 0 {
                 state.change();
             }

@@ -8,7 +8,7 @@ use std::fmt;
 use evs_model::{Configuration, Guarantee, Members, Message, MessageId, Processor, RingId};
 
 use super::stays::stays;
-use super::{Judged, Violation, violates};
+use super::{Judged, Violation, patience, violates};
 use crate::history::{End, Entry, History, Start, Submission, Time, View};
 
 /// The whole history, indexed.
@@ -93,6 +93,7 @@ impl<'a> Index<'a> {
                 .windows(2)
                 .filter(|pair| pair[0].number + 1 == pair[1].number)
                 .count(),
+            calm: patience::times_without_reason(self),
             skipped: self.skips_the_end(),
         }
     }

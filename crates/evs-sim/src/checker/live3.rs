@@ -157,7 +157,7 @@ fn recent(circumstances: &Circumstances, time: Time) -> Option<Vec<&Span>> {
         if end + bound + patience <= time {
             return Some(found);
         }
-        patience = patience.max(span.patience);
+        patience = patience.max(span.patience.believed(&circumstances.bounds));
         found.push(span);
     }
     (bound + patience <= time).then_some(found)
@@ -178,7 +178,7 @@ fn may_grow(before: &Epoch<'_>, recent: &[&Span]) -> bool {
 mod tests {
     use super::super::Property::Live3;
     use super::super::fixture::*;
-    use crate::history::{Entry, History};
+    use crate::history::{Entry, History, Patience};
 
     const ALL: Edges<'_> = &[(1, 2), (1, 3), (2, 3)];
     /// 1 and 3 do not hear each other.
@@ -267,22 +267,27 @@ mod tests {
         holds(&flapping(ALL, goes(1_000, 3, 4, &[1, 2])));
     }
 
-    /// All hear each other for a moment; the pair goes on 700 ms later, which is more than B. For
-    /// so many milliseconds more than D, what was cut may not have been noticed.
-    fn grown_too_late(patience: u64) -> History {
-        let later = || [vec![(0, regular(3, &[1, 2]))], goes(5_700, 3, 4, &[1, 2])].concat();
+    /// All hear each other for a moment; the pair goes on 400 ms later, which is more than B. For
+    /// so many milliseconds more than D, by their word, what was cut may not have been noticed.
+    fn grown_too_late(told: u64, in_time: u64) -> History {
+        let later = || [vec![(0, regular(3, &[1, 2]))], goes(5_400, 3, 4, &[1, 2])].concat();
         let third = vec![(0, regular(1, &[3]))];
         let views = vec![timed(1, later()), timed(2, later()), timed(3, third)];
         let mut history = calm(views, &[(0, &[(1, 2)]), (4_900, ALL), (5_000, &[(1, 2)])]);
         let span = &mut history.circumstances.as_mut().expect("of a calm world").spans[2];
-        span.patience = patience * 1_000_000;
+        span.patience = Patience { told: told * 1_000_000, calm: in_time };
         span.held = span.from + 6_000_000_000;
         history
     }
 
     #[test]
     fn what_ended_is_noticed_by_the_target_in_effect() {
-        holds(&grown_too_late(500));
-        breaks(&grown_too_late(0), Live3, "nobody could be added");
+        holds(&grown_too_late(100, 0));
+        breaks(&grown_too_late(0, 0), Live3, "nobody could be added");
+    }
+
+    #[test]
+    fn a_target_in_effect_for_no_reason_is_not_believed() {
+        breaks(&grown_too_late(100, u64::MAX), Live3, "nobody could be added");
     }
 }

@@ -6,7 +6,7 @@ use evs_model::Members;
 
 use super::index::Index;
 use super::stays::{Stay, ms, stays};
-use super::{Violation, violates};
+use super::{Violation, patience, violates};
 use crate::history::Circumstances;
 
 pub(super) fn check(index: &Index<'_>) -> Result<(), Violation> {
@@ -20,7 +20,7 @@ pub(super) fn check(index: &Index<'_>) -> Result<(), Violation> {
             }
         }
     }
-    Ok(())
+    patience::check(index)
 }
 
 /// Who is no more, if all the others hear each other as before.
@@ -39,7 +39,8 @@ fn excluded_in_time(
     after: &Stay<'_>,
     dead: &Members,
 ) -> Result<(), Violation> {
-    let bound = circumstances.bounds.exclusion() + after.span.patience;
+    let bounds = &circumstances.bounds;
+    let bound = bounds.exclusion() + after.span.patience.believed(bounds);
     for (processor, track) in after.tracks(index).filter(|(p, _)| after.is_awake(*p)) {
         let with = |members: &Members| dead.iter().any(|dead| members.contains(dead));
         let had = track.at(after.span.from).is_some_and(|epoch| with(epoch.members));
@@ -61,7 +62,7 @@ fn excluded_in_time(
 mod tests {
     use super::super::Property::Live5;
     use super::super::fixture::*;
-    use crate::history::{End, Entry, History};
+    use crate::history::{End, Entry, History, Patience};
 
     /// 3 dies after 5 s; this is how long it takes the others to go on.
     fn dies(took: u64) -> History {
@@ -85,5 +86,24 @@ mod tests {
     #[test]
     fn a_late_exclusion_is_noticed() {
         breaks(&dies(150), Live5, "excluded {3/0003} after 150.000 ms");
+    }
+
+    /// They say that they are more patient than the setting by 50 ms; all hellos have been in time
+    /// for so many milliseconds.
+    fn dies_to_the_patient(calm: u64) -> History {
+        let mut history = dies(150);
+        let circumstances = history.circumstances.as_mut().expect("of a calm world");
+        circumstances.spans[1].patience = Patience { told: 50_000_000, calm: calm * 1_000_000 };
+        history
+    }
+
+    #[test]
+    fn the_patient_may_take_longer() {
+        holds(&dies_to_the_patient(3_999));
+    }
+
+    #[test]
+    fn patience_for_no_reason_excuses_nobody() {
+        breaks(&dies_to_the_patient(4_000), Live5, "excluded {3/0003} after 150.000 ms");
     }
 }

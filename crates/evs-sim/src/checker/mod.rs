@@ -26,6 +26,7 @@ mod live4;
 mod live5;
 mod live6;
 mod order;
+mod patience;
 mod safe;
 mod self_delivery;
 mod stays;
@@ -159,6 +160,8 @@ pub struct Judged {
     /// Changes of the world that came alone, with everything settled before and after: what LIVE-4
     /// to LIVE-6 judge.
     pub alone: usize,
+    /// Times at which no processor had a reason to be patient, and all were asked.
+    pub calm: usize,
     /// Whether the faults stopped, and nothing could be judged of what came then.
     pub skipped: bool,
 }

@@ -21,6 +21,8 @@ pub struct Circumstances {
     pub spans: Vec<Span>,
     /// When the recording ended.
     pub end: Time,
+    /// How patient the processors were then.
+    pub patience: Patience,
     /// When everything had to be settled, if the faults stopped: there must be something to judge.
     pub settled: Option<Time>,
 }
@@ -32,9 +34,8 @@ pub struct Span {
     pub from: Time,
     /// Until when somebody is held down for what happened before; no earlier than it began.
     pub held: Time,
-    /// By how much, when it began, some processor's effective detection target was above the
-    /// setting, because hellos had been late before.
-    pub patience: Time,
+    /// How patient the processors were when it began.
+    pub patience: Patience,
     /// Every processor that is up, with those that it hears and that hear it: packets of the safe
     /// size pass both ways. (A path that takes smaller ones only is a disturbance in which nothing
     /// is judged: what becomes of it depends on whether there is data; see
@@ -51,11 +52,35 @@ pub struct Span {
     pub fair: bool,
 }
 
+/// By how much some processor's effective detection target is above the setting, because hellos
+/// were late before.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Patience {
+    /// What the processors say.
+    pub told: Time,
+    /// For how long nothing was done to the world that can make a hello late.
+    pub calm: Time,
+}
+
+impl Patience {
+    /// What they say, as far as what was done to the world explains it.
+    #[must_use]
+    pub fn believed(&self, bounds: &Bounds) -> Time {
+        self.told.min(bounds.patience(self.calm))
+    }
+}
+
 impl Circumstances {
     /// Every span with its end.
     pub fn spans(&self) -> impl Iterator<Item = (&Span, Time)> {
         let ends = self.spans.iter().skip(1).map(|next| next.from).chain([self.end]);
         self.spans.iter().zip(ends)
+    }
+
+    /// How patient the processors said they were, and when.
+    pub fn patience(&self) -> impl Iterator<Item = (Time, Patience)> {
+        let told = self.spans.iter().map(|span| (span.from, span.patience));
+        told.chain([(self.end, self.patience)])
     }
 }
 

@@ -157,6 +157,7 @@ impl World {
     pub fn detection(&mut self, id: u32, target: Duration) {
         let node = self.index(id);
         self.nodes[node].detection = Some(target);
+        self.calm.retarget(target);
         self.disturb();
     }
 
@@ -169,6 +170,7 @@ impl World {
         machine.endpoint.set_detection(now, target).expect("targets are within their range");
         machine.service.set_detection(now, target).expect("targets are within their range");
         self.nodes[node].detection = (target != common).then_some(target);
+        self.calm.retarget(target);
         self.faults.count(Fault::Retarget);
         self.disturb();
         self.tell(node, &format_args!("has a detection target of {target:?}"));
@@ -415,15 +417,6 @@ impl World {
         let longest = machines.map(held).max();
         // A clock may run slower than the world's.
         longest.map_or(0, |held| u64::try_from(held.as_nanos()).unwrap_or(u64::MAX) / 4 * 5)
-    }
-
-    /// By how much the effective detection target of some node is above the setting.
-    #[must_use]
-    pub fn patience(&self) -> Nanos {
-        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
-        let detections = machines.map(|machine| machine.endpoint.detection());
-        let above = detections.map(|d| d.effective.saturating_sub(d.target)).max();
-        above.map_or(0, |above| u64::try_from(above.as_nanos()).unwrap_or(u64::MAX) / 4 * 5)
     }
 
     /// The detection target in force at a node, as it publishes it.

@@ -11,6 +11,7 @@
 
 mod aim;
 mod ambush;
+mod calm;
 mod clients;
 mod clock;
 mod commands;
@@ -57,6 +58,7 @@ pub use traps::{Moment, Snare};
 use crate::coverage::Coverage;
 use crate::history::History;
 use ambush::Mend;
+use calm::Calm;
 use forge::Wire;
 use held::Held;
 use machine::Node;
@@ -165,6 +167,7 @@ pub struct World {
     rng: fastrand::Rng,
     recorder: Recorder,
     spans: Spans,
+    calm: Calm,
     journal: Option<Vec<Note>>,
     wire: Wire,
     traps: Vec<Trap>,
@@ -209,6 +212,7 @@ impl World {
             rng,
             recorder: Recorder::new(),
             spans: Spans::default(),
+            calm: Calm::new(options.detection),
             journal: None,
             wire: Wire::default(),
             traps: Vec::new(),

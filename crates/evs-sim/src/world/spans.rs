@@ -39,6 +39,7 @@ impl World {
             shortest: detection - slow,
             hop: weather.delay + jitter + options.reading_delay,
             nodes: self.len(),
+            patience: self.patience_max(),
         }
     }
 
@@ -49,6 +50,7 @@ impl World {
             bounds: self.bounds(),
             links: self.options.links,
             spans: self.spans.spans.clone(),
+            patience: self.told_patience(),
             end: self.now,
             settled: self.spans.settled,
         });
@@ -72,7 +74,8 @@ impl World {
             return;
         }
         let mut span = self.span();
-        span.held = span.from + self.held_down_for().max(span.patience);
+        span.held = span.from + self.held_down_for().max(self.patience());
+        self.calm.done(self.now, self.is_punctual(&span));
         let limit = self.bounds().pause();
         let spans = &mut self.spans.spans;
         // What lasted no time did not happen.
@@ -135,7 +138,7 @@ impl World {
         Span {
             from: self.now,
             held: self.now,
-            patience: self.patience(),
+            patience: self.told_patience(),
             hears,
             deaf,
             stopped,

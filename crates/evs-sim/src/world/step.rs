@@ -52,6 +52,7 @@ impl World {
         };
         if machine.inbox.len() >= inbox_max {
             self.faults.count(Fault::Overflow);
+            self.calm.interrupted(self.now);
             return;
         }
         machine.inbox.push_back(datagram);
@@ -512,6 +513,7 @@ impl World {
     fn heard(&mut self, node: usize, heard: Members) {
         self.tell(node, &format_args!("hears {heard}"));
         self.hold_down();
+        self.remember();
         let now = self.nodes[node].clock.local(self.now);
         if let Some(machine) = self.nodes[node].machine.as_mut() {
             machine.service.handle_reachability(now, heard);
