@@ -363,10 +363,10 @@ fn pauses_that_follow_each_other_put_a_verdict_off_by_as_much_and_a_round() {
             world.resume(0);
             world.run(DETECTION * awake / 100);
             let awake = world.now - begin - slept;
-            assert!(awake <= DETECTION + INTERVAL * 8, "{pause} {awake:?}");
+            assert!(awake <= DETECTION + INTERVAL * 5, "{pause} {awake:?}");
         }
         let [(_, DownCause::Silence(silence))] = world.downs(0)[..] else { panic!("one is down") };
-        assert!(silence >= DETECTION && silence <= DETECTION + INTERVAL * 6, "{silence:?}");
+        assert!(silence >= DETECTION && silence <= DETECTION + INTERVAL * 4, "{silence:?}");
     }
 }
 

@@ -206,11 +206,13 @@ impl Reach {
         if let Some(current) = current.filter(|_| !defect!(SilenceUnnoticed)) {
             for path in current.paths().iter().filter(|path| path.up) {
                 let patience = self.silence_max(path);
-                let spoken_of = self.now.max(self.void_until);
-                let left = patience.saturating_sub(path.silence(self.now));
-                let round = self.interval() * HELLO_ROUND;
-                let silent_at = (self.now + left).max(self.void_until).min(self.now + left + round);
-                due(if path.lists_me { silent_at } else { spoken_of });
+                let silent_for =
+                    |most: Duration| self.now + most.saturating_sub(path.silence(self.now));
+                let latest = silent_for(patience + self.interval() * HELLO_ROUND);
+                due(silent_for(patience).max(self.void_until).min(latest));
+                if !path.lists_me {
+                    due(self.void_until);
+                }
             }
             if self.links.len() > 1 {
                 let change = peer.route.due(self.now, current.paths(), self.patience());
