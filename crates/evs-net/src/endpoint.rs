@@ -11,7 +11,7 @@ use crate::detection::Detection;
 use crate::hello::{DETECTION_MS_MAX, DETECTION_MS_MIN, Hello};
 use crate::keys::{KeyChangeError, Keyring, self_test};
 use crate::mtu::Sizes;
-use crate::path::is_large;
+use crate::path::{Tally, is_large};
 use crate::peer::Session;
 use crate::reach::{Action, PeerEvent, Place, Reach};
 use crate::seal::{Audience, Cuts, Opener, SealError, SealMode, Sealer, Ticket};
@@ -371,6 +371,21 @@ impl Endpoint {
     pub fn handle_too_long(&mut self, now: Instant, link: LinkId, bytes: usize) {
         self.reach.advance(now);
         self.reach.on_too_long(link, bytes);
+        self.execute();
+    }
+
+    /// The kernel did not take datagrams for a peer on a link, or for all on it if none is named:
+    /// so many of a safe size, and so many larger ones. That is a loss which needs no echo to be
+    /// known. (What is too long is none of them.)
+    pub fn handle_unsent(
+        &mut self,
+        now: Instant,
+        (link, peer): (LinkId, Option<NodeId>),
+        (small, large): (u32, u32),
+    ) {
+        self.reach.advance(now);
+        let unsent = Tally { all: small.saturating_add(large), large };
+        self.reach.on_unsent(link, peer, unsent);
         self.execute();
     }
 

@@ -435,11 +435,15 @@ impl Net {
     }
 
     /// The network says that nobody listens at a peer's port: that is worth asking the peer. Or an
-    /// interface takes no datagrams of some length.
+    /// interface takes no datagrams of some length, or none at all.
     fn look_for_reports(&mut self, now: Instant) {
         for (place, port) in self.ports.iter_mut().enumerate() {
-            if let (Some(link), Some(bytes)) = (LinkId::at(place), port.too_long()) {
+            let Some(link) = LinkId::at(place) else { continue };
+            if let Some(bytes) = port.too_long() {
                 self.endpoint.handle_too_long(now, link, bytes);
+            }
+            for (peer, unsent) in port.unsent() {
+                self.endpoint.handle_unsent(now, (link, peer), unsent);
             }
         }
         for place in 0..self.ports.len() {

@@ -77,6 +77,15 @@ impl Tally {
             large: self.large.wrapping_sub(before.large),
         }
     }
+
+    /// As `since`; none where more was taken back than came to it.
+    const fn added_since(self, before: Self) -> Self {
+        let since = self.since(before);
+        Self {
+            all: if since.all > u32::MAX / 2 { 0 } else { since.all },
+            large: if since.large > u32::MAX / 2 { 0 } else { since.large },
+        }
+    }
 }
 
 /// What gets through.
@@ -93,8 +102,10 @@ pub(crate) struct Health {
     settled: Option<(Tally, Tally)>,
     /// Whatever left for the peer.
     pub(crate) departed: u64,
+    /// What the kernel did not take since then. It is not counted as sent.
+    unsent: u32,
     /// In parts of a million, averaged over some hellos.
-    pub(crate) loss_ppm: u32,
+    pub(crate) average_ppm: u32,
     /// The same of small datagrams alone.
     small_loss_ppm: u32,
     /// Large datagrams lost since one came last.
@@ -269,9 +280,9 @@ impl Path {
     }
 
     /// What becomes of what is sent on it.
-    pub(crate) const fn losses(&self) -> Losses {
+    pub(crate) fn losses(&self) -> Losses {
         let narrow = self.mtu.is_narrow() || self.health.choked;
-        Losses { loss_ppm: self.health.loss_ppm, narrow }
+        Losses { loss_ppm: self.health.loss_ppm(), narrow }
     }
 
     /// How good it is for what is to be sent now; of two, the lower one is the better one.
@@ -281,7 +292,7 @@ impl Path {
             down: !self.up,
             choked: self.health.choked,
             silent: self.doubtful_at(patience).is_none_or(|at| now >= at),
-            loss: match self.health.loss_ppm {
+            loss: match self.health.loss_ppm() {
                 0..30_000 => 0,
                 30_000..120_000 => 1,
                 120_000.. => 2,
@@ -339,7 +350,8 @@ impl Health {
             probes: [None; PROBES],
             settled: None,
             departed: 0,
-            loss_ppm: 0,
+            unsent: 0,
+            average_ppm: 0,
             small_loss_ppm: 0,
             large_lost: 0,
             choked: false,
@@ -356,7 +368,7 @@ impl Health {
 
     /// The path has come up: what was sent before may have been refused for good reasons.
     pub(crate) const fn begin(&mut self) {
-        (self.settled, self.loss_ppm, self.small_loss_ppm) = (None, 0, 0);
+        (self.settled, self.unsent, self.average_ppm, self.small_loss_ppm) = (None, 0, 0, 0);
         (self.large_lost, self.choked) = (0, false);
         (self.full_due, self.full_missed) = (None, 0);
         self.probes = [None; PROBES];
@@ -391,6 +403,20 @@ impl Health {
         } else {
             self.count_sent(false);
         }
+    }
+
+    /// The kernel did not take so many.
+    pub(crate) const fn take_back(&mut self, unsent: Tally) {
+        self.sent = self.sent.since(unsent);
+        self.unsent = self.unsent.saturating_add(unsent.all);
+    }
+
+    /// The share that gets lost, in parts of a million: by the echoes, and by what the kernel did
+    /// not take since the last one. That is known at once.
+    pub(crate) fn loss_ppm(&self) -> u32 {
+        let sent = self.settled.map_or(0, |(sent, _)| self.sent.added_since(sent).all);
+        averaged(self.average_ppm, self.unsent, sent.saturating_add(self.unsent))
+            .max(self.average_ppm)
     }
 
     pub(crate) const fn count_received(&mut self, large: bool) {
@@ -434,22 +460,25 @@ impl Health {
         self.probes[place..].fill(None);
         let received = Tally { all: echo.received, large: echo.received_large };
         if let Some((sent_before, received_before)) = self.settled.replace((sent, received)) {
-            let (sent, received) = (sent.since(sent_before), received.since(received_before));
-            return self.judge(sent, received);
+            let sent = sent.added_since(sent_before);
+            return self.judge(sent, received.since(received_before));
         }
         false
     }
 
     fn judge(&mut self, sent: Tally, received: Tally) -> bool {
-        if sent.all == 0 || received.all > u32::MAX / 2 {
+        if sent.all.saturating_add(self.unsent) == 0 || received.all > u32::MAX / 2 {
             return false;
         }
+        let unsent = std::mem::take(&mut self.unsent);
         let lost = sent.all.saturating_sub(received.all);
         let lost_large = sent.large.saturating_sub(received.large);
-        let (small, lost_small) = (sent.all - sent.large, lost.saturating_sub(lost_large));
+        let small = sent.all.saturating_sub(sent.large);
+        let lost_small = lost.saturating_sub(lost_large);
         let large_is_lost =
             self.large_is_lost(sent, received, lost_large) && lost_small <= small / SMALL_LOST_MAX;
-        self.loss_ppm = averaged(self.loss_ppm, lost, sent.all);
+        let missing = lost.saturating_add(unsent);
+        self.average_ppm = averaged(self.average_ppm, missing, sent.all.saturating_add(unsent));
         self.small_loss_ppm = averaged(self.small_loss_ppm, lost_small, small);
         large_is_lost
     }

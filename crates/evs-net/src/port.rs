@@ -1,16 +1,18 @@
 //! One link at work: its sockets, and what waits to be sent over them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use evs_model::{Instant, NodeId};
+use evs_model::{Instant, MEMBERS_MAX, NodeId};
 use rustix::io::Errno;
 
 use crate::NetStats;
 use crate::batch::{Limits, PeerAddress, Run, SendQueue, Sent, Targets, To};
 use crate::link::{Link, Transport, datagram_bytes_max};
+use crate::path::is_large;
 use crate::socket::Sockets;
 
 /// One link at work.
@@ -163,6 +165,19 @@ impl Port {
         self.reports.too_long.take()
     }
 
+    /// What the kernel did not take since the last call: for whom, or for all if for nobody alone;
+    /// how many of a safe size, and how many larger ones.
+    pub(crate) fn unsent(&mut self) -> Vec<(Option<NodeId>, (u32, u32))> {
+        let unsent = std::mem::take(&mut self.reports.unsent);
+        let group = self.sockets.as_ref().and_then(Sockets::group_address);
+        let of = |(to, count): (SocketAddr, (u32, u32))| {
+            let peer = self.peers.iter().find(|peer| peer.address == to);
+            let whom = if group == Some(to) { None } else { Some(peer?.node) };
+            Some((whom, count))
+        };
+        unsent.into_iter().filter_map(of).collect()
+    }
+
     /// The peers at whose hosts nobody listens at some port, as the network says.
     pub(crate) fn refusals(&mut self) -> Vec<NodeId> {
         if !std::mem::take(&mut self.reports.pending) {
@@ -258,13 +273,19 @@ struct Reports {
     pending: bool,
     /// The shortest datagram that was longer than the interface takes.
     too_long: Option<usize>,
+    /// What else was not taken, by where it was to go: how many of a safe size, how many larger.
+    unsent: BTreeMap<SocketAddr, (u32, u32)>,
 }
 
 impl Reports {
     /// A datagram was not sent.
-    fn note(&mut self, error: &io::Error, bytes: usize) {
-        if error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()) {
+    fn note(&mut self, error: &io::Error, to: SocketAddr, bytes: usize) {
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        if errno == Some(Errno::MSGSIZE) {
             self.too_long = Some(self.too_long.map_or(bytes, |shortest| shortest.min(bytes)));
+        } else if self.unsent.len() < UNSENT_MAX || self.unsent.contains_key(&to) {
+            let (small, large) = self.unsent.entry(to).or_default();
+            *(if is_large(bytes) { large } else { small }) += 1;
         }
     }
 }
@@ -288,14 +309,14 @@ fn send_run(
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Busy,
         Err(error) if run.datagrams == 1 => {
             stats.send_failures.count(&error);
-            reports.note(&error, bytes.len());
+            reports.note(&error, to, bytes.len());
         }
         // Segmentation may be what the kernel did not like: one by one.
         Err(_) => {
             for datagram in bytes.chunks(run.segment) {
                 if let Err(error) = send(stats, sockets, to, datagram, datagram.len()) {
                     stats.send_failures.count(&error);
-                    reports.note(&error, datagram.len());
+                    reports.note(&error, to, datagram.len());
                 }
             }
         }
@@ -319,6 +340,8 @@ fn send(
 
 /// Hosts that are read of in one go.
 const REFUSALS_MAX: usize = 256;
+/// Destinations of which is known how much was not sent: all peers, and some that are none.
+const UNSENT_MAX: usize = 2 * MEMBERS_MAX;
 /// How often opening the sockets is tried.
 const OPEN_EVERY: Duration = Duration::from_millis(500);
 /// How often the multicast group is joined again while nobody is heard.

@@ -126,7 +126,7 @@ fn trouble(path: &Path, left: Grade, taken: Grade) -> Trouble {
     } else if left.silent && !taken.silent {
         Trouble::Silent
     } else if left.loss > taken.loss {
-        Trouble::Loss(path.health.loss_ppm)
+        Trouble::Loss(path.health.loss_ppm())
     } else if left.slowness > taken.slowness {
         Trouble::Slow(path.round_trip.map_or(Duration::ZERO, |trip| trip.smoothed))
     } else {

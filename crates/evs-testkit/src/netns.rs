@@ -377,13 +377,13 @@ impl Network {
         self.filter(host, &[&format!("add rule inet evs input {of} {chance} counter drop")])
     }
 
-    /// From now on a host's own firewall forbids it to send UDP to another one.
+    /// From now on a host's own firewall forbids it to send UDP on one of its links.
     ///
     /// # Errors
     /// The system refuses.
-    pub fn forbid(&self, host: u8, to: u8) -> anyhow::Result<()> {
-        let to = format!("{} daddr {} meta l4proto udp", self.family(), self.address(to));
-        self.filter(host, &[&format!("add rule inet evs output {to} drop")])
+    pub fn forbid(&self, host: u8, link: u8) -> anyhow::Result<()> {
+        let udp = format!("oifname {} meta l4proto udp", interface(link));
+        self.filter(host, &[&format!("add rule inet evs output {udp} drop")])
     }
 
     /// Gives a host another address in the place of its own, which nobody knows, or its own again.

@@ -309,6 +309,9 @@ fn what_the_kernel_does_not_take_is_counted_by_kind_and_not_fatal() {
     loopback.nets[0].flush();
     assert_eq!(loopback.nets[0].stats().send_failures.not_permitted, 5);
     assert_eq!(loopback.nets[0].stats().send_failures.total(), 5);
+    loopback.nets[0].handle_timeout(loopback.now);
+    let peer = loopback.nets[0].endpoint().peers().next().expect("a peer");
+    assert!(peer.paths[0].to_peer.loss_ppm > 30_000, "known without an echo: {peer:?}");
     let address = loopback.addresses()[1];
     assert!(loopback.nets[0].set_peer_address(LinkId::FIRST, node(2), address));
     loopback.nets[0].send_all(b"arrives");

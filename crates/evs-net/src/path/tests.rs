@@ -28,15 +28,15 @@ fn loss_is_what_left_and_did_not_come() {
     let (mut health, mut got) = (Health::new(), Tally { all: u32::MAX - 20, large: u32::MAX - 3 });
     round(&mut health, &mut got, (10, 0), (10, 0));
     round(&mut health, &mut got, (100, 50), (100, 50));
-    assert_eq!(health.loss_ppm, 0, "the counters may wrap meanwhile");
+    assert_eq!(health.loss_ppm(), 0, "the counters may wrap meanwhile");
     for _ in 0..10 {
         round(&mut health, &mut got, (100, 0), (80, 0));
     }
-    assert!((190_000..=200_000).contains(&health.loss_ppm), "{}", health.loss_ppm);
+    assert!((190_000..=200_000).contains(&health.loss_ppm()), "{}", health.loss_ppm());
     for _ in 0..10 {
         round(&mut health, &mut got, (100, 0), (100, 0));
     }
-    assert!(health.loss_ppm < 1_000, "{}", health.loss_ppm);
+    assert!(health.loss_ppm() < 1_000, "{}", health.loss_ppm());
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn one_lost_datagram_says_little() {
     let (mut health, mut got) = (Health::new(), Tally::default());
     round(&mut health, &mut got, (1, 0), (1, 0));
     round(&mut health, &mut got, (1, 0), (0, 0));
-    assert!(health.loss_ppm < 30_000, "{}", health.loss_ppm);
+    assert!(health.loss_ppm() < 30_000, "{}", health.loss_ppm());
 }
 
 #[test]
@@ -93,5 +93,26 @@ fn the_echo_of_an_old_challenge_counts_nothing() {
     round(&mut health, &mut got, (5, 0), (5, 0));
     assert!(!health.settle(echo(77, Tally { all: 1_000, large: 0 })));
     round(&mut health, &mut got, (5, 0), (5, 0));
-    assert_eq!(health.loss_ppm, 0);
+    assert_eq!(health.loss_ppm(), 0);
+}
+
+#[test]
+fn what_the_kernel_did_not_take_is_lost_at_once_and_counts_once() {
+    let (mut health, mut got) = (Health::new(), Tally::default());
+    round(&mut health, &mut got, (10, 0), (10, 0));
+    (0..100).for_each(|_| health.count_sent(true));
+    health.take_back(Tally { all: 60, large: 60 });
+    assert!(health.loss_ppm() > 400_000, "before any echo: {}", health.loss_ppm());
+    assert!(!round(&mut health, &mut got, (0, 0), (0, 40)), "size is not what they were lost for");
+    let settled = health.loss_ppm();
+    assert!((400_000..=600_000).contains(&settled), "{settled}");
+    round(&mut health, &mut got, (100, 0), (100, 0));
+    assert!(health.loss_ppm() < settled / 2, "{}", health.loss_ppm());
+    health.take_back(Tally { all: 200, large: 0 });
+    assert!(!round(&mut health, &mut got, (0, 0), (0, 0)), "they may not have been counted");
+    assert!(!round(&mut health, &mut got, (10, 0), (10, 0)));
+    (0..2_000).for_each(|_| health.count_sent(true));
+    let before = health.loss_ppm();
+    health.take_back(Tally { all: 2, large: 2 });
+    assert!(health.loss_ppm() <= before + 1_000, "two of thousands say little");
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use evs_model::{Instant, Processor, defect};
+use evs_model::{Instant, NodeId, Processor, defect};
 
 use super::{Action, DownCause, HELLO_ROUND, PeerEvent, Reach};
 use crate::LinkId;
+use crate::path::Tally;
 use crate::peer::Session;
 use crate::route::{Move, Route};
 
@@ -35,6 +36,19 @@ impl Reach {
             session.paths_mut().iter_mut().for_each(|path| path.excuse(pause));
         }
         self.actions.push_back(Action::Paused(pause));
+    }
+
+    /// The kernel did not take so many datagrams for a peer on a link, or for all on it.
+    pub(crate) fn on_unsent(&mut self, link: LinkId, to: Option<NodeId>, unsent: Tally) {
+        for index in 0..self.peers.len() {
+            let peer = &mut self.peers[index];
+            if let Some(current) = &mut peer.current
+                && to.is_none_or(|to| to == peer.node)
+            {
+                current.path_mut(link).health.take_back(unsent);
+                self.settle(index);
+            }
+        }
     }
 
     fn settle_path(&mut self, index: usize, link: LinkId) {

@@ -353,6 +353,32 @@ fn a_network_that_becomes_slow_is_left_and_changes_no_configuration() -> Result<
     )
 }
 
+/// EPERM: the kernel says at once that nothing leaves there.
+fn a_firewall_forbids_one_link(stage: Stage) -> Result<()> {
+    costs_nothing(
+        stage,
+        |network| network.forbid(1, 0),
+        |scene, used| {
+            until_on(scene, 1.., 1, None)?;
+            let own: Vec<Way> = used.iter().copied().filter(|(node, _)| *node == 1).collect();
+            until_told(scene, &own, 0, &["traffic moved: loss"])?;
+            let forbidden = "packets not sent: the system forbids it; look at the firewall";
+            until("it is told why", || scene.cluster.log(1).contains(forbidden).then_some(()))
+        },
+        |network| network.heal(1),
+    )
+}
+
+#[test]
+fn d34_what_a_firewall_forbids_on_one_link_takes_the_other_one() -> Result<()> {
+    a_firewall_forbids_one_link(TWO_LINKS)
+}
+
+#[test]
+fn d34_what_a_firewall_forbids_on_one_link_takes_the_other_one_with_multicast() -> Result<()> {
+    a_firewall_forbids_one_link(Stage { multicast: true, ..TWO_LINKS })
+}
+
 /// As many links as there can be: nothing changes as long as one of them is whole.
 #[test]
 fn seven_of_eight_networks_are_lost_and_no_configuration_changes() -> Result<()> {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use evs_model::Processor;
 
-use crate::testing::{DETECTION, LATENCY, PathFault, World, config, link, processor, with_links};
+use crate::testing::{
+    DETECTION, LATENCY, PathFault, World, config, link, node, processor, with_links,
+};
 use crate::wire::{COUNTER_AT, HEADER_LEN};
 use crate::{Discard, DownCause, EndpointOutput, LinkTerms, PeerEvent, Trouble};
 
@@ -305,4 +307,29 @@ fn what_is_sent_and_received_is_counted_for_each_peer_and_link() {
     assert!(one >= 20 && three >= 20, "a token on each link, and hellos: {one} {three}");
     assert_eq!(rest.map(|[sent, received]| sent - received), [0, 0]);
     assert!(rest[0][0] + rest[1][0] >= 30, "data, and hellos on both links: {rest:?}");
+}
+
+/// ENOBUFS, EPERM: nothing has to be missed by anybody first.
+#[test]
+fn a_link_on_which_the_kernel_takes_nothing_is_left_at_once() {
+    let mut world = settled(2);
+    (0..500).for_each(|_| world.send_all(0, &[7; 60]));
+    let endpoint = &mut world.nodes[0].endpoint;
+    endpoint.handle_unsent(world.now, (link(0), Some(node(2))), (3, 0));
+    assert_eq!(world.link_of(0, 1), link(0), "a few may be lost");
+    let endpoint = &mut world.nodes[0].endpoint;
+    endpoint.handle_unsent(world.now, (link(0), Some(node(2))), (400, 0));
+    assert_eq!((world.link_of(0, 1), world.link_of(0, 2)), (link(1), link(0)), "one peer");
+    let endpoint = &mut world.nodes[0].endpoint;
+    endpoint.handle_unsent(world.now, (link(0), None), (400, 0));
+    assert_eq!((world.link_of(0, 1), world.link_of(0, 2)), (link(1), link(1)), "everybody");
+    world.run(DETECTION / 10);
+    let lost = |told: &(u8, u8, Trouble)| matches!(told, (0, 1, Trouble::Loss(100_000..)));
+    assert!(moves(&world, 0).iter().all(lost), "{:?}", moves(&world, 0));
+    assert_eq!(moves(&world, 0).len(), 2);
+    world.run(DETECTION * 10);
+    for peer in world.nodes[0].endpoint.peers() {
+        assert!(peer.paths[0].to_peer.loss_ppm < 30_000, "it is over: {peer:?}");
+    }
+    assert_nobody_lost(&world);
 }
