@@ -278,6 +278,9 @@ defects! {
         /// Companions who are still heard are parted with before the detection target is over
         /// (`docs/protocol.md` §3).
         PartsSoon,
+        /// A ring is left for a better one before all its members have installed it
+        /// (`docs/protocol.md` §3).
+        GrowsBeforeAll,
         /// Others are judged by a lowered detection target at once, though they may not have it yet
         /// (`docs/protocol.md` §3, §6).
         LoweredAtOnce,

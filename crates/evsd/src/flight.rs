@@ -60,6 +60,8 @@ pub struct Flight {
     ring: Option<RingId>,
     members: Members,
     sights: VecDeque<(Instant, Seen)>,
+    /// The pause for which others are without this node. They are to be told when it is back.
+    apart: Option<(Instant, Seen)>,
     absent: BTreeMap<Processor, Instant>,
     current: Option<Current>,
     counted: Counted,
@@ -78,7 +80,7 @@ struct Current {
 }
 
 /// What was seen, before it is known of which change it is a part.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Seen {
     Silent(Processor, Duration),
     Refused(Processor, Duration),
@@ -124,6 +126,7 @@ impl Flight {
             ring: None,
             members: Members::default(),
             sights: VecDeque::new(),
+            apart: None,
             absent: BTreeMap::new(),
             current: Some(Current::begin(now, None, None)),
             counted: Counted::default(),
@@ -248,6 +251,7 @@ impl Flight {
         self.members = members.clone();
         self.counted = counted;
         self.current = None;
+        self.part(&change);
         self.sights.clear();
         self.next += 1;
         self.record(change);
@@ -324,6 +328,17 @@ impl Flight {
         self.sights.push_back((now, seen));
     }
 
+    /// Whoever goes on without the others for its own pause has told nobody else of it.
+    fn part(&mut self, change: &Change) {
+        if matches!(&change.trigger, Trigger::Paused { node, .. } if *node == change.me) {
+            let pauses = self.sights.iter().filter(|(_, seen)| matches!(seen, Seen::Paused(_)));
+            self.apart = pauses.max_by_key(|(_, seen)| seen.pause()).copied().or(self.apart);
+        }
+        if change.left.is_empty() {
+            self.apart = None;
+        }
+    }
+
     /// The change that is under way, or one that nothing led to.
     fn so_far(&self, now: Instant) -> Change {
         let nothing = Current::begin(now, None, None);
@@ -378,7 +393,7 @@ impl Flight {
     fn saw(&self, begun: Instant) -> Vec<Sight> {
         let lately = |at: &Instant| begun.since(*at) <= self.detection * EARLIER;
         let lately = self.sights.iter().filter(|(at, _)| lately(at));
-        lately.map(|(at, seen)| seen.sight(signed(*at, begun))).collect()
+        self.apart.iter().chain(lately).map(|(at, seen)| seen.sight(signed(*at, begun))).collect()
     }
 
     /// This process ends; the record says so to those who ask the next one.
@@ -462,6 +477,10 @@ impl Current {
 }
 
 impl Seen {
+    const fn pause(&self) -> Option<Duration> {
+        if let Self::Paused(pause) = self { Some(*pause) } else { None }
+    }
+
     fn sight(&self, at_us: i64) -> Sight {
         match *self {
             Self::Silent(peer, silence) => {

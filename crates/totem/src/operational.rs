@@ -56,6 +56,8 @@ pub(crate) struct Operational {
     /// When the token was here last, or word that it is parked.
     sight_at: Instant,
     merge_at: Instant,
+    /// The token has come round: everybody has installed this ring.
+    installed_by_all: bool,
     growth: Option<Growth>,
     rotation: Rotation,
     missing: Missing,
@@ -88,6 +90,7 @@ impl Operational {
             holding: Holding::Away { token: mark },
             sight_at: cx.now,
             merge_at: cx.now,
+            installed_by_all: next == cx.me,
             growth: None,
             rotation: Rotation::default(),
             missing: Missing::new(cx.now, cx.config.origins.seq),
@@ -181,7 +184,8 @@ impl Operational {
         } else {
             self.visit(cx, token);
         }
-        Next::Stay
+        self.installed_by_all = true;
+        self.on_growth_due(cx)
     }
 
     pub(crate) fn on_join(&mut self, cx: &mut Context, from: Processor, join: &Join) -> Next {
@@ -255,7 +259,7 @@ impl Operational {
         };
         let before = self.growth.take();
         let growth = Growth::see(before, cx.now, &self.terms, sight, better.parts);
-        if cx.now >= growth.at {
+        if self.is_due(cx, &growth) {
             let newcomer = better.part.difference(&self.order.members).rep();
             return Next::Gather(Cause::Growth(newcomer.unwrap_or(cx.me)));
         }
@@ -297,15 +301,26 @@ impl Operational {
         if cx.take_back_due() {
             return self.on_row_change(cx);
         }
-        if self.growth.as_ref().is_some_and(|growth| cx.now >= growth.at) {
-            return self.evaluate(cx, Sight::Due);
+        self.on_growth_due(cx)
+    }
+
+    /// Leaves the ring for the better partition if that is due.
+    fn on_growth_due(&mut self, cx: &Context) -> Next {
+        match &self.growth {
+            Some(growth) if self.is_due(cx, growth) => self.evaluate(cx, Sight::Due),
+            Some(_) | None => Next::Stay,
         }
-        Next::Stay
+    }
+
+    /// Who has not installed this ring yet would part with those who have (LIVE-6).
+    fn is_due(&self, cx: &Context, growth: &Growth) -> bool {
+        cx.now >= growth.at && (self.installed_by_all || defect!(GrowsBeforeAll))
     }
 
     pub(crate) fn deadline(&self, cx: &Context) -> (Instant, Timer) {
         let merge = (self.merge_at.min(cx.take_back_at()), Timer::MergeDetect);
-        let growth = self.growth.as_ref().map_or(Instant::NEVER, |growth| growth.at);
+        let growth = self.growth.as_ref().filter(|_| self.installed_by_all);
+        let growth = growth.map_or(Instant::NEVER, |growth| growth.at);
         let token = match &self.holding {
             Holding::Parked { release_at, .. } => (*release_at, Timer::TokenPark),
             Holding::Kept { kept, .. } => (self.kept_until(kept), Timer::TokenPark),

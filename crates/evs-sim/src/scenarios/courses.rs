@@ -58,6 +58,20 @@ pub(super) fn a_companion_whose_paths_heal_last_is_waited_for() {
     }
 }
 
+/// LIVE-6: two pairs form a ring, and what 2 sends to 3 takes long. Before 3 has installed it, 5
+/// leaves its own ring for one with all of them: 3 would part with 4, which has.
+pub(super) fn a_ring_is_installed_by_all_before_it_is_left_for_a_better_one() {
+    for phase in 0..50 {
+        let mut script = World::script(5);
+        script.partition(&[&[1, 2], &[3, 4], &[5]]).run_for(1_000).slow(2, 3, 60_000);
+        script.partition(&[&[1, 2, 3, 4], &[5]]).run_for(60 + 4 * phase);
+        script.partition(&[&[1, 2, 3, 4, 5]]).until_one_ring(1_000);
+        let seen = [3, 4].map(|id| script.regular_configurations(id));
+        assert_eq!(seen[0], seen[1], "3 and 4 go together, phase {phase}");
+        script.finish();
+    }
+}
+
 /// LIVE-6: 1 is cut off from 2 and dies before 3 has noticed that anything is wrong. To 3, the pair
 /// {1, 3} is the largest that is whole until 1 has been silent to it as well.
 pub(super) fn a_companion_who_notices_later_is_waited_for() {

@@ -125,6 +125,30 @@ fn what_was_seen_long_before_is_no_part_of_a_change() {
     assert_eq!(latest(&flight).evidence[0].saw.len(), 1);
 }
 
+/// A node that stood still may be alone for a while before it is back: only then can it tell others.
+#[test]
+fn who_parted_for_its_own_pause_says_so_when_it_is_back() {
+    let mut flight = flight();
+    let pause = Duration::from_secs(2);
+    let own = Trigger::Paused { node: processor(1).into(), pause_us: 2_000_000 };
+    flight.note_pause(at(12_000), pause);
+    give_up(&mut flight, at(12_010), totem::Cause::TokenLost, 7);
+    flight.install(at(12_020), (ring(2), &members(&[1])), COUNTED);
+    assert_eq!(latest(&flight).trigger, own);
+    give_up(&mut flight, at(60_000), totem::Cause::Growth(processor(3)), 9);
+    let members_again = members(&[1, 2, 3]);
+    let (evidence, _) = flight.install(at(60_010), (ring(3), &members_again), COUNTED);
+    assert_eq!(latest(&flight).trigger, own);
+    assert!(
+        matches!(&evidence.saw[..], [Sight::Paused { at_us: -48_000_000, .. }]),
+        "{evidence:?}"
+    );
+    give_up(&mut flight, at(61_000), totem::Cause::Growth(processor(4)), 11);
+    flight.install(at(61_010), (ring(4), &members(&[1, 2, 3, 4])), COUNTED);
+    assert!(matches!(latest(&flight).trigger, Trigger::Joined { .. } | Trigger::Merged { .. }));
+    assert_eq!(latest(&flight).evidence[0].saw.len(), 0);
+}
+
 #[test]
 fn a_peer_that_is_heard_again_was_away_for_so_long() {
     let mut flight = flight();
