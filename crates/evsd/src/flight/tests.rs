@@ -125,7 +125,7 @@ fn what_was_seen_long_before_is_no_part_of_a_change() {
     assert_eq!(latest(&flight).evidence[0].saw.len(), 1);
 }
 
-/// A node that stood still may be alone for a while before it is back: only then can it tell others.
+/// A node that stood still may be alone for a while before it is back, and can tell others.
 #[test]
 fn who_parted_for_its_own_pause_says_so_when_it_is_back() {
     let mut flight = flight();
