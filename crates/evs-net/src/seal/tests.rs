@@ -235,14 +235,21 @@ const FOR_ONE: &str = concat!(
     "c502d95737ed24c8806f839b059c9b58758ec636396b9474b3017e280e",
 );
 
-/// A nonce is the counter, under a key of the incarnation: over restarts, links and a change of
-/// keys no pair of them comes twice, and so no two ciphertexts of one payload are the same.
+/// A nonce is the counter, under a key of the incarnation: over restarts, links, parts and a change
+/// of keys no pair of them comes twice, and so no two ciphertexts of one payload are the same.
 #[test]
 fn over_a_thousand_restarts_no_nonce_is_used_twice() {
     let mut keyring = keyring(7, "test");
     let old = keyring.ids()[0];
     let new = keyring.add(&ClusterKey::from_bytes(&[8; 32])).expect("another key");
     let (mut nonces, mut texts) = (BTreeSet::new(), BTreeSet::new());
+    let links: Links = (0..LINKS_MAX).filter_map(LinkId::at).collect();
+    let wide = Some(Audience::Wide);
+    let cuts: Cuts = std::array::from_fn(|link| match link % 3 {
+        0 => Cut::WHOLE,
+        1 => Cut { whole: wide, parts: 2, others: Audience::Narrow },
+        _ => Cut { whole: None, parts: 3, others: Audience::All },
+    });
     for _ in 0..1_000 {
         keyring.use_key(old).expect("known");
         // As a node draws it when it starts.
@@ -252,8 +259,8 @@ fn over_a_thousand_restarts_no_nonce_is_used_twice() {
             keyring.use_key(id).expect("known");
             sealer.take_key(&keyring);
             for alone in [true, false] {
-                let links: Links = (0..LINKS_MAX).filter_map(LinkId::at).collect();
-                for ticket in sealer.copies(links, None, alone).expect("there are counters") {
+                let tickets = sealer.copies_cut(links, None, alone, cuts);
+                for ticket in tickets.expect("there are counters") {
                     let mut out = Vec::new();
                     sealer.seal(&ticket, Kind::Ring, &[0; 16], &mut out).expect("short");
                     let header = Header::decode(&out, keyring.common()).expect("ours");
@@ -263,5 +270,6 @@ fn over_a_thousand_restarts_no_nonce_is_used_twice() {
             }
         }
     }
-    assert_eq!((nonces.len(), texts.len()), (48_000, 48_000));
+    // Three links carry the whole, three the whole and two parts, two three parts.
+    assert_eq!((nonces.len(), texts.len()), (108_000, 108_000));
 }
