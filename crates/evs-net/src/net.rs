@@ -193,6 +193,8 @@ impl Net {
         budget: usize,
         deliver: &mut dyn FnMut(Processor, Bytes),
     ) -> bool {
+        // Before the echoes that tell what else became of what was sent.
+        self.look_for_reports(now);
         for _ in 0..budget {
             if !self.events.is_empty() {
                 return false;

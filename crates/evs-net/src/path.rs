@@ -77,15 +77,6 @@ impl Tally {
             large: self.large.wrapping_sub(before.large),
         }
     }
-
-    /// As `since`; none where more was taken back than came to it.
-    const fn added_since(self, before: Self) -> Self {
-        let since = self.since(before);
-        Self {
-            all: if since.all > u32::MAX / 2 { 0 } else { since.all },
-            large: if since.large > u32::MAX / 2 { 0 } else { since.large },
-        }
-    }
 }
 
 /// What gets through.
@@ -102,10 +93,11 @@ pub(crate) struct Health {
     settled: Option<(Tally, Tally)>,
     /// Whatever left for the peer.
     pub(crate) departed: u64,
-    /// What the kernel did not take since then. It is not counted as sent.
-    unsent: u32,
-    /// In parts of a million, averaged over some hellos.
-    pub(crate) average_ppm: u32,
+    /// As it was at the last echo, and what of it the kernel has not taken since.
+    departed_at_echo: u64,
+    unsent: Tally,
+    /// By the echoes: in parts of a million, averaged over some hellos.
+    pub(crate) echoed_loss_ppm: u32,
     /// The same of small datagrams alone.
     small_loss_ppm: u32,
     /// Large datagrams lost since one came last.
@@ -350,8 +342,9 @@ impl Health {
             probes: [None; PROBES],
             settled: None,
             departed: 0,
-            unsent: 0,
-            average_ppm: 0,
+            departed_at_echo: 0,
+            unsent: none,
+            echoed_loss_ppm: 0,
             small_loss_ppm: 0,
             large_lost: 0,
             choked: false,
@@ -368,7 +361,8 @@ impl Health {
 
     /// The path has come up: what was sent before may have been refused for good reasons.
     pub(crate) const fn begin(&mut self) {
-        (self.settled, self.unsent, self.average_ppm, self.small_loss_ppm) = (None, 0, 0, 0);
+        (self.settled, self.echoed_loss_ppm, self.small_loss_ppm) = (None, 0, 0);
+        (self.departed_at_echo, self.unsent) = (self.departed, Tally { all: 0, large: 0 });
         (self.large_lost, self.choked) = (0, false);
         (self.full_due, self.full_missed) = (None, 0);
         self.probes = [None; PROBES];
@@ -405,18 +399,21 @@ impl Health {
         }
     }
 
-    /// The kernel did not take so many.
-    pub(crate) const fn take_back(&mut self, unsent: Tally) {
-        self.sent = self.sent.since(unsent);
-        self.unsent = self.unsent.saturating_add(unsent.all);
+    /// The kernel did not take so many of those that were to leave.
+    pub(crate) const fn count_unsent(&mut self, unsent: Tally) {
+        self.unsent.all = self.unsent.all.saturating_add(unsent.all);
+        self.unsent.large = self.unsent.large.saturating_add(unsent.large);
     }
 
     /// The share that gets lost, in parts of a million: by the echoes, and by what the kernel did
     /// not take since the last one. That is known at once.
     pub(crate) fn loss_ppm(&self) -> u32 {
-        let sent = self.settled.map_or(0, |(sent, _)| self.sent.added_since(sent).all);
-        averaged(self.average_ppm, self.unsent, sent.saturating_add(self.unsent))
-            .max(self.average_ppm)
+        if self.unsent.all < UNSENT_MIN {
+            return self.echoed_loss_ppm;
+        }
+        let departed = u32::try_from(self.departed - self.departed_at_echo).unwrap_or(u32::MAX);
+        let unsent = self.unsent.all.min(departed);
+        averaged(self.echoed_loss_ppm, unsent, departed).max(self.echoed_loss_ppm)
     }
 
     pub(crate) const fn count_received(&mut self, large: bool) {
@@ -458,27 +455,28 @@ impl Health {
         };
         let Some((_, sent)) = self.probes[place] else { return false };
         self.probes[place..].fill(None);
+        let unsent = std::mem::take(&mut self.unsent);
+        self.departed_at_echo = self.departed;
         let received = Tally { all: echo.received, large: echo.received_large };
         if let Some((sent_before, received_before)) = self.settled.replace((sent, received)) {
-            let sent = sent.added_since(sent_before);
-            return self.judge(sent, received.since(received_before));
+            let (sent, received) = (sent.since(sent_before), received.since(received_before));
+            return self.judge(sent, received, unsent);
         }
         false
     }
 
-    fn judge(&mut self, sent: Tally, received: Tally) -> bool {
-        if sent.all.saturating_add(self.unsent) == 0 || received.all > u32::MAX / 2 {
+    fn judge(&mut self, sent: Tally, received: Tally, unsent: Tally) -> bool {
+        if sent.all == 0 || received.all > u32::MAX / 2 {
             return false;
         }
-        let unsent = std::mem::take(&mut self.unsent);
         let lost = sent.all.saturating_sub(received.all);
         let lost_large = sent.large.saturating_sub(received.large);
-        let small = sent.all.saturating_sub(sent.large);
-        let lost_small = lost.saturating_sub(lost_large);
+        let (small, lost_small) = (sent.all - sent.large, lost.saturating_sub(lost_large));
+        // What has not left says nothing about sizes.
+        let lost_large = lost_large.saturating_sub(unsent.large);
         let large_is_lost =
             self.large_is_lost(sent, received, lost_large) && lost_small <= small / SMALL_LOST_MAX;
-        let missing = lost.saturating_add(unsent);
-        self.average_ppm = averaged(self.average_ppm, missing, sent.all.saturating_add(unsent));
+        self.echoed_loss_ppm = averaged(self.echoed_loss_ppm, lost, sent.all);
         self.small_loss_ppm = averaged(self.small_loss_ppm, lost_small, small);
         large_is_lost
     }
@@ -529,6 +527,8 @@ fn averaged(before: u32, lost: u32, sent: u32) -> u32 {
 const PROBES: usize = 6;
 /// Large datagrams lost that make a path narrow, where small ones are not lost.
 const LARGE_MIN: u32 = 3;
+/// So many that the kernel did not take are more than chance.
+const UNSENT_MIN: u32 = 8;
 /// One of so many small ones may be lost meanwhile.
 const SMALL_LOST_MAX: u32 = 8;
 /// The average over so many datagrams; one hello counts for this much of it at most.

@@ -165,7 +165,7 @@ impl Port {
         self.reports.too_long.take()
     }
 
-    /// What the kernel did not take since the last call: for whom, or for all if for nobody alone;
+    /// What the kernel did not take since the last call: for which peer, or `None` for the group;
     /// how many of a safe size, and how many larger ones.
     pub(crate) fn unsent(&mut self) -> Vec<(Option<NodeId>, (u32, u32))> {
         let unsent = std::mem::take(&mut self.reports.unsent);

@@ -60,8 +60,7 @@ pub struct Flight {
     ring: Option<RingId>,
     members: Members,
     sights: VecDeque<(Instant, Seen)>,
-    /// The pause for which others are without this node. They are to be told when it is back.
-    apart: Option<(Instant, Seen)>,
+    apart: Option<Apart>,
     absent: BTreeMap<Processor, Instant>,
     current: Option<Current>,
     counted: Counted,
@@ -79,8 +78,16 @@ struct Current {
     together: Members,
 }
 
+/// The pause for which this node went on without others. They are to be told when it is back.
+#[derive(Debug)]
+struct Apart {
+    at: Instant,
+    pause: Duration,
+    from: Members,
+}
+
 /// What was seen, before it is known of which change it is a part.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Seen {
     Silent(Processor, Duration),
     Refused(Processor, Duration),
@@ -243,15 +250,17 @@ impl Flight {
             restarted: counted.restarted - self.counted.restarted,
         };
         let mut evidence = change.evidence.remove(0);
+        let begun = self.current.as_ref().map_or(now, |current| current.begun);
+        self.tell_apart(members, begun, &mut evidence.saw);
         evidence.recovery = change.recovery;
         change.evidence.push(evidence.clone());
         change.trigger = judge(&change);
         let trigger = change.trigger.clone();
+        self.note_apart(members, begun, &trigger);
         self.ring = Some(ring);
         self.members = members.clone();
         self.counted = counted;
         self.current = None;
-        self.part(&change);
         self.sights.clear();
         self.next += 1;
         self.record(change);
@@ -328,15 +337,33 @@ impl Flight {
         self.sights.push_back((now, seen));
     }
 
-    /// Whoever goes on without the others for its own pause has told nobody else of it.
-    fn part(&mut self, change: &Change) {
-        if matches!(&change.trigger, Trigger::Paused { node, .. } if *node == change.me) {
-            let pauses = self.sights.iter().filter(|(_, seen)| matches!(seen, Seen::Paused(_)));
-            self.apart = pauses.max_by_key(|(_, seen)| seen.pause()).copied().or(self.apart);
+    /// Adds the pause for which this node was away to what it saw, if it is back with some of those
+    /// whom it left for that: they do not know of it.
+    fn tell_apart(&mut self, members: &Members, begun: Instant, saw: &mut Vec<Sight>) {
+        let joined = members.difference(&self.members);
+        if joined.is_empty() {
+            return;
         }
-        if change.left.is_empty() {
-            self.apart = None;
+        let apart = self.apart.take();
+        let is_back = |apart: &Apart| joined.iter().any(|p| apart.from.find(p.node).is_some());
+        if let Some(Apart { at, pause, .. }) = apart.filter(is_back) {
+            saw.truncate(SIGHTS_MAX - 1);
+            saw.insert(0, Seen::Paused(pause).sight(signed(at, begun)));
         }
+    }
+
+    /// Takes note that this node goes on without others for its own pause, if that is the reason.
+    fn note_apart(&mut self, members: &Members, begun: Instant, trigger: &Trigger) {
+        let me = self.me.into();
+        let from = self.members.difference(members);
+        if from.is_empty() || !matches!(trigger, Trigger::Paused { node, .. } if *node == me) {
+            return;
+        }
+        let pauses = self.lately(begun).filter_map(|(at, seen)| match seen {
+            Seen::Paused(pause) => Some((*pause, *at)),
+            _ => None,
+        });
+        self.apart = pauses.max().map(|(pause, at)| Apart { at, pause, from });
     }
 
     /// The change that is under way, or one that nothing led to.
@@ -390,10 +417,13 @@ impl Flight {
     }
 
     /// What was seen lately enough to belong to a change that began then.
+    fn lately(&self, begun: Instant) -> impl Iterator<Item = &(Instant, Seen)> {
+        let longest = self.detection * EARLIER;
+        self.sights.iter().filter(move |(at, _)| begun.since(*at) <= longest)
+    }
+
     fn saw(&self, begun: Instant) -> Vec<Sight> {
-        let lately = |at: &Instant| begun.since(*at) <= self.detection * EARLIER;
-        let lately = self.sights.iter().filter(|(at, _)| lately(at));
-        self.apart.iter().chain(lately).map(|(at, seen)| seen.sight(signed(*at, begun))).collect()
+        self.lately(begun).map(|(at, seen)| seen.sight(signed(*at, begun))).collect()
     }
 
     /// This process ends; the record says so to those who ask the next one.
@@ -477,10 +507,6 @@ impl Current {
 }
 
 impl Seen {
-    const fn pause(&self) -> Option<Duration> {
-        if let Self::Paused(pause) = self { Some(*pause) } else { None }
-    }
-
     fn sight(&self, at_us: i64) -> Sight {
         match *self {
             Self::Silent(peer, silence) => {

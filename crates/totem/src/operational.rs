@@ -312,14 +312,18 @@ impl Operational {
         }
     }
 
-    /// Who has not installed this ring yet would part with those who have (LIVE-6).
     fn is_due(&self, cx: &Context, growth: &Growth) -> bool {
-        cx.now >= growth.at && (self.installed_by_all || defect!(GrowsBeforeAll))
+        cx.now >= growth.at && self.may_grow()
+    }
+
+    /// Who has not installed this ring yet would part with those who have (LIVE-6).
+    fn may_grow(&self) -> bool {
+        self.installed_by_all || defect!(GrowsBeforeAll)
     }
 
     pub(crate) fn deadline(&self, cx: &Context) -> (Instant, Timer) {
         let merge = (self.merge_at.min(cx.take_back_at()), Timer::MergeDetect);
-        let growth = self.growth.as_ref().filter(|_| self.installed_by_all);
+        let growth = self.growth.as_ref().filter(|_| self.may_grow());
         let growth = growth.map_or(Instant::NEVER, |growth| growth.at);
         let token = match &self.holding {
             Holding::Parked { release_at, .. } => (*release_at, Timer::TokenPark),

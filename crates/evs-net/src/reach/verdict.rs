@@ -45,7 +45,7 @@ impl Reach {
             if let Some(current) = &mut peer.current
                 && to.is_none_or(|to| to == peer.node)
             {
-                current.path_mut(link).health.take_back(unsent);
+                current.path_mut(link).health.count_unsent(unsent);
                 self.settle(index);
             }
         }

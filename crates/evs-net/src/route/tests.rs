@@ -47,7 +47,7 @@ fn a_path_with_a_fault_is_better_than_one_with_a_graver_fault() {
     let mut paths = sound(2, at(0));
     let mut route = Route::new();
     route.choose(at(1), &mut paths, &terms, PATIENCE);
-    paths[0].health.average_ppm = 50_000;
+    paths[0].health.echoed_loss_ppm = 50_000;
     let moved = route.choose(at(2), &mut paths, &terms, PATIENCE).expect("one is sound");
     assert_eq!(moved.trouble, Trouble::Loss(50_000));
     paths[1].health.choked = true;

@@ -149,6 +149,25 @@ fn who_parted_for_its_own_pause_says_so_when_it_is_back() {
     assert_eq!(latest(&flight).evidence[0].saw.len(), 0);
 }
 
+/// Whom it is back with knows already, or was not left for it.
+#[test]
+fn an_own_pause_is_told_once_and_to_those_who_were_left_for_it() {
+    let mut flight = flight();
+    flight.note_pause(at(2100), Duration::from_secs(9));
+    flight.note_pause(at(12_000), Duration::from_secs(2));
+    give_up(&mut flight, at(12_010), totem::Cause::TokenLost, 7);
+    flight.install(at(12_020), (ring(2), &members(&[1, 2])), COUNTED);
+    assert!(matches!(latest(&flight).trigger, Trigger::Paused { pause_us: 2_000_000, .. }));
+    let mut join = |ms, seq, nodes: &[u32]| {
+        give_up(&mut flight, at(ms), totem::Cause::Growth(processor(4)), seq);
+        let (evidence, trigger) =
+            flight.install(at(ms + 10), (ring(seq), &members(nodes)), COUNTED);
+        (evidence.saw.len(), matches!(trigger, Trigger::Paused { .. }))
+    };
+    assert_eq!(join(60_000, 3, &[1, 2, 4]), (0, false), "4 is new");
+    assert_eq!(join(70_000, 4, &[1, 2, 3, 4]), (0, false), "it came too late");
+}
+
 #[test]
 fn a_peer_that_is_heard_again_was_away_for_so_long() {
     let mut flight = flight();

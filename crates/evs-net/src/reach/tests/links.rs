@@ -315,7 +315,7 @@ fn a_link_on_which_the_kernel_takes_nothing_is_left_at_once() {
     let mut world = settled(2);
     (0..500).for_each(|_| world.send_all(0, &[7; 60]));
     let endpoint = &mut world.nodes[0].endpoint;
-    endpoint.handle_unsent(world.now, (link(0), Some(node(2))), (3, 0));
+    endpoint.handle_unsent(world.now, (link(0), Some(node(2))), (8, 0));
     assert_eq!(world.link_of(0, 1), link(0), "a few may be lost");
     let endpoint = &mut world.nodes[0].endpoint;
     endpoint.handle_unsent(world.now, (link(0), Some(node(2))), (400, 0));
