@@ -359,9 +359,9 @@ impl Flight {
         if from.is_empty() || !matches!(trigger, Trigger::Paused { node, .. } if *node == me) {
             return;
         }
-        let pauses = self.lately(begun).filter_map(|(at, seen)| match seen {
-            Seen::Paused(pause) => Some((*pause, *at)),
-            _ => None,
+        let pauses = self.lately(begun).filter_map(|(at, seen)| {
+            let Seen::Paused(pause) = seen else { return None };
+            Some((*pause, *at))
         });
         self.apart = pauses.max().map(|(pause, at)| Apart { at, pause, from });
     }
