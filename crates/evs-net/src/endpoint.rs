@@ -376,7 +376,8 @@ impl Endpoint {
 
     /// The kernel did not take datagrams for a peer on a link, or for all on it if none is named:
     /// so many of a safe size, and so many larger ones. That is a loss which needs no echo to be
-    /// known. (What is too long is none of them.)
+    /// known; the next timeout, which is due at once, acts on it. (What is too long is none of
+    /// them.)
     pub fn handle_unsent(
         &mut self,
         now: Instant,

@@ -347,7 +347,9 @@ impl Flight {
         let apart = self.apart.take();
         let is_back = |apart: &Apart| joined.iter().any(|p| apart.from.find(p.node).is_some());
         if let Some(Apart { at, pause, .. }) = apart.filter(is_back) {
-            saw.truncate(SIGHTS_MAX - 1);
+            if saw.len() == SIGHTS_MAX {
+                saw.remove(0);
+            }
             saw.insert(0, Seen::Paused(pause).sight(signed(at, begun)));
         }
     }

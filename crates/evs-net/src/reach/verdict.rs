@@ -38,17 +38,15 @@ impl Reach {
         self.actions.push_back(Action::Paused(pause));
     }
 
-    /// The kernel did not take so many datagrams for a peer on a link, or for all on it.
+    /// The kernel did not take so many datagrams for a peer on a link, or for all on it. What that
+    /// means is judged at the next timeout: what has come meanwhile may not have been read yet.
     pub(crate) fn on_unsent(&mut self, link: LinkId, to: Option<NodeId>, unsent: Tally) {
-        for index in 0..self.peers.len() {
-            let peer = &mut self.peers[index];
-            if let Some(current) = &mut peer.current
-                && to.is_none_or(|to| to == peer.node)
-            {
+        for peer in self.peers.iter_mut().filter(|peer| to.is_none_or(|to| to == peer.node)) {
+            if let Some(current) = &mut peer.current {
                 current.path_mut(link).health.count_unsent(unsent);
-                self.settle(index);
             }
         }
+        self.check_at = self.now;
     }
 
     fn settle_path(&mut self, index: usize, link: LinkId) {

@@ -8,7 +8,7 @@ use crate::testing::{
     DETECTION, LATENCY, PathFault, World, config, link, node, processor, with_links,
 };
 use crate::wire::{COUNTER_AT, HEADER_LEN};
-use crate::{Discard, DownCause, EndpointOutput, LinkTerms, PeerEvent, Trouble};
+use crate::{Discard, DownCause, EndpointOutput, LinkId, LinkTerms, PeerEvent, Trouble};
 
 /// How soon traffic must have left a link on which something is wrong.
 const QUARTER: Duration = DETECTION.checked_div(4).expect("not zero");
@@ -314,15 +314,15 @@ fn what_is_sent_and_received_is_counted_for_each_peer_and_link() {
 fn a_link_on_which_the_kernel_takes_nothing_is_left_at_once() {
     let mut world = settled(2);
     (0..500).for_each(|_| world.send_all(0, &[7; 60]));
-    let endpoint = &mut world.nodes[0].endpoint;
-    endpoint.handle_unsent(world.now, (link(0), Some(node(2))), (8, 0));
-    assert_eq!(world.link_of(0, 1), link(0), "a few may be lost");
-    let endpoint = &mut world.nodes[0].endpoint;
-    endpoint.handle_unsent(world.now, (link(0), Some(node(2))), (400, 0));
-    assert_eq!((world.link_of(0, 1), world.link_of(0, 2)), (link(1), link(0)), "one peer");
-    let endpoint = &mut world.nodes[0].endpoint;
-    endpoint.handle_unsent(world.now, (link(0), None), (400, 0));
-    assert_eq!((world.link_of(0, 1), world.link_of(0, 2)), (link(1), link(1)), "everybody");
+    let unsent = |world: &mut World, to, count| {
+        let endpoint = &mut world.nodes[0].endpoint;
+        endpoint.handle_unsent(world.now, (link(0), to), (count, 0));
+        endpoint.handle_timeout(world.now);
+        [world.link_of(0, 1), world.link_of(0, 2)].map(LinkId::get)
+    };
+    assert_eq!(unsent(&mut world, Some(node(2)), 8), [0, 0], "a few may be lost");
+    assert_eq!(unsent(&mut world, Some(node(2)), 400), [1, 0], "one peer");
+    assert_eq!(unsent(&mut world, None, 400), [1, 1], "everybody");
     world.run(DETECTION / 10);
     let lost = |told: &(u8, u8, Trouble)| matches!(told, (0, 1, Trouble::Loss(100_000..)));
     assert!(moves(&world, 0).iter().all(lost), "{:?}", moves(&world, 0));
@@ -332,4 +332,15 @@ fn a_link_on_which_the_kernel_takes_nothing_is_left_at_once() {
         assert!(peer.paths[0].to_peer.loss_ppm < 30_000, "it is over: {peer:?}");
     }
     assert_nobody_lost(&world);
+}
+
+/// Of whom much may lie unread in the socket, nobody is judged by what could not be sent.
+#[test]
+fn what_is_not_sent_takes_nobody_down_before_what_came_is_read() {
+    let mut world = settled(2);
+    (0..2).for_each(|place| world.fault(link(place), 1, 0, PathFault::DEAD));
+    world.run(DETECTION * 80 / 100);
+    let later = world.now + DETECTION * 35 / 100;
+    world.nodes[0].endpoint.handle_unsent(later, (link(0), None), (9, 0));
+    assert!(world.nodes[0].endpoint.heard().find(node(2)).is_some());
 }
