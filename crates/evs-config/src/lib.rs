@@ -126,8 +126,8 @@ pub struct Local {
     pub metrics: Option<SocketAddr>,
     /// The realtime priority of the ring's thread, 1 to 99; `None`: none.
     pub realtime_priority: Option<u8>,
-    /// Whether memory that was once used stays in memory.
-    pub lock_memory: bool,
+    /// Whether memory that is used stays in memory; `None`: if the system allows it.
+    pub lock_memory: Option<bool>,
     /// Users that may connect besides root and the daemon's own.
     pub allow_uids: Vec<u32>,
     /// Groups whose members may connect besides the group `evs`.
@@ -395,7 +395,7 @@ fn local(
     let format = section.text_or("log_format", "auto");
     let metrics = section.text("metrics");
     let realtime = section.number("realtime_priority", 1..=99);
-    let lock_memory = section.flag_or("lock_memory", false);
+    let lock_memory = section.flag("lock_memory");
     let allow_uids = section.numbers("allow_uids", ALLOW_MAX);
     let allow_gids = section.numbers("allow_gids", ALLOW_MAX);
     let limits = limits(section.section("limits", false));

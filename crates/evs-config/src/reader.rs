@@ -287,14 +287,15 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// Yes or no, or the default.
-    pub(crate) fn flag_or(&mut self, key: &'static str, default: bool) -> bool {
-        let Some((line, value)) = self.entry(key) else { return default };
-        value.as_bool().unwrap_or_else(|| {
+    /// Yes or no, if it is there.
+    pub(crate) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        let (line, value) = self.entry(key)?;
+        let flag = value.as_bool();
+        if flag.is_none() {
             let what = format!("is {}, not true or false", kind(value));
             self.document.report(Mistake { line: Some(line), key: join(&self.path, key), what });
-            default
-        })
+        }
+        flag
     }
 
     /// A list of numbers of 32 bits with at most `max` entries; left out, it is empty.

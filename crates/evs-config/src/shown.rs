@@ -88,7 +88,6 @@ impl Config {
             ("state_dir".to_owned(), path(&local.state_dir)),
             ("log".to_owned(), Value::from(local.log.as_str())),
             ("log_format".to_owned(), Value::from(format)),
-            ("lock_memory".to_owned(), Value::from(local.lock_memory)),
             ("allow_uids".to_owned(), numbers(&local.allow_uids).into()),
             ("allow_gids".to_owned(), numbers(&local.allow_gids).into()),
         ]);
@@ -97,6 +96,9 @@ impl Config {
         }
         if let Some(priority) = local.realtime_priority {
             table.insert("realtime_priority".to_owned(), Value::from(u32::from(priority)));
+        }
+        if let Some(lock) = local.lock_memory {
+            table.insert("lock_memory".to_owned(), Value::from(lock));
         }
         if let Some(metrics) = local.metrics {
             table.insert("metrics".to_owned(), Value::from(metrics.to_string()));
@@ -275,6 +277,7 @@ mod tests {
         node = 7
         metrics = "127.0.0.1:9580"
         realtime_priority = 9
+        lock_memory = false
         allow_uids = [1000, 1001]
         [local.limits]
         clients_max = 10

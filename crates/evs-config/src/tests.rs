@@ -280,8 +280,9 @@ fn a_word_that_is_no_choice_is_refused_with_the_choices() {
 fn a_flag_is_true_or_false_and_nothing_else() {
     let local = |line: &str| least_but("[local]", &format!("[local]\n{line}"));
     let config = |line: &str| Config::parse(&local(line)).expect("valid").local;
-    assert!(config("lock_memory = true").lock_memory);
-    assert!(!config("lock_memory = false").lock_memory);
+    assert_eq!(config("lock_memory = true").lock_memory, Some(true));
+    assert_eq!(config("lock_memory = false").lock_memory, Some(false));
+    assert_eq!(config("").lock_memory, None);
     assert_mistake(
         &local("lock_memory = \"yes\""),
         "12: local.lock_memory: is a text, not true or false",

@@ -255,6 +255,8 @@ defects! {
         NoHoldDown,
         /// It is held down for no longer the next time (`docs/protocol.md` §6).
         HoldDownStays,
+        /// Whoever starts is waited for only if it says so with other news (`docs/protocol.md` §3).
+        AwaitedByNewsAlone,
     }
     "LIVE-4" {
         /// Who stood still takes the silence for the others' (`docs/protocol.md` §6, P36).

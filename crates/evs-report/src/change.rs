@@ -223,12 +223,29 @@ pub enum Sight {
     Paused {
         /// When it went on.
         at_us: i64,
-        /// For how long.
-        pause_us: u64,
+        /// For how long, and with what.
+        #[serde(flatten)]
+        pause: Pause,
     },
     /// What a later version sees.
     #[serde(other)]
     Other,
+}
+
+/// A time in which the thread of the ring did nothing, and what the kernel counted of it meanwhile
+/// and in the second before. The longer one is the greater one.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Pause {
+    /// For how long.
+    pub pause_us: u64,
+    /// For how long it was ready to run and other programs had the processor; `None`: the kernel
+    /// does not say.
+    #[serde(default)]
+    pub starved_us: Option<u64>,
+    /// How often it waited for a page of its own to be read from disk, its program's or what was
+    /// swapped out: major page faults.
+    #[serde(default)]
+    pub major_faults: Option<u64>,
 }
 
 /// What is wrong with one of several links to a peer.
@@ -331,8 +348,9 @@ pub enum Trigger {
     Paused {
         /// Which.
         node: Node,
-        /// For how long.
-        pause_us: u64,
+        /// For how long, and with what.
+        #[serde(flatten)]
+        pause: Pause,
     },
     /// The token did not come round in time, and nobody was missed before.
     TokenLost {

@@ -1,7 +1,7 @@
 //! From what several nodes saw to one reason.
 
 use crate::change::Noticed;
-use crate::{Cause, Change, Evidence, Node, Sight, TokenSight, Trigger};
+use crate::{Cause, Change, Evidence, Node, Pause, Sight, TokenSight, Trigger};
 
 /// The reason of a change, by all that is known of it. It can become a better one when another
 /// member has told what it saw.
@@ -66,7 +66,7 @@ fn stood_still_here(change: &Change) -> Option<Trigger> {
         return None;
     }
     let own = change.evidence.iter().find(|evidence| evidence.node == change.me)?;
-    longest_pause(own).map(|pause_us| Trigger::Paused { node: change.me.clone(), pause_us })
+    longest_pause(own).map(|pause| Trigger::Paused { node: change.me.clone(), pause })
 }
 
 fn deaf(change: &Change) -> Option<Trigger> {
@@ -145,8 +145,8 @@ fn one_way(change: &Change, gone: &Node) -> Option<Trigger> {
 
 fn stood_still_elsewhere(change: &Change) -> Option<Trigger> {
     change.evidence.iter().find_map(|evidence| {
-        let pause_us = longest_pause(evidence)?;
-        Some(Trigger::Paused { node: evidence.node.clone(), pause_us })
+        let pause = longest_pause(evidence)?;
+        Some(Trigger::Paused { node: evidence.node.clone(), pause })
     })
 }
 
@@ -205,10 +205,10 @@ fn is_gone(change: &Change, sight: &Sight) -> bool {
     )
 }
 
-fn longest_pause(evidence: &Evidence) -> Option<u64> {
+fn longest_pause(evidence: &Evidence) -> Option<Pause> {
     let pauses = evidence.saw.iter().filter_map(|sight| {
-        let Sight::Paused { pause_us, .. } = sight else { return None };
-        Some(*pause_us)
+        let Sight::Paused { pause, .. } = sight else { return None };
+        Some(*pause)
     });
     pauses.max()
 }

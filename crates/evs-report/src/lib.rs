@@ -15,7 +15,7 @@ mod story;
 
 pub use change::{
     Answer, Cause, Change, Evidence, GROUP_CLIENTS_MAX, GROUPS_MAX, JoinedGroup, Node, Noticed,
-    PathSign, Question, Recovery, SCHEMA, Sight, Step, TokenSight, Trigger,
+    PathSign, Pause, Question, Recovery, SCHEMA, Sight, Step, TokenSight, Trigger,
 };
 pub use judge::judge;
 pub use story::{headline, headline_of, story};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Change, Evidence, Node, PathSign, Sight, Trigger};
+use crate::{Change, Evidence, Node, PathSign, Pause, Sight, Trigger};
 
 /// One line: when, who is in, and why.
 #[must_use]
@@ -99,8 +99,8 @@ pub fn headline_of(trigger: &Trigger) -> String {
             "data no longer passed between nodes {} and {}, though small packets did",
             noticed_by.node, node.node
         ),
-        Trigger::Paused { node, pause_us } => {
-            format!("node {} stood still for {}", node.node, span(*pause_us))
+        Trigger::Paused { node, pause } => {
+            format!("node {} stood still for {}", node.node, span(pause.pause_us))
         }
         Trigger::TokenLost { without, .. } if !without.is_empty() => {
             format!("the token was lost, and {} went on without this node", listed(without))
@@ -171,10 +171,7 @@ fn details(change: &Change) -> Vec<String> {
         Trigger::Deaf { .. } => {
             vec!["is the network's MTU what cluster.mtu_bytes says?".to_owned()]
         }
-        Trigger::Paused { .. } => vec![
-            "the process was stopped, the machine was asleep or overloaded, or a disk held it up"
-                .to_owned(),
-        ],
+        Trigger::Paused { pause, .. } => vec![held_up(*pause)],
         Trigger::TokenLost { without, .. } if !without.is_empty() => {
             vec!["they are heard: their `evs why` says what they have against this node".to_owned()]
         }
@@ -264,9 +261,45 @@ fn sighted(sight: &Sight) -> String {
         Sight::Removed { peer, .. } => {
             format!("an operator took node {} out of the cluster", peer.node)
         }
-        Sight::Paused { pause_us, .. } => format!("stood still for {}", span(*pause_us)),
+        Sight::Paused { pause, .. } => stood_still(pause),
         Sight::Other => "something that a later version knows".to_owned(),
     }
+}
+
+/// With what the kernel counted meanwhile, where it counted anything.
+fn stood_still(pause: &Pause) -> String {
+    let mut told = format!("stood still for {}", span(pause.pause_us));
+    if let Some(starved) = pause.starved_us.filter(|starved| *starved > 0) {
+        let _ = write!(told, ", {} of it ready to run", span(starved));
+    }
+    if let Some(faults) = pause.major_faults.filter(|faults| *faults > 0) {
+        let _ = write!(told, ", with {}", page_faults(faults));
+    }
+    told
+}
+
+/// What held a process up, by what its kernel counted.
+fn held_up(pause: Pause) -> String {
+    let starved = pause.starved_us.filter(|starved| starved.saturating_mul(2) >= pause.pause_us);
+    let faults = pause.major_faults.filter(|faults| *faults > 0);
+    match (starved, faults) {
+        (Some(starved), _) => format!(
+            "it was ready to run for {} of that, and other programs had the processor: its host is \
+             overloaded (local.realtime_priority puts evsd before them)",
+            span(starved)
+        ),
+        (None, Some(faults)) => format!(
+            "it had {}: its host is short of memory, and evsd had to wait for the disk \
+             (local.lock_memory prevents that)",
+            page_faults(faults)
+        ),
+        (None, None) => "the process was stopped, or its machine asleep".to_owned(),
+    }
+}
+
+fn page_faults(count: u64) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} major page fault{s}")
 }
 
 fn seen(evidence: &Evidence) -> String {

@@ -256,12 +256,9 @@ pub(crate) fn settle(world: &mut World, workload: &mut Workload, quiet: Nanos) -
 
 /// Until B has passed, which begins when nobody is held down any more for what happened before.
 pub(crate) fn rest(world: &mut World) {
-    let bound = world.bounds().settling();
-    world.run_for(world.patience() + bound);
-    for _ in 0..2 {
-        if world.held_down_for() > 0 {
-            world.run_for(world.held_down_for() + bound);
-        }
+    world.run_for(world.patience() + world.bounds().settling());
+    if world.settles_at() > world.now() {
+        world.run_until(world.settles_at());
     }
 }
 

@@ -47,6 +47,7 @@ scenarios! {
     a_companion_whose_paths_heal_last_is_waited_for notices GrowsAtOnce;
     a_companion_who_notices_later_is_waited_for notices PartsSoon;
     a_ring_is_installed_by_all_before_it_is_left_for_a_better_one notices GrowsBeforeAll;
+    who_starts_is_waited_for_though_companions_part notices AwaitedByNewsAlone;
     other_detection_targets_exclude_nobody notices LoweredAtOnce;
     a_promise_made_for_another_is_passed_on notices ObligationsNarrow;
     two_are_parted_although_one_hears_the_other notices OneRowIsAnEdge;

@@ -38,8 +38,9 @@ use crate::manager::Manager;
 use crate::membership::Membership;
 use crate::metrics::{Metrics, Sources};
 use crate::privileges::Privileges;
+use crate::pulse::Pulse;
 use crate::questions::Act;
-use crate::watch::{Pulse, Watch};
+use crate::watch::Watch;
 use crate::{questions, setup, status};
 use operate::Operation;
 

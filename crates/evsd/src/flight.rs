@@ -16,8 +16,8 @@ use std::time::Duration;
 use evs_model::{Instant, Members, Processor, RingId};
 use evs_net::{DownCause, PeerEvent};
 use evs_report::{
-    Answer, Cause, Change, Evidence, PathSign, Question, Recovery, SCHEMA, Sight, Step, TokenSight,
-    Trigger, judge,
+    Answer, Cause, Change, Evidence, PathSign, Pause, Question, Recovery, SCHEMA, Sight, Step,
+    TokenSight, Trigger, judge,
 };
 use totem::StateKind;
 
@@ -82,7 +82,7 @@ struct Current {
 #[derive(Debug)]
 struct Apart {
     at: Instant,
-    pause: Duration,
+    pause: Pause,
     from: Members,
 }
 
@@ -97,7 +97,7 @@ enum Seen {
     Heard(Processor, Option<Duration>),
     PathDown(Processor, u8, PathSign),
     PathUp(Processor, u8),
-    Paused(Duration),
+    Paused(Pause),
     Removed(Processor),
 }
 
@@ -215,7 +215,7 @@ impl Flight {
     }
 
     /// This process stood still for so long, until now.
-    pub fn note_pause(&mut self, now: Instant, pause: Duration) {
+    pub fn note_pause(&mut self, now: Instant, pause: Pause) {
         self.see(now, Seen::Paused(pause));
     }
 
@@ -530,7 +530,7 @@ impl Seen {
             }
             Self::PathUp(peer, link) => Sight::PathUp { at_us, peer: peer.into(), link },
             Self::Removed(peer) => Sight::Removed { at_us, peer: peer.into() },
-            Self::Paused(pause) => Sight::Paused { at_us, pause_us: micros(pause) },
+            Self::Paused(pause) => Sight::Paused { at_us, pause },
         }
     }
 }

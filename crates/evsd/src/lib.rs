@@ -32,6 +32,7 @@ mod manager;
 mod membership;
 mod metrics;
 mod privileges;
+mod pulse;
 mod questions;
 pub mod setup;
 mod status;

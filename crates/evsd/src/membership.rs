@@ -7,7 +7,7 @@ use std::time::Duration;
 use evs_model::{ChangeReason, ConfigurationChange, Event, Instant, Members, Processor, RingId};
 use evs_net::{DownCause, KEYS_MAX, LinkId, MtuCause, PeerEvent, Trouble};
 use evs_node::Node;
-use evs_report::headline_of;
+use evs_report::{Pause, headline_of};
 use totem::{Cause, StateKind};
 
 use crate::agreement::Agreement;
@@ -155,11 +155,13 @@ impl Membership {
     }
 
     /// This process stood still.
-    pub(crate) fn note_pause(&mut self, now: Instant, pause: Duration) {
+    pub(crate) fn note_pause(&mut self, now: Instant, pause: Pause) {
         self.flight.note_pause(now, pause);
         if let Some(suppressed) = self.pause_log.admit(now) {
             tracing::warn!(
-                pause_ms = millis(pause),
+                pause_ms = pause.pause_us / 1000,
+                starved_ms = pause.starved_us.map(|us| us / 1000),
+                major_faults = pause.major_faults,
                 suppressed,
                 "this process stood still; others may have missed it"
             );

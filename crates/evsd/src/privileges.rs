@@ -1,6 +1,6 @@
-//! What a node can do with and without: a realtime priority for the thread of the ring, and memory
-//! that is never swapped out. Off unless configured; where the system refuses, the daemon runs on
-//! without, and says so in its log and its status.
+//! What a node can do with and without: a realtime priority for the thread of the ring, off unless
+//! configured, and memory that stays in memory, on unless the system refuses. Where that refuses
+//! what is configured, the daemon runs on without, and warns of it in its log and its status.
 
 use std::{fmt, io};
 
@@ -28,7 +28,10 @@ enum Outcome {
     #[default]
     Off,
     Granted,
+    /// What is configured.
     Refused(String),
+    /// What is only tried.
+    NotAllowed(String),
 }
 
 impl Privileges {
@@ -36,9 +39,12 @@ impl Privileges {
     /// later would be as privileged, so all of them are started before.
     pub(crate) fn ask(local: &Local) -> Self {
         let realtime = local.realtime_priority.map(take_priority);
-        let memory_locked = local.lock_memory.then(lock_memory);
-        let asked =
+        let memory_locked = local.lock_memory.unwrap_or(true).then(lock_memory);
+        let mut asked =
             Self { realtime: Outcome::of(realtime), memory_locked: Outcome::of(memory_locked) };
+        if local.lock_memory.is_none() {
+            asked.memory_locked = asked.memory_locked.of_a_trial();
+        }
         for what in asked.refused() {
             tracing::warn!(what, "a privilege is refused; going on without");
         }
@@ -64,6 +70,14 @@ impl Outcome {
             Some(Err(why)) => Self::Refused(why),
         }
     }
+
+    /// Nobody has to be warned.
+    fn of_a_trial(self) -> Self {
+        match self {
+            Self::Refused(why) => Self::NotAllowed(why),
+            Self::Off | Self::Granted | Self::NotAllowed(_) => self,
+        }
+    }
 }
 
 impl fmt::Display for Outcome {
@@ -71,7 +85,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Off => f.write_str("off"),
             Self::Granted => f.write_str("granted"),
-            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Refused(why) | Self::NotAllowed(why) => write!(f, "refused: {why}"),
         }
     }
 }
@@ -102,8 +116,9 @@ fn reason(error: &thread_priority::Error) -> String {
     error.to_string()
 }
 
-/// Pages stay where they are once they are used. Only without a limit: with one, memory that is
-/// needed later would be refused, and the daemon end.
+/// The program and all memory that it has are brought into memory and stay there, also what only a
+/// fault needs; what it is given later stays from its first use. Only without a limit: with one,
+/// memory that is needed later would be refused, and the daemon end.
 fn lock_memory() -> Result<(), String> {
     let no_limit = Rlimit { current: None, maximum: None };
     let may_anyway = rustix::thread::capabilities(None)
@@ -113,8 +128,9 @@ fn lock_memory() -> Result<(), String> {
             |_| "there is a limit on locked memory; in the unit, LimitMEMLOCK=infinity allows it",
         )?;
     }
-    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
-    rustix::mm::mlockall(flags).map_err(|error| error.to_string())
+    let later = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    let locked = rustix::mm::mlockall(MlockAllFlags::CURRENT);
+    locked.and_then(|()| rustix::mm::mlockall(later)).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -137,5 +153,14 @@ mod tests {
         let report = serde_json::to_value(&outcomes).expect("texts");
         assert_eq!(report["memory_locked"], "off");
         assert_eq!(Outcome::of(Some(Ok(()))).to_string(), "granted");
+    }
+
+    #[test]
+    fn what_is_only_tried_is_shown_where_it_is_refused_and_nobody_is_warned() {
+        let refused = Outcome::of(Some(Err("why; what to do".to_owned()))).of_a_trial();
+        assert_eq!(refused.to_string(), "refused: why; what to do");
+        let outcomes = Privileges { realtime: Outcome::Granted, memory_locked: refused };
+        assert_eq!(outcomes.refused().count(), 0);
+        assert_eq!(Outcome::Granted.of_a_trial().to_string(), "granted");
     }
 }

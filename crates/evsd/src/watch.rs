@@ -58,43 +58,6 @@ impl Seen {
     }
 }
 
-/// Whether this process stood still: it was stopped, starved of the processor, held up by a disk,
-/// or slept with its machine.
-#[derive(Debug)]
-pub(crate) struct Pulse {
-    at: Instant,
-    rest: Duration,
-    pause: Duration,
-}
-
-impl Pulse {
-    /// What lasts at least half a detection target is a pause: others may have missed this node.
-    pub(crate) fn new(now: Instant, detection: Duration) -> Self {
-        Self { at: now, rest: Duration::ZERO, pause: detection / 2 }
-    }
-
-    /// Another detection target is in force.
-    pub(crate) fn set_detection(&mut self, detection: Duration) {
-        self.pause = detection / 2;
-    }
-
-    /// The loop rests until something happens, for so long at most.
-    pub(crate) const fn rest(&mut self, most: Option<Duration>) {
-        self.rest = match most {
-            Some(most) => most,
-            None => Duration::MAX,
-        };
-    }
-
-    /// The loop goes on. Returns for how long it stood still, if it did: beyond its rest, and with
-    /// the work before that.
-    pub(crate) fn beat(&mut self, now: Instant) -> Option<Duration> {
-        let since = now.since(std::mem::replace(&mut self.at, now));
-        let late = since.saturating_sub(self.rest);
-        (late >= self.pause).then_some(late)
-    }
-}
-
 struct Sign {
     count: fn(&Node) -> u64,
     what: &'static str,

@@ -215,6 +215,10 @@ impl Operational {
             // It has waited before it left its ring, and now waits for this processor.
             (true, _) if had_a_ring => self.evaluate(cx, Sight::Called),
             (true, true) => self.evaluate(cx, Sight::Awaited),
+            // What it hears it has told before, in a join that did not propose this processor yet.
+            (true, false) if self.is_unasked() && !defect!(AwaitedByNewsAlone) => {
+                self.evaluate(cx, Sight::Awaited)
+            }
             (false, true) => self.evaluate(cx, Sight::News),
             (_, false) => Next::Stay,
         }
@@ -310,6 +314,11 @@ impl Operational {
             Some(growth) if self.is_due(cx, growth) => self.evaluate(cx, Sight::Due),
             Some(_) | None => Next::Stay,
         }
+    }
+
+    /// Whether there is a better partition in sight, for which nobody waits as far as is known.
+    fn is_unasked(&self) -> bool {
+        self.growth.is_some_and(|growth| !growth.awaited)
     }
 
     fn is_due(&self, cx: &Context, growth: &Growth) -> bool {

@@ -135,8 +135,8 @@ fn unprivileged(machine: &Machine) -> Result<()> {
     expect(machine, capabilities, "4")
 }
 
-/// What is optional is refused by the unit as it comes, which is said and does no harm, and granted
-/// to one that allows it.
+/// What is optional and cannot be had is said and does no harm; it is granted to a unit that allows
+/// it.
 fn privileged(machine: &Machine) -> Result<()> {
     machine.sh("printf 'realtime_priority = 5\\nlock_memory = true\\n' >>/etc/evs/evsd.toml")?;
     machine.sh("systemctl restart evsd")?;

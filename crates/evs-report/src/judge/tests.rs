@@ -35,6 +35,10 @@ fn silent(peer: u32) -> Sight {
     Sight::Silent { at_us: -3, peer: node(peer), silence_us: 500_000 }
 }
 
+fn still(pause_us: u64) -> Pause {
+    Pause { pause_us, starved_us: Some(2), major_faults: None }
+}
+
 #[test]
 fn who_leaves_in_order_is_the_reason_even_if_only_one_was_told() {
     let mut told = saw(2, Cause::MemberLeft, &[]);
@@ -102,7 +106,7 @@ fn whose_host_says_that_nobody_listens_there_died() {
         Trigger::Died { node: node(3), nodes: vec![node(3)], silent: Vec::new(), noticed_by }
     );
     // A pause here does not hide it.
-    let paused = Sight::Paused { at_us: -1, pause_us: 300_000 };
+    let paused = Sight::Paused { at_us: -1, pause: still(300_000) };
     let evidence = vec![saw(1, Cause::TokenLost, &[paused]), saw(2, Cause::PathLost, &[refused])];
     let trigger = judge(&change(&[node(1), node(2)], evidence));
     assert!(matches!(trigger, Trigger::Died { .. }), "{trigger:?}");
@@ -132,16 +136,16 @@ fn a_restart_is_known_before_the_successor_is_in() {
 
 #[test]
 fn who_stood_still_itself_does_not_blame_those_who_parted_with_it() {
-    let paused = Sight::Paused { at_us: -1, pause_us: 3_000_000 };
+    let paused = Sight::Paused { at_us: -1, pause: still(3_000_000) };
     let parts = |peer| Sight::NotHeardByPeer { at_us: 3, peer: node(peer) };
     let evidence = vec![saw(1, Cause::TokenLost, &[paused, parts(2), parts(3)])];
     let trigger = judge(&change(&[node(1)], evidence));
-    assert_eq!(trigger, Trigger::Paused { node: node(1), pause_us: 3_000_000 });
+    assert_eq!(trigger, Trigger::Paused { node: node(1), pause: still(3_000_000) });
 }
 
 #[test]
 fn a_pause_here_does_not_hide_a_death_that_another_noticed() {
-    let paused = Sight::Paused { at_us: -1, pause_us: 300_000 };
+    let paused = Sight::Paused { at_us: -1, pause: still(300_000) };
     let evidence = vec![saw(1, Cause::TokenLost, &[paused]), saw(2, Cause::PathLost, &[silent(3)])];
     let trigger = judge(&change(&[node(1), node(2)], evidence));
     assert!(matches!(trigger, Trigger::Silent { .. }), "{trigger:?}");
@@ -151,7 +155,7 @@ fn a_pause_here_does_not_hide_a_death_that_another_noticed() {
 /// come after the verdict, too.
 #[test]
 fn a_pause_of_everybody_does_not_hide_a_death() {
-    let paused = |at_us| Sight::Paused { at_us, pause_us: 300_000 };
+    let paused = |at_us| Sight::Paused { at_us, pause: still(300_000) };
     let refused = Sight::Refused { at_us: -3, peer: node(3), silence_us: 15_000 };
     let judged = |sights: &[Sight]| {
         let evidence =
@@ -170,13 +174,13 @@ fn a_pause_of_everybody_does_not_hide_a_death() {
 /// The node that comes back tells where it was.
 #[test]
 fn who_comes_back_after_a_pause_tells_of_it() {
-    let paused = Sight::Paused { at_us: -1, pause_us: 3_000_000 };
+    let paused = Sight::Paused { at_us: -1, pause: still(3_000_000) };
     let mut change = change(
         &[node(1), node(2), node(3)],
         vec![saw(1, Cause::Growth, &[]), saw(3, Cause::TokenLost, &[paused])],
     );
     change.joined = vec![node(3)];
-    assert_eq!(judge(&change), Trigger::Paused { node: node(3), pause_us: 3_000_000 });
+    assert_eq!(judge(&change), Trigger::Paused { node: node(3), pause: still(3_000_000) });
 }
 
 #[test]

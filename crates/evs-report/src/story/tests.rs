@@ -134,3 +134,32 @@ fn a_record_survives_being_written_and_read() {
     let json = serde_json::to_string(&lost()).expect("written");
     assert_eq!(serde_json::from_str::<Change>(&json).expect("read"), lost());
 }
+
+#[test]
+fn a_pause_is_told_with_what_the_kernel_counted_and_what_to_do() {
+    let told = |starved_us, major_faults| {
+        let pause = Pause { pause_us: 1_074_000, starved_us, major_faults };
+        let evidence = Evidence {
+            node: node(3),
+            saw: vec![Sight::Paused { at_us: -5, pause }],
+            ..Evidence::default()
+        };
+        let trigger = Trigger::Paused { node: node(3), pause };
+        story(&Change { trigger, evidence: vec![evidence], ..lost() })
+    };
+    let starved = told(Some(900_000), Some(41));
+    for part in [
+        "node 3 stood still for 1074 ms",
+        "stood still for 1074 ms, 900 ms of it ready to run, with 41 major page faults",
+        "other programs had the processor",
+        "local.realtime_priority",
+    ] {
+        assert!(starved.contains(part), "{part}: {starved}");
+    }
+    let faulted = told(Some(20_000), Some(1));
+    assert!(faulted.contains("1 major page fault: its host is short of memory"), "{faulted}");
+    for unknown in [told(None, None), told(Some(0), Some(0))] {
+        assert!(unknown.contains("the process was stopped, or its machine asleep"), "{unknown}");
+        assert!(!unknown.contains("ready to run") && !unknown.contains("fault"), "{unknown}");
+    }
+}

@@ -1,6 +1,8 @@
 //! LIVE-5: the time to exclude a dead processor does not grow with their number while six rotations
 //! stay below a quarter of the detection target. Judged where a processor died and nothing else
-//! happened, on a network that lost and delayed nothing.
+//! happened, on a network that lost and delayed nothing. Whoever hears others than those it was
+//! with may go with them now, and whom it leaves has to agree anew: how long that takes is
+//! LIVE-3's.
 
 use evs_model::Members;
 
@@ -43,9 +45,15 @@ fn excluded_in_time(
     let bound = bounds.exclusion() + after.span.patience.believed(bounds);
     for (processor, track) in after.tracks(index).filter(|(p, _)| after.is_awake(*p)) {
         let with = |members: &Members| dead.iter().any(|dead| members.contains(dead));
-        let had = track.at(after.span.from).is_some_and(|epoch| with(epoch.members));
+        let had = track.at(after.span.from).map(|epoch| epoch.members);
         let without = track.between(after.span.from, after.end).find(|e| !with(e.members));
-        let Some(without) = without.filter(|_| had) else { continue };
+        let alone = |members: &Members| {
+            members
+                .iter()
+                .all(|p| after.span.hears.get(&p).is_none_or(|near| near.is_subset(members)))
+        };
+        let had = had.filter(|had| with(had) && alone(had));
+        let Some(without) = without.filter(|_| had.is_some()) else { continue };
         let took = track.time(without) - after.span.from;
         if took > bound {
             let (took, bound) = (ms(took), ms(bound));
@@ -86,6 +94,25 @@ mod tests {
     #[test]
     fn a_late_exclusion_is_noticed() {
         breaks(&dies(150), Live5, "excluded {3/0003} after 150.000 ms");
+    }
+
+    /// 3 dies, and 2 goes with 4, whom it heard before as well and 1 does not. 1 waits for 2 first.
+    #[test]
+    fn who_is_left_for_others_has_longer() {
+        let begin = || vec![(0, regular(1, &[1, 2, 3]))];
+        let goes_with_4 =
+            |from, own| [(5_105, transitional(from, 3, &[own])), (5_105, regular(3, &[2, 4]))];
+        let one = [begin(), goes(5_200, 1, 4, &[1])].concat();
+        let two = [begin(), goes_with_4(1, 2).to_vec()].concat();
+        let four = [vec![(0, regular(2, &[4]))], goes_with_4(2, 4).to_vec()].concat();
+        let mut third = timed(3, begin());
+        third.end = End::Crashed;
+        let views = vec![timed(1, one), timed(2, two), third, timed(4, four)];
+        let before: Edges<'_> = &[(1, 2), (1, 3), (2, 3), (2, 4)];
+        let mut history = calm(views, &[(0, before), (5_000, &[(1, 2), (2, 4)])]);
+        let circumstances = history.circumstances.as_mut().expect("of a calm world");
+        circumstances.spans[1].hears.remove(&p(3));
+        holds(&history);
     }
 
     /// They say that they are more patient than the setting by 50 ms; all hellos have been in time

@@ -3,8 +3,10 @@
 //! fault.
 //!
 //! Who goes with whom is judged where one change of the world came alone, with everything settled
-//! before it and after it. What a change costs is judged however soon the next one follows. That
-//! nothing changes once all has settled is LIVE-3's.
+//! before it and after it; if several paths were lost at once, then only where each set that is
+//! left hears itself alone: else what is noticed first can part other sets than all of it. What a
+//! change costs is judged however soon the next one follows. That nothing changes once all has
+//! settled is LIVE-3's.
 
 use std::collections::BTreeMap;
 
@@ -52,11 +54,16 @@ fn costs_few(track: &Track<'_>, span: &Span, end: Time) -> Result<(), Violation>
 /// in one configuration, went to the same next one.
 fn go_together(index: &Index<'_>, before: &Stay<'_>, after: &Stay<'_>) -> Result<(), Violation> {
     type Way = (RingId, Option<RingId>);
+    let mut whole = BTreeMap::new();
     let mut ways: BTreeMap<Way, Vec<(Processor, Option<RingId>)>> = BTreeMap::new();
     for (processor, track) in after.tracks(index).filter(|(p, _)| after.is_awake(*p)) {
         let Some(from) = track.at(after.span.from).filter(|_| before.is_awake(processor)) else {
             continue;
         };
+        if !*whole.entry(from.ring).or_insert_with(|| is_one(before.span, after.span, from.members))
+        {
+            continue;
+        }
         let next = track.between(after.span.from, after.settled).next().map(|next| next.ring);
         let last = track.at(after.settled).map(|last| last.ring);
         ways.entry((from.ring, last)).or_default().push((processor, next));
@@ -77,6 +84,15 @@ fn go_together(index: &Index<'_>, before: &Stay<'_>, after: &Stay<'_>) -> Result
         }
     }
     Ok(())
+}
+
+/// Whether one path of these was lost at the most, or those who are left are in sets that hear
+/// themselves alone.
+fn is_one(before: &Span, after: &Span, members: &Members) -> bool {
+    let left = || members.iter().filter(|p| after.hears.contains_key(p));
+    let lost = |one: Processor, two: Processor| before.edge(one, two) && !after.edge(one, two);
+    let lost = left().map(|one| left().filter(|two| one < *two && lost(one, *two)).count());
+    lost.sum::<usize>() <= 1 || left().all(|p| after.is_clique(&after.component(p)))
 }
 
 /// Who is settled with exactly those whom it hears after the change too, sees nothing of it.
@@ -131,6 +147,28 @@ mod tests {
         let mut one_too = one;
         one_too.extend([(5_110, transitional(2, 6, &[1])), (5_110, regular(6, &[1, 2]))]);
         breaks(&cut_off(one_too, alone), Live6, "heard each other through the change");
+    }
+
+    /// These paths are lost, of which those to 2 are noticed first: 1, 3 and 4 go on, and then 4
+    /// goes with 2.
+    fn several_are_cut(lost: &[(u32, u32)]) -> History {
+        let all = || vec![(0, regular(1, &[1, 2, 3, 4]))];
+        let pair = || [all(), goes(5_100, 1, 2, &[1, 3, 4]), goes(5_110, 2, 3, &[1, 3])].concat();
+        let mut four = [all(), goes(5_100, 1, 2, &[1, 3, 4])].concat();
+        four.extend([(5_110, transitional(2, 4, &[4])), (5_110, regular(4, &[2, 4]))]);
+        let two = [all(), vec![(5_110, transitional(1, 4, &[2])), (5_110, regular(4, &[2, 4]))]];
+        let views =
+            vec![timed(1, pair()), timed(2, two.concat()), timed(3, pair()), timed(4, four)];
+        let pairs = [(1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)];
+        let left: Vec<_> = pairs.into_iter().filter(|pair| !lost.contains(pair)).collect();
+        calm(views, &[(0, &pairs), (5_000, &left)])
+    }
+
+    #[test]
+    fn what_is_lost_at_once_is_noticed_bit_by_bit_unless_it_parts_whole_sets() {
+        holds(&several_are_cut(&[(1, 2), (2, 3), (3, 4)]));
+        let parted = several_are_cut(&[(1, 2), (2, 3), (1, 4), (3, 4)]);
+        breaks(&parted, Live6, "heard each other through the change");
     }
 
     /// The path from 1 to 2 is cut, and whole again after 50 ms; meanwhile each alone delivers so

@@ -72,6 +72,22 @@ pub(super) fn a_ring_is_installed_by_all_before_it_is_left_for_a_better_one() {
     }
 }
 
+/// LIVE-3: 4 starts, and hears 1 and 3, which hear each other; with 4 they are a larger set than 1
+/// and 2. They follow it while it waits for them, before it has given them up and forms a ring
+/// alone.
+pub(super) fn who_starts_is_waited_for_though_companions_part() {
+    for phase in 0..20 {
+        let mut script = World::script(4);
+        script.partition(&[&[1, 2], &[3], &[4]]).crash(4).run_for(1_000 + 3 * phase);
+        script.heal().cut(2, 3).cut(2, 4).run_for(1_000);
+        let before = script.regular_configurations(1);
+        script.start(4).until_ring_of(&[1, 3, 4], 1_000);
+        assert_eq!(script.regular_configurations(4), 1, "at once with the others, phase {phase}");
+        assert_eq!(script.regular_configurations(1), before + 1, "phase {phase}");
+        script.finish();
+    }
+}
+
 /// LIVE-6: 1 is cut off from 2 and dies before 3 has noticed that anything is wrong. To 3, the pair
 /// {1, 3} is the largest that is whole until 1 has been silent to it as well.
 pub(super) fn a_companion_who_notices_later_is_waited_for() {

@@ -63,6 +63,12 @@ impl World {
         self.survey();
     }
 
+    /// When everything must have settled, by what is known of hold-downs so far: as the judge says.
+    pub(crate) fn settles_at(&self) -> Nanos {
+        let held = self.spans.spans.last().map_or(0, |span| span.held);
+        held + self.bounds().settling()
+    }
+
     /// Something is done to this world.
     pub(super) fn disturb(&mut self) {
         self.spans.disturbed = true;

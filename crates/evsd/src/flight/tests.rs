@@ -113,11 +113,15 @@ fn a_change_has_its_times_states_and_what_was_exchanged() {
     assert_eq!(change.together.len(), 2);
 }
 
+fn still(seconds: u64) -> Pause {
+    Pause { pause_us: seconds * 1_000_000, starved_us: Some(3), major_faults: Some(4) }
+}
+
 /// A pause of this morning does not explain a death of tonight.
 #[test]
 fn what_was_seen_long_before_is_no_part_of_a_change() {
     let mut flight = flight();
-    flight.note_pause(at(3000), Duration::from_secs(2));
+    flight.note_pause(at(3000), still(2));
     flight.note_peer(at(59_990), &silent(3));
     give_up(&mut flight, at(60_000), totem::Cause::TokenLost, 7);
     flight.install(at(60_010), (ring(2), &members(&[1, 2])), COUNTED);
@@ -129,9 +133,8 @@ fn what_was_seen_long_before_is_no_part_of_a_change() {
 #[test]
 fn who_parted_for_its_own_pause_says_so_when_it_is_back() {
     let mut flight = flight();
-    let pause = Duration::from_secs(2);
-    let own = Trigger::Paused { node: processor(1).into(), pause_us: 2_000_000 };
-    flight.note_pause(at(12_000), pause);
+    let own = Trigger::Paused { node: processor(1).into(), pause: still(2) };
+    flight.note_pause(at(12_000), still(2));
     give_up(&mut flight, at(12_010), totem::Cause::TokenLost, 7);
     flight.install(at(12_020), (ring(2), &members(&[1])), COUNTED);
     assert_eq!(latest(&flight).trigger, own);
@@ -153,11 +156,12 @@ fn who_parted_for_its_own_pause_says_so_when_it_is_back() {
 #[test]
 fn an_own_pause_is_told_once_and_to_those_who_were_left_for_it() {
     let mut flight = flight();
-    flight.note_pause(at(2100), Duration::from_secs(9));
-    flight.note_pause(at(12_000), Duration::from_secs(2));
+    flight.note_pause(at(2100), still(9));
+    flight.note_pause(at(12_000), still(2));
     give_up(&mut flight, at(12_010), totem::Cause::TokenLost, 7);
     flight.install(at(12_020), (ring(2), &members(&[1, 2])), COUNTED);
-    assert!(matches!(latest(&flight).trigger, Trigger::Paused { pause_us: 2_000_000, .. }));
+    let trigger = &latest(&flight).trigger;
+    assert!(matches!(trigger, Trigger::Paused { pause, .. } if *pause == still(2)), "{trigger:?}");
     let mut join = |ms, seq, nodes: &[u32]| {
         give_up(&mut flight, at(ms), totem::Cause::Growth(processor(4)), seq);
         let (evidence, trigger) =
@@ -215,7 +219,7 @@ fn the_latest_changes_are_kept_and_things_seen_are_bounded() {
     for i in 0..u64::try_from(CHANGES_MAX).expect("small") + 5 {
         let now = at(10_000 + i);
         for _ in 0..2 * SIGHTS_MAX {
-            flight.note_pause(now, DETECTION);
+            flight.note_pause(now, still(1));
         }
         give_up(&mut flight, now, totem::Cause::TokenLost, i);
         flight.install(now, (ring(i + 2), &members(&[1, 2, 3])), COUNTED);

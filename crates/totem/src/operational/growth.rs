@@ -11,7 +11,8 @@ use crate::config::Terms;
 pub(super) struct Growth {
     pub(super) at: Instant,
     since: Instant,
-    awaited: bool,
+    /// Whether somebody who would be added waits for this processor.
+    pub(super) awaited: bool,
 }
 
 /// Why it is seen, or seen again.

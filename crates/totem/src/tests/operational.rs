@@ -491,6 +491,27 @@ fn a_ring_that_not_all_have_installed_is_not_left_for_a_better_one() {
     assert_eq!(solo.cause(), Some(Cause::Growth(p(4))), "they have");
 }
 
+/// Its first join may tell whom it hears, and only the second one that it waits for this processor,
+/// with no other news. Its companions, whom it would part with, do not hear the newcomers.
+#[test]
+fn who_starts_is_waited_for_whichever_join_says_that_it_waits() {
+    let mut solo = Solo::operational(&ALL);
+    solo.receive_token(token(&solo, 8, 0, 0));
+    let (ring, better) = (Some(solo.ring_id()), [1, 2, 4, 5]);
+    let mut rows = alloc::vec![row(1, &[1, 2, 3, 4, 5], ring), row(4, &better, None)];
+    rows.push(row(5, &better, None));
+    rows.iter_mut().for_each(|row| row.version += 1);
+    solo.ring.handle_reachability(solo.now, members(&[1, 3, 4, 5]));
+    for (number, proposal) in [(1, &[4][..]), (2, &better)] {
+        let proposal = members(proposal);
+        let join = Join { rows: rows.clone(), proposal, ..solo.join(number) };
+        solo.receive(4, Packet::Join(join.into()));
+    }
+    solo.receive_token(token(&solo, 11, 0, 0));
+    solo.pass(250 * MS);
+    assert_eq!(solo.cause(), Some(Cause::Growth(p(4))), "a quarter of the target, not all of it");
+}
+
 #[test]
 fn a_lost_path_between_two_others_ends_the_ring() {
     let mut solo = Solo::operational(&ALL);
