@@ -293,7 +293,10 @@ fn held_up(pause: Pause) -> String {
              (local.lock_memory prevents that)",
             page_faults(faults)
         ),
-        (None, None) => "the process was stopped, or its machine asleep".to_owned(),
+        (None, None) => {
+            "the process was stopped, its machine asleep or overloaded, or a disk held it up"
+                .to_owned()
+        }
     }
 }
 

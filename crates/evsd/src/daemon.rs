@@ -217,6 +217,8 @@ impl<'a> Daemon<'a> {
             config,
         };
         daemon.privileges = Privileges::ask(&daemon.config.local);
+        // That may have taken long, and nobody could miss this node yet.
+        daemon.pulse = Pulse::new(daemon.clock.now(), daemon.config.cluster.detection);
         Ok(daemon)
     }
 

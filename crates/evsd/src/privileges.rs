@@ -48,6 +48,9 @@ impl Privileges {
         for what in asked.refused() {
             tracing::warn!(what, "a privilege is refused; going on without");
         }
+        if let Outcome::NotAllowed(why) = &asked.memory_locked {
+            tracing::info!(why, "memory is not locked");
+        }
         asked
     }
 
@@ -130,7 +133,10 @@ fn lock_memory() -> Result<(), String> {
     }
     let later = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
     let locked = rustix::mm::mlockall(MlockAllFlags::CURRENT);
-    locked.and_then(|()| rustix::mm::mlockall(later)).map_err(|error| error.to_string())
+    locked.and_then(|()| rustix::mm::mlockall(later)).map_err(|error| {
+        let _ = rustix::mm::munlockall();
+        error.to_string()
+    })
 }
 
 #[cfg(test)]

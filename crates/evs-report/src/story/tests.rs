@@ -159,7 +159,10 @@ fn a_pause_is_told_with_what_the_kernel_counted_and_what_to_do() {
     let faulted = told(Some(20_000), Some(1));
     assert!(faulted.contains("1 major page fault: its host is short of memory"), "{faulted}");
     for unknown in [told(None, None), told(Some(0), Some(0))] {
-        assert!(unknown.contains("the process was stopped, or its machine asleep"), "{unknown}");
+        assert!(
+            unknown.contains("the process was stopped, its machine asleep or overloaded"),
+            "{unknown}"
+        );
         assert!(!unknown.contains("ready to run") && !unknown.contains("fault"), "{unknown}");
     }
 }

@@ -151,6 +151,33 @@ fn clear_text_is_warned_of_in_log_and_status() {
     assert!(cluster.log(1).contains("WARN"), "{}", cluster.log(1));
 }
 
+/// Unless it is forbidden. Whoever did not ask for it is not warned where the system refuses it.
+#[test]
+fn memory_is_locked_if_the_system_allows_it() {
+    for (line, forbidden) in [("", false), ("lock_memory = false", true)] {
+        let cluster = formed(Setup { local_lines: line.to_owned(), ..setup(1) });
+        let report = cluster.status(1).expect("it answers");
+        let told = report["privileges"]["memory_locked"].as_str().expect("a text");
+        let pid = cluster.pid(1).expect("it runs");
+        let process = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let value = |key: &str| {
+            let line = process.lines().find_map(|line| line.strip_prefix(key));
+            line.expect("Linux tells it").trim().to_owned()
+        };
+        let may = u64::from_str_radix(&value("CapEff:"), 16).expect("a set") >> 14 & 1 == 1;
+        let locked = value("VmLck:") != "0 kB";
+        assert_eq!(locked, told == "granted", "{told}, {}", value("VmLck:"));
+        assert_eq!(told == "off", forbidden, "{told}");
+        assert!(forbidden || locked || !may, "whoever has CAP_IPC_LOCK may: {told}");
+        let warned = report["warnings"].as_array().expect("a list").iter();
+        assert_eq!(warned.filter(|w| w.to_string().contains("lock_memory")).count(), 0);
+        let line = "a privilege is refused";
+        let log = cluster.log(1);
+        let warned = log.lines().any(|told| told.contains(line) && told.contains("WARN"));
+        assert!(!warned, "{log}");
+    }
+}
+
 #[test]
 fn a_status_report_tells_ring_peers_clients_and_limits() {
     let cluster = formed(setup(2));
