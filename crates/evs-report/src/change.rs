@@ -238,8 +238,7 @@ pub enum Sight {
 pub struct Pause {
     /// For how long.
     pub pause_us: u64,
-    /// For how long it was ready to run and other programs had the processor; `None`: the kernel
-    /// does not say.
+    /// For how long it was ready to run and had no processor; `None`: the kernel does not say.
     #[serde(default)]
     pub starved_us: Option<u64>,
     /// How often it waited for a page of its own to be read from disk, its program's or what was

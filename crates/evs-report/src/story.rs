@@ -284,13 +284,13 @@ fn held_up(pause: Pause) -> String {
     let faults = pause.major_faults.filter(|faults| *faults > 0);
     match (starved, faults) {
         (Some(starved), _) => format!(
-            "it was ready to run for {} of that, and other programs had the processor: its host is \
-             overloaded (local.realtime_priority puts evsd before them)",
+            "it was ready to run for {} of that and had no processor: its host is overloaded, or \
+             it may use no more (local.realtime_priority puts evsd before other programs)",
             span(starved)
         ),
         (None, Some(faults)) => format!(
-            "it had {}: its host is short of memory, and evsd had to wait for the disk \
-             (local.lock_memory prevents that)",
+            "it had {}, which may be why: a host that is short of memory reads evsd's own from its \
+             disk (local.lock_memory prevents that)",
             page_faults(faults)
         ),
         (None, None) => {

@@ -2,7 +2,7 @@
 //! configured, and memory that stays in memory, on unless the system refuses. Where that refuses
 //! what is configured, the daemon runs on without, and warns of it in its log and its status.
 
-use std::{fmt, io};
+use std::{fmt, fs, io};
 
 use rustix::mm::MlockAllFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,8 +30,8 @@ enum Outcome {
     Granted,
     /// What is configured.
     Refused(String),
-    /// What is only tried.
-    NotAllowed(String),
+    /// What is tried without being configured.
+    TriedInVain(String),
 }
 
 impl Privileges {
@@ -43,12 +43,12 @@ impl Privileges {
         let mut asked =
             Self { realtime: Outcome::of(realtime), memory_locked: Outcome::of(memory_locked) };
         if local.lock_memory.is_none() {
-            asked.memory_locked = asked.memory_locked.of_a_trial();
+            asked.memory_locked = asked.memory_locked.unasked();
         }
         for what in asked.refused() {
             tracing::warn!(what, "a privilege is refused; going on without");
         }
-        if let Outcome::NotAllowed(why) = &asked.memory_locked {
+        if let Outcome::TriedInVain(why) = &asked.memory_locked {
             tracing::info!(why, "memory is not locked");
         }
         asked
@@ -75,10 +75,10 @@ impl Outcome {
     }
 
     /// Nobody has to be warned.
-    fn of_a_trial(self) -> Self {
+    fn unasked(self) -> Self {
         match self {
-            Self::Refused(why) => Self::NotAllowed(why),
-            Self::Off | Self::Granted | Self::NotAllowed(_) => self,
+            Self::Refused(why) => Self::TriedInVain(why),
+            Self::Off | Self::Granted | Self::TriedInVain(_) => self,
         }
     }
 }
@@ -88,7 +88,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Off => f.write_str("off"),
             Self::Granted => f.write_str("granted"),
-            Self::Refused(why) | Self::NotAllowed(why) => write!(f, "refused: {why}"),
+            Self::Refused(why) | Self::TriedInVain(why) => write!(f, "refused: {why}"),
         }
     }
 }
@@ -124,9 +124,7 @@ fn reason(error: &thread_priority::Error) -> String {
 /// memory that is needed later would be refused, and the daemon end.
 fn lock_memory() -> Result<(), String> {
     let no_limit = Rlimit { current: None, maximum: None };
-    let may_anyway = rustix::thread::capabilities(None)
-        .is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
-    if !may_anyway && getrlimit(Resource::Memlock).current.is_some() {
+    if !is_exempt() && getrlimit(Resource::Memlock).current.is_some() {
         setrlimit(Resource::Memlock, no_limit).map_err(
             |_| "there is a limit on locked memory; in the unit, LimitMEMLOCK=infinity allows it",
         )?;
@@ -137,6 +135,15 @@ fn lock_memory() -> Result<(), String> {
         let _ = rustix::mm::munlockall();
         error.to_string()
     })
+}
+
+/// Whether the limit on locked memory does not hold for this process. In a user namespace, where
+/// not all ids are mapped to themselves, no capability exempts it (user_namespaces(7)).
+fn is_exempt() -> bool {
+    let ids = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    ids.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+        && rustix::thread::capabilities(None)
+            .is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK))
 }
 
 #[cfg(test)]
@@ -163,10 +170,10 @@ mod tests {
 
     #[test]
     fn what_is_only_tried_is_shown_where_it_is_refused_and_nobody_is_warned() {
-        let refused = Outcome::of(Some(Err("why; what to do".to_owned()))).of_a_trial();
+        let refused = Outcome::of(Some(Err("why; what to do".to_owned()))).unasked();
         assert_eq!(refused.to_string(), "refused: why; what to do");
         let outcomes = Privileges { realtime: Outcome::Granted, memory_locked: refused };
         assert_eq!(outcomes.refused().count(), 0);
-        assert_eq!(Outcome::Granted.of_a_trial().to_string(), "granted");
+        assert_eq!(Outcome::Granted.unasked().to_string(), "granted");
     }
 }

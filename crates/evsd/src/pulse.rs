@@ -55,13 +55,17 @@ impl Pulse {
     /// The loop goes on. Returns for how long it stood still, if it did: beyond its rest, and with
     /// the work before that.
     pub(crate) fn beat(&mut self, now: Instant) -> Option<Pause> {
+        self.beat_with(now, Counted::read)
+    }
+
+    fn beat_with(&mut self, now: Instant, read: impl FnOnce() -> Counted) -> Option<Pause> {
         let since = now.since(std::mem::replace(&mut self.at, now));
         let late = since.saturating_sub(self.rest);
         let is_pause = late >= self.pause;
         if !is_pause && now.since(self.counted_at) < EVERY {
             return None;
         }
-        let before = std::mem::replace(&mut self.counted, Counted::read());
+        let before = std::mem::replace(&mut self.counted, read());
         self.counted_at = now;
         is_pause.then(|| self.counted.pause(before, late))
     }
@@ -98,9 +102,12 @@ impl Counted {
 }
 
 /// The second of the three figures: for how many nanoseconds the thread was ready and did not run
-/// (the kernel's `Documentation/scheduler/sched-stats.rst`).
+/// (the kernel's `Documentation/scheduler/sched-stats.rst`). A kernel that does not count says that
+/// it never ran either, which is the first one.
 fn run_delay(schedstat: &str) -> Option<Duration> {
-    schedstat.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+    let mut figures = schedstat.split_ascii_whitespace().map(str::parse::<u64>);
+    let (Ok(ran), Ok(waited)) = (figures.next()?, figures.next()?) else { return None };
+    (ran > 0).then(|| Duration::from_nanos(waited))
 }
 
 #[cfg(test)]
@@ -135,6 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_counted_more_than_a_second_before_a_pause_is_no_part_of_it() {
+        let mut pulse = Pulse::new(at(0), DETECTION);
+        pulse.counted = counted(0, 0);
+        assert_eq!(pulse.beat_with(at(200), || panic!("it is read once a second")), None);
+        pulse.rest(Some(DETECTION * 2));
+        assert_eq!(pulse.beat_with(at(1100), || counted(700, 70)), None);
+        pulse.rest(Some(Duration::ZERO));
+        let pause = pulse.beat_with(at(1900), || counted(1000, 75)).expect("800 ms");
+        assert_eq!((pause.starved_us, pause.major_faults), (Some(300_000), Some(5)));
+    }
+
+    #[test]
     fn a_pause_is_told_with_what_was_counted_since_the_last_look() {
         let late = Duration::from_millis(800);
         let pause = counted(5300, 47).pause(counted(5000, 7), late);
@@ -149,7 +168,9 @@ mod tests {
     #[test]
     fn the_kernel_says_how_long_a_thread_was_ready_and_did_not_run() {
         assert_eq!(run_delay("8123 4567 89\n"), Some(Duration::from_nanos(4567)));
-        assert_eq!((run_delay(""), run_delay("1"), run_delay("1 x 2")), (None, None, None));
+        for unknown in ["", "1", "1 x 2", "0 0 0"] {
+            assert_eq!(run_delay(unknown), None, "{unknown:?}");
+        }
         assert!(Counted::read().major_faults.is_some(), "Linux counts them of each thread");
     }
 }

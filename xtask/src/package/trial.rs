@@ -138,6 +138,8 @@ fn unprivileged(machine: &Machine) -> Result<()> {
 /// What is optional and cannot be had is said and does no harm; it is granted to a unit that allows
 /// it.
 fn privileged(machine: &Machine) -> Result<()> {
+    expect(machine, "systemctl show -P LimitMEMLOCK evsd", "infinity")?;
+    machine.sh(LIMIT)?;
     machine.sh("printf 'realtime_priority = 5\\nlock_memory = true\\n' >>/etc/evs/evsd.toml")?;
     machine.sh("systemctl restart evsd")?;
     running(machine)?;
@@ -158,9 +160,15 @@ fn privileged(machine: &Machine) -> Result<()> {
     machine.sh("rm -r /etc/systemd/system/evsd.service.d && systemctl daemon-reload").map(drop)
 }
 
+/// Memory cannot be locked.
+const LIMIT: &str = r#"
+    mkdir /etc/systemd/system/evsd.service.d
+    printf '[Service]\nLimitMEMLOCK=64K\n' >/etc/systemd/system/evsd.service.d/limit.conf
+    systemctl daemon-reload"#;
+
 /// Allows what is optional: by capabilities, for a system inside another cannot raise its limits.
 const ALLOW: &str = r#"
-    mkdir /etc/systemd/system/evsd.service.d
+    mkdir -p /etc/systemd/system/evsd.service.d
     cat >/etc/systemd/system/evsd.service.d/allow.conf <<'END'
 [Service]
 RestrictRealtime=no

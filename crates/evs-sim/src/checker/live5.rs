@@ -2,7 +2,7 @@
 //! stay below a quarter of the detection target. Judged where a processor died and nothing else
 //! happened, on a network that lost and delayed nothing. Whoever hears others than those it was
 //! with may go with them now, and whom it leaves has to agree anew: how long that takes is
-//! LIVE-3's.
+//! LIVE-3's. It is judged where there are no others, or none of those who are left went with them.
 
 use evs_model::Members;
 
@@ -47,13 +47,13 @@ fn excluded_in_time(
         let with = |members: &Members| dead.iter().any(|dead| members.contains(dead));
         let had = track.at(after.span.from).map(|epoch| epoch.members);
         let without = track.between(after.span.from, after.end).find(|e| !with(e.members));
-        let alone = |members: &Members| {
-            members
-                .iter()
-                .all(|p| after.span.hears.get(&p).is_none_or(|near| near.is_subset(members)))
-        };
-        let had = had.filter(|had| with(had) && alone(had));
-        let Some(without) = without.filter(|_| had.is_some()) else { continue };
+        let (Some(had), Some(without)) = (had.filter(|had| with(had)), without) else { continue };
+        let left = had.difference(dead);
+        let alone =
+            left.iter().filter_map(|p| after.span.hears.get(&p)).all(|near| near.is_subset(had));
+        if !alone && left != *without.members {
+            continue;
+        }
         let took = track.time(without) - after.span.from;
         if took > bound {
             let (took, bound) = (ms(took), ms(bound));
@@ -113,6 +113,24 @@ mod tests {
         let circumstances = history.circumstances.as_mut().expect("of a calm world");
         circumstances.spans[1].hears.remove(&p(3));
         holds(&history);
+    }
+
+    /// They hear 4, which is nothing to them, as they stay together.
+    #[test]
+    fn who_hears_others_and_stays_has_no_longer() {
+        let beside = |took| {
+            let mut history = dies(took);
+            history.views.push(timed(4, vec![(0, regular(9, &[4]))]));
+            let circumstances = history.circumstances.as_mut().expect("of a calm world");
+            for span in &mut circumstances.spans {
+                span.hears.insert(p(4), members(&[2]));
+                let near = span.hears.get_mut(&p(2)).expect("it is up");
+                assert_eq!(near.insert(p(4)), Ok(true));
+            }
+            history
+        };
+        holds(&beside(105));
+        breaks(&beside(150), Live5, "excluded {3/0003} after 150.000 ms");
     }
 
     /// They say that they are more patient than the setting by 50 ms; all hellos have been in time

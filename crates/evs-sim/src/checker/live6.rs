@@ -3,8 +3,8 @@
 //! fault.
 //!
 //! Who goes with whom is judged where one change of the world came alone, with everything settled
-//! before it and after it; if several paths were lost at once, then only where each set that is
-//! left hears itself alone: else what is noticed first can part other sets than all of it. What a
+//! before it and after it; of those who lost several paths at once, only who is left in a set that
+//! hears itself alone: else what is noticed first can part other sets than all of it. What a
 //! change costs is judged however soon the next one follows. That nothing changes once all has
 //! settled is LIVE-3's.
 
@@ -54,13 +54,13 @@ fn costs_few(track: &Track<'_>, span: &Span, end: Time) -> Result<(), Violation>
 /// in one configuration, went to the same next one.
 fn go_together(index: &Index<'_>, before: &Stay<'_>, after: &Stay<'_>) -> Result<(), Violation> {
     type Way = (RingId, Option<RingId>);
-    let mut whole = BTreeMap::new();
     let mut ways: BTreeMap<Way, Vec<(Processor, Option<RingId>)>> = BTreeMap::new();
     for (processor, track) in after.tracks(index).filter(|(p, _)| after.is_awake(*p)) {
         let Some(from) = track.at(after.span.from).filter(|_| before.is_awake(processor)) else {
             continue;
         };
-        if !*whole.entry(from.ring).or_insert_with(|| is_one(before.span, after.span, from.members))
+        if lost(before.span, after.span, from.members) > 1
+            && !after.span.is_clique(&after.span.component(processor))
         {
             continue;
         }
@@ -86,13 +86,11 @@ fn go_together(index: &Index<'_>, before: &Stay<'_>, after: &Stay<'_>) -> Result
     Ok(())
 }
 
-/// Whether one path of these was lost at the most, or those who are left are in sets that hear
-/// themselves alone.
-fn is_one(before: &Span, after: &Span, members: &Members) -> bool {
+/// How many of the paths between those of these who are left were lost.
+fn lost(before: &Span, after: &Span, members: &Members) -> usize {
     let left = || members.iter().filter(|p| after.hears.contains_key(p));
     let lost = |one: Processor, two: Processor| before.edge(one, two) && !after.edge(one, two);
-    let lost = left().map(|one| left().filter(|two| one < *two && lost(one, *two)).count());
-    lost.sum::<usize>() <= 1 || left().all(|p| after.is_clique(&after.component(p)))
+    left().map(|one| left().filter(|two| one < *two && lost(one, *two)).count()).sum()
 }
 
 /// Who is settled with exactly those whom it hears after the change too, sees nothing of it.

@@ -63,7 +63,8 @@ impl World {
         self.survey();
     }
 
-    /// When everything must have settled, by what is known of hold-downs so far: as the judge says.
+    /// When everything must have settled, by what is known of hold-downs so far: no earlier than
+    /// the judge says.
     pub(crate) fn settles_at(&self) -> Nanos {
         let held = self.spans.spans.last().map_or(0, |span| span.held);
         held + self.bounds().settling()
