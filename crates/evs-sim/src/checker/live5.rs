@@ -115,7 +115,7 @@ mod tests {
         holds(&history);
     }
 
-    /// They hear 4, which is nothing to them, as they stay together.
+    /// 2 hears 4, and stays with 1.
     #[test]
     fn who_hears_others_and_stays_has_no_longer() {
         let beside = |took| {

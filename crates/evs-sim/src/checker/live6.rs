@@ -55,13 +55,15 @@ fn costs_few(track: &Track<'_>, span: &Span, end: Time) -> Result<(), Violation>
 fn go_together(index: &Index<'_>, before: &Stay<'_>, after: &Stay<'_>) -> Result<(), Violation> {
     type Way = (RingId, Option<RingId>);
     let mut ways: BTreeMap<Way, Vec<(Processor, Option<RingId>)>> = BTreeMap::new();
+    let mut several = BTreeMap::new();
     for (processor, track) in after.tracks(index).filter(|(p, _)| after.is_awake(*p)) {
         let Some(from) = track.at(after.span.from).filter(|_| before.is_awake(processor)) else {
             continue;
         };
-        if lost(before.span, after.span, from.members) > 1
-            && !after.span.is_clique(&after.span.component(processor))
-        {
+        let several = several
+            .entry(from.ring)
+            .or_insert_with(|| lost(before.span, after.span, from.members) > 1);
+        if *several && !after.span.is_clique(&after.span.component(processor)) {
             continue;
         }
         let next = track.between(after.span.from, after.settled).next().map(|next| next.ring);
@@ -167,6 +169,31 @@ mod tests {
         holds(&several_are_cut(&[(1, 2), (2, 3), (3, 4)]));
         let parted = several_are_cut(&[(1, 2), (2, 3), (1, 4), (3, 4)]);
         breaks(&parted, Live6, "heard each other through the change");
+    }
+
+    /// 1 and 2 hear each other and nobody else any more; of 3, 4 and 5 one path is lost besides.
+    #[test]
+    fn a_set_that_is_parted_as_a_whole_goes_together_whatever_the_others_lose() {
+        let all = || vec![(0, regular(1, &[1, 2, 3, 4, 5]))];
+        let with = |way: Vec<(u64, Entry)>| [all(), way].concat();
+        let pairs: Vec<_> = (1..5).flat_map(|a| (a + 1..=5).map(move |b| (a, b))).collect();
+        let run = |one: Vec<(u64, Entry)>, two: Vec<(u64, Entry)>| {
+            let views = vec![
+                timed(1, with(one)),
+                timed(2, with(two)),
+                timed(3, with(goes(5_100, 1, 4, &[3, 4]))),
+                timed(4, with(goes(5_100, 1, 4, &[3, 4]))),
+                timed(5, with(goes(5_100, 1, 5, &[5]))),
+            ];
+            calm(views, &[(0, &pairs), (5_000, &[(1, 2), (3, 4), (4, 5)])])
+        };
+        let pair = || goes(5_100, 1, 2, &[1, 2]);
+        holds(&run(pair(), pair()));
+        let mut one = pair();
+        one.extend([(5_110, transitional(2, 6, &[1])), (5_110, regular(6, &[1, 2]))]);
+        let mut two = goes(5_090, 1, 7, &[2]);
+        two.extend([(5_110, transitional(7, 6, &[2])), (5_110, regular(6, &[1, 2]))]);
+        breaks(&run(one, two), Live6, "1/0001 and 2/0002 heard each other through the change");
     }
 
     /// The path from 1 to 2 is cut, and whole again after 50 ms; meanwhile each alone delivers so
