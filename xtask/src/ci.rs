@@ -1,6 +1,6 @@
 //! The gates, in order: the fastest first, so that a mistake is known soon.
 
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -32,6 +32,7 @@ pub(crate) fn ci(only: Option<&str>) -> ExitCode {
         Step::new("tidy", tidy::run),
         Step::new("clippy", clippy),
         Step::new("docs", docs),
+        Step::new("lock of the fuzz targets", fuzz_lock),
         Step::new("tests", tests),
         Step::new("doc tests", doc_tests),
         Step::new("loom", loom),
@@ -134,6 +135,15 @@ fn docs() -> Result<u64> {
     let mut command = cargo(["doc", "--quiet", "--locked", "--workspace", "--no-deps"]);
     command.args(["--document-private-items", "--features", FEATURES]);
     command.env("RUSTDOCFLAGS", "-Dwarnings");
+    cargo::run(&mut command)?;
+    Ok(1)
+}
+
+/// The fuzz targets are a workspace of their own, which no other gate resolves: whoever gives a
+/// crate they use another dependency has to renew this lock file, too.
+fn fuzz_lock() -> Result<u64> {
+    let mut command = cargo(["metadata", "--quiet", "--locked", "--format-version", "1"]);
+    command.args(["--manifest-path", "fuzz/Cargo.toml"]).stdout(Stdio::null());
     cargo::run(&mut command)?;
     Ok(1)
 }
