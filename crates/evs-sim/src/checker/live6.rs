@@ -95,11 +95,15 @@ fn lost(before: &Span, after: &Span, members: &Members) -> usize {
     left().map(|one| left().filter(|two| one < *two && lost(one, *two)).count()).sum()
 }
 
-/// Who is settled with exactly those whom it hears after the change too, sees nothing of it.
+/// Who is settled with exactly those whom it hears after the change too, sees nothing of it, unless
+/// one of them stood still before: that one goes on now, with what came meanwhile.
 fn untouched_stay(index: &Index<'_>, before: &Stay<'_>, after: &Stay<'_>) -> Result<(), Violation> {
     let untouched =
         |members: &Members, clique: &Members| members == clique && before.span.is_clique(clique);
     for clique in after.cliques() {
+        if !clique.iter().all(|processor| before.is_awake(processor)) {
+            continue;
+        }
         for processor in &clique {
             let Some(track) = index.track(processor) else { continue };
             let same = track.at(after.span.from).is_some_and(|r| untouched(r.members, &clique));
@@ -227,5 +231,17 @@ mod tests {
         let circumstances = history.circumstances.as_mut().expect("of a calm world");
         circumstances.spans[1].stopped = members(&[3]);
         breaks(&history, Live6, "none of whom was touched");
+    }
+    /// What came meanwhile may tell of others who have gone since.
+    #[test]
+    fn who_stood_still_was_touched() {
+        let pair = || vec![(0, regular(2, &[1, 2]))];
+        let third = [vec![(0, regular(1, &[3]))], goes(5_100, 1, 4, &[3])].concat();
+        let views = vec![timed(1, pair()), timed(2, pair()), timed(3, third)];
+        let mut history = calm(views, &[(0, &[(1, 2)]), (5_000, &[(1, 2)])]);
+        breaks(&history, Live6, "none of whom was touched");
+        let circumstances = history.circumstances.as_mut().expect("of a calm world");
+        circumstances.spans[0].stopped = members(&[3]);
+        holds(&history);
     }
 }
