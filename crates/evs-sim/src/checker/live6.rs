@@ -232,6 +232,7 @@ mod tests {
         circumstances.spans[1].stopped = members(&[3]);
         breaks(&history, Live6, "none of whom was touched");
     }
+
     /// What came meanwhile may tell of others who have gone since.
     #[test]
     fn who_stood_still_was_touched() {
